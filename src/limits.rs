@@ -1,0 +1,101 @@
+//! Every queue, buffer and input has a limit; here they stand with their reasons.
+//!
+//! Sizes of keys, values and records are part of the format and stand in [`crate::record`].
+
+use crate::{
+    record::{RECORD_SIZE_MAX, VALUE_SIZE_MAX},
+    time::Millis,
+};
+
+/// What a node lets others make it hold or do. Simulations draw small ones, so that every limit is met.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Arguments of one request. Redis allows 2^20; a DEL of this many keys already takes milliseconds.
+    pub args_max: usize,
+    /// Bytes of one text line: Redis' limit for inline requests.
+    pub line_size_max: usize,
+    /// Bytes of one RESP request: the largest value twice over, for requests with several.
+    pub request_size_max: usize,
+    /// Replies waiting for a slow reader before its requests wait too. One reply may overshoot.
+    pub output_pause: usize,
+    /// How long a reader may take nothing at all while its requests wait. Then it is closed.
+    pub output_stall: Millis,
+    /// Bytes in the buffers of all clients together; whoever asks for more beyond it is closed. Bounds what many clients
+    /// with a large request or reply each can make the node hold.
+    pub buffers_total: usize,
+    /// Open client connections: Redis' default.
+    pub clients_max: usize,
+    /// Unacknowledged replication bytes a peer may cost us. Over it the peer is Behind and repair takes over.
+    pub outbox_size_max: usize,
+    /// Bytes moved into a peer link's output at a time: several socket buffers.
+    pub link_output: usize,
+    /// Bytes of keys and versions in one repair offer: a page that takes far less than a millisecond to compare.
+    pub offer_size: usize,
+    /// Slots whose digests go into one repair message: 4 KiB.
+    pub repair_span: u32,
+}
+
+impl Limits {
+    /// The limits of a production node.
+    pub const DEFAULT: Self = Self {
+        args_max: 65_536,
+        line_size_max: 64 * 1024,
+        request_size_max: 2 * VALUE_SIZE_MAX,
+        output_pause: 1024 * 1024,
+        output_stall: Millis(60_000),
+        buffers_total: 512 * 1024 * 1024,
+        clients_max: 10_000,
+        outbox_size_max: 4 * RECORD_SIZE_MAX,
+        link_output: 256 * 1024,
+        offer_size: 64 * 1024,
+        repair_span: 256,
+    };
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self::DEFAULT
+    }
+}
+
+/// The spans of time by which nodes watch each other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Timing {
+    /// A sign of life on each link at least this often.
+    pub heartbeat: Millis,
+    /// A link silent for this long is dead: a partition leaves no other trace.
+    pub silence: Millis,
+    /// How long a dial may take.
+    pub dial: Millis,
+    /// First pause before dialing again; it doubles up to `redial_max`, with jitter.
+    pub redial_min: Millis,
+    /// Longest pause before dialing again.
+    pub redial_max: Millis,
+    /// Slot digests are compared with each peer at least this often. It finds what no stream carries: records whose
+    /// sender died before they reached everyone.
+    pub repair: Millis,
+    /// A stamp this far ahead of our clock is refused, so that one broken clock can't drag all others along.
+    pub skew_max: Millis,
+    /// How long a stopping node waits for its peers and clients to take what it owes them.
+    pub drain: Millis,
+}
+
+impl Timing {
+    /// The timing of a production node.
+    pub const DEFAULT: Self = Self {
+        heartbeat: Millis(250),
+        silence: Millis(1500),
+        dial: Millis(1000),
+        redial_min: Millis(25),
+        redial_max: Millis(1000),
+        repair: Millis(10_000),
+        skew_max: Millis(60_000),
+        drain: Millis(5000),
+    };
+}
+
+impl Default for Timing {
+    fn default() -> Self {
+        Self::DEFAULT
+    }
+}
