@@ -1,15 +1,64 @@
-//! STUB: being written.
+//! The node: everything quorate decides, without a socket, file, clock or thread of its own.
+//!
+//! A driver calls four kinds of methods, and nobody else calls any:
+//! - inputs, `handle_*`: something happened. They never fail; bad bytes become an error reply or a closed link.
+//! - outputs, `poll_dirty`, `output`, `consume`, `poll_action`: taken by [`crate::turn::finish_turn`] alone.
+//! - questions, `wants_read`, `poll_timeout`, `is_drained`: asked between turns.
+//! - views, `store`, `members`: for oracles and tests.
+//!
+//! This file owns the fields and does nothing but dispatch. What a client says is answered in `client`; what a peer says
+//! on its own link in `inbound`, on ours in `outbound`; what time asks for in `timers`. `outbox`, `repair`, `eventual` and
+//! `links` are leaves: they know nothing of the node.
+//!
+//! Invariants: outputs at rest change only by inputs; the same inputs in the same order give the same outputs; no map
+//! here has an iteration order of its own.
+
+use std::collections::VecDeque;
+
 use crate::{
+    conn::Connection,
     limits::{Limits, Timing},
     members::Members,
+    proto::{
+        Workspace,
+        peer::{self, Frame, Hello},
+    },
     record::NodeId,
+    rng::Rng,
+    store::Store,
     time::{Instant, Now},
 };
+
+mod client;
+mod eventual;
+mod inbound;
+mod info;
+mod links;
+mod outbound;
+mod outbox;
+mod peers;
+mod repair;
+mod timers;
+
+use client::Input;
+use eventual::Replica;
+use info::Stats;
+use links::{End, Links, PeerLink, Side};
+use peers::{Dialing, Peers};
+use timers::Watch;
 
 /// A link's name, given by the driver: a small dense number, free for another link once the link is closed and the turn
 /// is over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct LinkId(pub u32);
+
+impl LinkId {
+    /// The id as an index.
+    #[must_use]
+    pub const fn index(self) -> usize {
+        self.0 as usize
+    }
+}
 
 /// How a link came to be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,58 +95,344 @@ pub struct NodeConfig {
     pub seed: u64,
 }
 
-/// The node.
-pub struct Node {}
+/// How often stream and copies may be moved into one link's output a turn, so that a peer that has much to catch up on
+/// does not hold up everybody else.
+const REFILLS_PER_TURN: u8 = 4;
+
+/// One member of a cluster. See the module for how to drive it.
+#[derive(Debug)]
+pub struct Node {
+    members: Members,
+    slots: u32,
+    limits: Limits,
+    timing: Timing,
+    replica: Replica,
+    peers: Peers,
+    links: Links,
+    /// Links between nodes that the other side dialed.
+    accepted: Vec<LinkId>,
+    /// Clients that don't read their replies, and since when.
+    watched: Vec<Watch>,
+    /// Links that could go on without any new input.
+    runnable: VecDeque<LinkId>,
+    actions: VecDeque<Action>,
+    workspace: Workspace,
+    stats: Stats,
+    rng: Rng,
+    /// Bytes in the buffers of all clients.
+    buffered: usize,
+    /// Set when stopping: the end of patience.
+    draining: Option<Instant>,
+    /// Stopping, and patience has ended.
+    overdue: bool,
+}
 
 impl Node {
-    /// A node with an empty store.
+    /// A node with an empty store, which will dial its peers at its first timeout.
     #[must_use]
-    pub fn new(_config: NodeConfig, _now: Now) -> Self {
-        Self {}
+    pub fn new(config: NodeConfig, now: Now) -> Self {
+        let NodeConfig { members, incarnation, slots, limits, timing, seed } = config;
+        let mut rng = Rng::new(seed);
+        let store = Store::new(slots, members.cluster_id(), rng.bits());
+        Self {
+            replica: Replica::new(store, members.me(), incarnation, timing.skew_max),
+            peers: Peers::new(&members, &limits, now),
+            links: Links::default(),
+            accepted: Vec::new(),
+            watched: Vec::new(),
+            runnable: VecDeque::new(),
+            actions: VecDeque::new(),
+            workspace: Workspace::default(),
+            stats: Stats::new(now),
+            rng,
+            buffered: 0,
+            draining: None,
+            overdue: false,
+            members,
+            slots,
+            limits,
+            timing,
+        }
     }
+
     /// A link opened.
-    pub fn handle_open(&mut self, _now: Now, _link: LinkId, _origin: Origin) {}
-    /// A dial ended in failure.
-    pub fn handle_dial_failed(&mut self, _now: Now, _peer: NodeId) {}
+    pub fn handle_open(&mut self, now: Now, link: LinkId, origin: Origin) {
+        match origin {
+            Origin::Accepted => self.open_client(link),
+            Origin::Dialed(peer) => self.open_dialed(now, link, peer),
+        }
+    }
+
+    /// A dial that the node asked for has failed.
+    pub fn handle_dial_failed(&mut self, now: Now, peer: NodeId) {
+        if let Some(peer) = self.peers.get_mut(peer)
+            && matches!(peer.dialing, Dialing::Connecting { .. })
+        {
+            peer.on_unreachable(now, &self.timing, &mut self.rng);
+        }
+    }
+
     /// Bytes arrived.
-    pub fn handle_bytes(&mut self, _now: Now, _link: LinkId, _bytes: &[u8]) {}
+    pub fn handle_bytes(&mut self, now: Now, link: LinkId, bytes: &[u8]) {
+        match self.links.end_mut(link) {
+            Some(End::Client { fresh: true, .. }) if !bytes.is_empty() => {
+                self.meet(now, link, bytes);
+            }
+            Some(End::Client { .. }) => self.run_client(now, link, Input::Bytes(bytes)),
+            Some(End::Peer(_)) => self.hear(now, link, bytes),
+            None => {}
+        }
+    }
+
     /// The other side has sent its last byte; it may still read.
-    pub fn handle_eof(&mut self, _now: Now, _link: LinkId) {}
+    pub fn handle_eof(&mut self, now: Now, link: LinkId) {
+        match self.links.end(link) {
+            Some(End::Client { .. }) => self.run_client(now, link, Input::Eof),
+            Some(End::Peer(_)) => self.close(now, link),
+            None => {}
+        }
+    }
+
     /// A link is gone both ways; nothing more can be read or written.
-    pub fn handle_close(&mut self, _now: Now, _link: LinkId) {}
+    pub fn handle_close(&mut self, now: Now, link: LinkId) {
+        self.forget(now, link);
+    }
+
     /// A link that took fewer bytes than offered takes more again.
-    pub fn handle_writable(&mut self, _link: LinkId) {}
+    pub fn handle_writable(&mut self, link: LinkId) {
+        self.links.touch(link);
+    }
+
     /// Time has passed: to be called when `poll_timeout` is due, harmless otherwise.
-    pub fn handle_timeout(&mut self, _now: Now) {}
-    /// Stop: no new work, answer what came in, give peers what they lack. The driver ends when `is_drained`.
-    pub fn handle_shutdown(&mut self, _now: Now) {}
-    /// Next link with output.
+    pub fn handle_timeout(&mut self, now: Now) {
+        for _ in 0..self.runnable.len() {
+            let Some(link) = self.runnable.pop_front() else { break };
+            match self.links.end(link) {
+                Some(End::Client { .. }) => self.run_client(now, link, Input::Resume),
+                Some(End::Peer(_)) => self.links.touch(link),
+                None => {}
+            }
+        }
+        self.run_timers(now);
+    }
+
+    /// Stop: no new work, answer what came in, give connected peers what they lack. The driver ends when `is_drained`.
+    pub fn handle_shutdown(&mut self, now: Now) {
+        self.draining = Some(now.mono + self.timing.drain);
+        let clients = self.links.iter().filter(|(_, end)| matches!(end, End::Client { .. }));
+        let clients: Vec<LinkId> = clients.map(|(link, _)| link).collect();
+        for link in clients {
+            self.run_client(now, link, Input::Shutdown);
+        }
+    }
+
+    /// The next link with output; each once a turn.
     pub fn poll_dirty(&mut self) -> Option<LinkId> {
-        None
+        let link = self.links.pop_dirty()?;
+        if let Some(peer) = self.links.peer_mut(link) {
+            peer.refills = 0;
+        }
+        Some(link)
     }
-    /// Next action.
+
+    /// The next thing to do, after all bytes are out.
     pub fn poll_action(&mut self) -> Option<Action> {
-        None
+        self.actions.pop_front()
     }
-    /// Bytes to write.
-    pub fn output(&mut self, _link: LinkId) -> &[u8] {
-        &[]
+
+    /// Bytes for this link to write now.
+    pub fn output(&mut self, link: LinkId) -> &[u8] {
+        self.refill(link);
+        match self.links.end(link) {
+            Some(End::Client { connection, .. }) => connection.output(),
+            Some(End::Peer(peer)) => peer.out.pending(),
+            None => &[],
+        }
     }
-    /// The first `count` bytes of the output are written.
-    pub fn consume(&mut self, _link: LinkId, _count: usize) {}
+
+    /// The first `count` bytes of the link's output are written.
+    pub fn consume(&mut self, link: LinkId, count: usize) {
+        let finished = match self.links.end_mut(link) {
+            Some(End::Client { connection, .. }) => {
+                let before = connection.buffered();
+                connection.consume(count);
+                self.buffered -= before - connection.buffered();
+                if connection.can_resume() {
+                    self.runnable.push_back(link);
+                }
+                connection.is_finished()
+            }
+            Some(End::Peer(peer)) => {
+                peer.out.consume(count);
+                peer.closing && peer.out.is_empty()
+            }
+            None => false,
+        };
+        if finished {
+            self.drop_link(link);
+        }
+    }
+
     /// Whether bytes of this link are welcome now. False while its reader is slow; asked again after each turn.
     #[must_use]
-    pub fn wants_read(&self, _link: LinkId) -> bool {
-        true
+    pub fn wants_read(&self, link: LinkId) -> bool {
+        match self.links.end(link) {
+            Some(End::Client { connection, .. }) => connection.wants_read(),
+            Some(End::Peer(peer)) => peer.out.len() < self.limits.output_pause,
+            None => false,
+        }
     }
+
     /// When `handle_timeout` must be called at the latest; a past instant means at once, none means never.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Instant> {
-        None
+        if self.runnable.is_empty() { self.next_timer() } else { Some(Instant::ZERO) }
     }
-    /// After `handle_shutdown`: whether everything owed is delivered or the drain time is over.
+
+    /// After `handle_shutdown`: whether all replies and all streams to connected peers are delivered, or the time for
+    /// that is over.
     #[must_use]
     pub fn is_drained(&self) -> bool {
-        true
+        let owed = |end: &End| match end {
+            End::Client { connection, .. } => !connection.output().is_empty(),
+            End::Peer(_) => false,
+        };
+        let clients_owed = self.links.iter().any(|(_, end)| owed(end));
+        let peers_owed = self.peers.iter().filter(|peer| peer.link().is_some());
+        let mut peers_owed =
+            peers_owed.map(|peer| peer.outbox.len() > 0 || peer.repair.is_needed());
+        self.draining.is_some() && (self.overdue || !(clients_owed || peers_owed.any(|owed| owed)))
+    }
+
+    /// What this replica holds.
+    #[must_use]
+    pub const fn store(&self) -> &Store {
+        &self.replica.store
+    }
+
+    /// The cluster and this node's place in it.
+    #[must_use]
+    pub const fn members(&self) -> &Members {
+        &self.members
+    }
+
+    /// Bytes held for peers that have not acknowledged them, the largest of all.
+    #[must_use]
+    pub fn outbox_size(&self) -> usize {
+        self.peers.iter().map(|peer| peer.outbox.len()).max().unwrap_or(0)
+    }
+
+    fn open_client(&mut self, link: LinkId) {
+        let connection = Connection::new();
+        self.links.insert(link, End::Client { connection, fresh: true });
+        self.stats.connections += 1;
+        // A peer shows itself only by its first bytes, so peers need a reserve beyond the clients' limit.
+        let reserve = 4 * self.members.len();
+        if self.draining.is_some() || self.links.len() > self.limits.clients_max + reserve {
+            self.turn_away(link);
+        }
+    }
+
+    fn open_dialed(&mut self, now: Now, link: LinkId, to: NodeId) {
+        let Some(peer) = self.peers.get_mut(to) else {
+            return self.actions.push_back(Action::Close(link));
+        };
+        let stale = peer.link();
+        peer.dialing = Dialing::Connected { link };
+        let mut opened = PeerLink::new(Side::Dialed { to, live: false }, now.mono);
+        opened.out.push(peer::PEER_BYTE);
+        let members = self.members.names().join("\n");
+        let hello = Hello {
+            protocol: peer::PROTOCOL,
+            cluster: self.members.cluster_id(),
+            slots: self.slots,
+            from: self.members.me(),
+            to,
+            incarnation: self.replica.incarnation(),
+            members: members.as_bytes(),
+        };
+        Frame::Hello(hello).encode(opened.out.tail());
+        self.links.insert(link, End::Peer(Box::new(opened)));
+        self.links.touch(link);
+        if let Some(stale) = stale {
+            self.drop_link(stale);
+        }
+    }
+
+    /// A client's first bytes: the moment to tell it from a peer, and to count it.
+    fn meet(&mut self, now: Now, link: LinkId, bytes: &[u8]) {
+        if let Some((&peer::PEER_BYTE, rest)) = bytes.split_first() {
+            if self.accepted.len() >= 4 * self.members.len() {
+                tracing::warn!("closed a node link: too many of them are open");
+                return self.close(now, link);
+            }
+            let peer = PeerLink::new(Side::Accepted { from: None, begun: false }, now.mono);
+            self.links.remove(link);
+            self.links.insert(link, End::Peer(Box::new(peer)));
+            self.accepted.push(link);
+            return self.hear(now, link, rest);
+        }
+        if let Some(End::Client { fresh, .. }) = self.links.end_mut(link) {
+            *fresh = false;
+        }
+        let nodes = self.accepted.len() + self.peers.iter().filter(|p| p.link().is_some()).count();
+        if self.links.len() - nodes > self.limits.clients_max {
+            return self.turn_away(link);
+        }
+        self.run_client(now, link, Input::Bytes(bytes));
+    }
+
+    /// Closes a link at our wish.
+    fn close(&mut self, now: Now, link: LinkId) {
+        self.forget(now, link);
+        self.actions.push_back(Action::Close(link));
+    }
+
+    /// Closes a link that nothing else depends on any more.
+    fn drop_link(&mut self, link: LinkId) {
+        if let Some(End::Client { connection, .. }) = self.links.remove(link) {
+            self.buffered -= connection.buffered();
+        }
+        self.accepted.retain(|accepted| *accepted != link);
+        self.watched.retain(|watched| watched.link != link);
+        self.actions.push_back(Action::Close(link));
+    }
+
+    /// Forgets a link and tells the peer behind it, if any.
+    fn forget(&mut self, now: Now, link: LinkId) {
+        match self.links.remove(link) {
+            Some(End::Client { connection, .. }) => {
+                self.buffered -= connection.buffered();
+                self.watched.retain(|watched| watched.link != link);
+            }
+            Some(End::Peer(gone)) => {
+                self.accepted.retain(|accepted| *accepted != link);
+                self.on_peer_link_gone(now, link, gone.side);
+            }
+            None => {}
+        }
+    }
+
+    fn on_peer_link_gone(&mut self, now: Now, link: LinkId, side: Side) {
+        match side {
+            Side::Accepted { from: Some(from), .. } => {
+                if let Some(peer) = self.peers.get_mut(from)
+                    && peer.inbound == Some(link)
+                {
+                    peer.inbound = None;
+                }
+            }
+            Side::Accepted { from: None, .. } => {}
+            Side::Dialed { to, live } => {
+                let Some(peer) = self.peers.get_mut(to).filter(|peer| peer.link() == Some(link))
+                else {
+                    return;
+                };
+                peer.on_unreachable(now, &self.timing, &mut self.rng);
+                if live {
+                    tracing::info!(peer = %self.members.name(to), "lost the link to a peer");
+                }
+            }
+        }
     }
 }

@@ -1,0 +1,186 @@
+//! What clients ask: the connection parses and orders, here the requests are carried out.
+
+use super::{
+    LinkId, Node,
+    eventual::Replica,
+    info::{self, Stats},
+    links::End,
+    peers::Peers,
+    timers::Watch,
+};
+use crate::{command::Command, members::Members, proto::reply::ReplyWriter, record::Db, time::Now};
+
+/// What happened to a client's connection.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Input<'a> {
+    /// Bytes arrived.
+    Bytes(&'a [u8]),
+    /// Its input ended.
+    Eof,
+    /// Its output has drained enough to go on with requests that wait.
+    Resume,
+    /// We are stopping.
+    Shutdown,
+}
+
+impl Node {
+    pub(super) fn run_client(&mut self, now: Now, link: LinkId, input: Input<'_>) {
+        let clients = self.links.len();
+        let clock_refused = self.peers.find_us_ahead();
+        let Some(End::Client { connection, .. }) = self.links.end_mut(link) else { return };
+        let before = connection.buffered();
+        let mut executor = Executor {
+            now,
+            replica: &mut self.replica,
+            peers: &mut self.peers,
+            members: &self.members,
+            stats: &mut self.stats,
+            clients,
+            clock_refused,
+            wrote: false,
+        };
+        let mut execute = |db: Db, command: Command<'_>, reply: &mut ReplyWriter<'_>| {
+            executor.execute(db, command, reply);
+        };
+        let (limits, workspace) = (&self.limits, &mut self.workspace);
+        match input {
+            Input::Bytes(bytes) => {
+                connection.handle_bytes(bytes, limits, workspace, &mut execute);
+            }
+            Input::Eof => connection.handle_eof(limits, workspace, &mut execute),
+            Input::Resume => connection.resume(limits, workspace, &mut execute),
+            Input::Shutdown => connection.shut(),
+        }
+        let wrote = executor.wrote;
+        let after = connection.buffered();
+        let (finished, paused) = (connection.is_finished(), connection.is_paused());
+        let (written, idle) = (connection.written(), connection.output().is_empty());
+        self.buffered = self.buffered + after - before;
+        if self.buffered > self.limits.buffers_total && after > before {
+            tracing::warn!(link = link.0, "closed a client: all buffers together are full");
+            self.close(now, link);
+        } else if finished {
+            self.close(now, link);
+        } else if !idle {
+            self.links.touch(link);
+        }
+        if paused && self.watched.iter().all(|watched| watched.link != link) {
+            self.watched.push(Watch::new(now, link, written));
+        }
+        if wrote {
+            self.after_writes(now);
+        }
+    }
+
+    /// Answers a client with the one error for a full or stopping node.
+    pub(super) fn turn_away(&mut self, link: LinkId) {
+        let Some(End::Client { connection, .. }) = self.links.end_mut(link) else { return };
+        let before = connection.buffered();
+        connection.refuse("ERR max number of clients reached");
+        self.buffered = self.buffered + connection.buffered() - before;
+        self.stats.turned_away += 1;
+        self.links.touch(link);
+    }
+
+    /// Our streams have grown: write them, and give up those that have gone Behind. Their sessions end with their links.
+    fn after_writes(&mut self, now: Now) {
+        for id in self.members.peers() {
+            let Some(peer) = self.peers.get_mut(id) else { continue };
+            let Some(link) = peer.link() else { continue };
+            if !peer.outbox.is_behind() {
+                self.links.touch(link);
+            } else if peer.generation > 0
+                && self.links.peer(link).is_some_and(|open| open.is_live())
+            {
+                tracing::warn!(peer = %self.members.name(id), "a peer is Behind: repair takes over");
+                self.stats.behind += 1;
+                self.close(now, link);
+            }
+        }
+    }
+}
+
+/// One client's requests of one turn at work.
+struct Executor<'a> {
+    now: Now,
+    replica: &'a mut Replica,
+    peers: &'a mut Peers,
+    members: &'a Members,
+    stats: &'a mut Stats,
+    clients: usize,
+    clock_refused: bool,
+    wrote: bool,
+}
+
+impl Executor<'_> {
+    fn execute(&mut self, db: Db, command: Command<'_>, reply: &mut ReplyWriter<'_>) {
+        let now = self.now;
+        self.stats.commands += 1;
+        match command {
+            Command::Get { key } => {
+                let record = self.replica.store.get(db, key);
+                match record.and_then(|record| record.visible(now.wall_ms)) {
+                    Some(value) => reply.bulk(value),
+                    None => reply.null(),
+                }
+            }
+            Command::Set { .. } | Command::Del { .. } | Command::FlushDb if self.clock_refused => {
+                reply.error(
+                    "ERR the clock of this node is ahead of a majority by more than they accept; \
+                     nothing written",
+                );
+            }
+            Command::Set { key, value } => {
+                self.wrote = true;
+                let record = self.replica.set(now, db, key, value);
+                self.peers.iter_mut().for_each(|peer| peer.outbox.push_record(record));
+                reply.ok();
+            }
+            Command::Del { keys } => {
+                let mut deleted = 0;
+                for key in keys.iter() {
+                    if let Some(record) = self.replica.delete(now, db, key) {
+                        self.peers.iter_mut().for_each(|peer| peer.outbox.push_record(record));
+                        deleted += 1;
+                        self.wrote = true;
+                    }
+                }
+                reply.integer(deleted);
+            }
+            Command::Exists { keys } => {
+                let held = |key: &&[u8]| {
+                    let record = self.replica.store.get(db, key);
+                    record.and_then(|record| record.visible(now.wall_ms)).is_some()
+                };
+                reply.integer(keys.iter().filter(held).count() as i64);
+            }
+            Command::DbSize => reply.integer(self.replica.store.live(db) as i64),
+            Command::FlushDb => {
+                self.wrote = true;
+                let stamp = self.replica.flush(now, db);
+                self.peers.iter_mut().for_each(|peer| peer.outbox.push_flush(db, stamp));
+                reply.ok();
+            }
+            Command::Info { section } => {
+                let text = info::render(&info::Source {
+                    now,
+                    members: self.members,
+                    replica: self.replica,
+                    peers: self.peers,
+                    stats: self.stats,
+                    clients: self.clients,
+                    section,
+                });
+                reply.lines(&text);
+            }
+            Command::Command
+            | Command::ConfigGet
+            | Command::Echo { .. }
+            | Command::Help { .. }
+            | Command::Ping { .. }
+            | Command::Proto { .. }
+            | Command::Quit
+            | Command::Select { .. } => unreachable!("answered by the connection itself"),
+        }
+    }
+}

@@ -1,0 +1,189 @@
+//! The replica: the store, the clock that stamps, and the rules for both (PROTOCOL section 10).
+//!
+//! Every node may stamp. A stamp is above the wall clock, above every stamp this node has given or seen, and above the
+//! held record of its key; so a write that follows another wins over it, on any node. The clock is Kulkarni et al.'s
+//! hybrid logical clock (2014). A stamp from too far ahead of our wall clock is refused: it is not applied and does not
+//! move the clock, or one broken clock would drag all others along.
+
+use crate::{
+    record::{Db, NodeId, Record, RecordError, Version},
+    store::Store,
+    time::{Millis, Now},
+};
+
+/// Bits of a clock reading below its milliseconds.
+const COUNTER_BITS: u32 = 16;
+
+/// One node's copy of the data and its right to stamp.
+#[derive(Debug)]
+pub(crate) struct Replica {
+    pub(crate) store: Store,
+    me: NodeId,
+    incarnation: u64,
+    /// The highest stamp given or seen.
+    clock: u64,
+    skew_max: Millis,
+}
+
+/// Why a peer's record was not taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Refused {
+    /// Its stamp is this many milliseconds ahead of our wall clock.
+    Ahead(u64),
+    /// Its bytes are no record.
+    Malformed(RecordError),
+}
+
+impl Replica {
+    pub(crate) const fn new(store: Store, me: NodeId, incarnation: u64, skew_max: Millis) -> Self {
+        Self { store, me, incarnation, clock: 0, skew_max }
+    }
+
+    /// This life of the node.
+    pub(crate) const fn incarnation(&self) -> u64 {
+        self.incarnation
+    }
+
+    /// Peers know of a later life than this: become a still later one.
+    pub(crate) fn outlive(&mut self, known: u64) {
+        self.incarnation = self.incarnation.max(known + 1);
+    }
+
+    /// Writes a value and returns the record's bytes.
+    pub(crate) fn set(&mut self, now: Now, db: Db, key: &[u8], value: &[u8]) -> &[u8] {
+        let stamper = Stamper { now, clock: &mut self.clock, me: self.me, life: self.incarnation };
+        let decide = |held: Option<Record<'_>>| {
+            let version = stamper.stamp(held.map(|held| held.version));
+            Some(Record { db, key, version, expires_at_ms: None, value: Some(value) })
+        };
+        self.store.update(db, key, decide).expect("a new stamp is above the flush stamp")
+    }
+
+    /// Deletes a key and returns the tombstone's bytes, or nothing if there is no value to delete.
+    pub(crate) fn delete(&mut self, now: Now, db: Db, key: &[u8]) -> Option<&[u8]> {
+        let stamper = Stamper { now, clock: &mut self.clock, me: self.me, life: self.incarnation };
+        let decide = |held: Option<Record<'_>>| {
+            let held = held?;
+            held.visible(now.wall_ms)?;
+            let version = stamper.stamp(Some(held.version));
+            Some(Record { db, key, version, expires_at_ms: None, value: None })
+        };
+        self.store.update(db, key, decide)
+    }
+
+    /// Deletes everything in `db` that is known here and returns the stamp that says so.
+    pub(crate) fn flush(&mut self, now: Now, db: Db) -> Version {
+        let stamper = Stamper { now, clock: &mut self.clock, me: self.me, life: self.incarnation };
+        let stamp = stamper.stamp(None);
+        self.store.flush(db, stamp);
+        stamp
+    }
+
+    /// Takes a peer's record; a newer one is kept.
+    pub(crate) fn merge(&mut self, now: Now, record: &[u8]) -> Result<(), Refused> {
+        let record = Record::decode(record).map_err(Refused::Malformed)?;
+        self.witness(now, record.version)?;
+        self.store.merge(&record);
+        Ok(())
+    }
+
+    /// Takes a peer's flush.
+    pub(crate) fn merge_flush(&mut self, now: Now, db: Db, stamp: Version) -> Result<(), Refused> {
+        self.witness(now, stamp)?;
+        self.store.flush(db, stamp);
+        Ok(())
+    }
+
+    /// Whether a peer's record of that version would be kept.
+    pub(crate) fn lacks(&self, now: Now, db: Db, key: &[u8], version: Version) -> bool {
+        let held = self.store.get(db, key).map_or(Version::NONE, |held| held.version);
+        version > held && version > self.store.flushed(db) && self.ahead(now, version).is_none()
+    }
+
+    /// Learns of a stamp: all later ones are above it.
+    fn witness(&mut self, now: Now, version: Version) -> Result<(), Refused> {
+        if let Some(ahead_ms) = self.ahead(now, version) {
+            return Err(Refused::Ahead(ahead_ms));
+        }
+        self.clock = self.clock.max(version.hlc());
+        Ok(())
+    }
+
+    /// By how many milliseconds a stamp is ahead of our wall clock, if that is too far.
+    fn ahead(&self, now: Now, version: Version) -> Option<u64> {
+        let ahead_ms = (version.hlc() >> COUNTER_BITS).saturating_sub(now.wall_ms);
+        (ahead_ms > self.skew_max.0).then_some(ahead_ms)
+    }
+}
+
+/// The right to stamp once.
+struct Stamper<'a> {
+    now: Now,
+    clock: &'a mut u64,
+    me: NodeId,
+    life: u64,
+}
+
+impl Stamper<'_> {
+    fn stamp(self, held: Option<Version>) -> Version {
+        let above_held = held.map_or(0, |held| held.hlc() + 1);
+        let hlc = (self.now.wall_ms << COUNTER_BITS).max(*self.clock + 1).max(above_held);
+        *self.clock = hlc;
+        Version::stamp(hlc, self.me, self.life)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::time::Instant;
+
+    fn replica(me: u16) -> Replica {
+        Replica::new(Store::new(4, 1, 2), NodeId(me), 9, Millis(1000))
+    }
+
+    fn at(wall_ms: u64) -> Now {
+        Now { mono: Instant::ZERO, wall_ms }
+    }
+
+    #[test]
+    fn stamps_rise_when_the_wall_clock_goes_back() {
+        let mut a = replica(0);
+        let first = Record::decode(a.set(at(100), Db::STRONG, b"k", b"1")).expect("own").version;
+        let second = Record::decode(a.set(at(50), Db::STRONG, b"k", b"2")).expect("own").version;
+        assert!(second > first);
+        assert_eq!(a.store.get(Db::STRONG, b"k").and_then(|r| r.value), Some(&b"2"[..]));
+    }
+
+    #[test]
+    fn a_write_after_a_seen_write_wins_whatever_the_clocks_say() {
+        let (mut ahead, mut back) = (replica(0), replica(1));
+        let bytes = ahead.set(at(1000), Db::STRONG, b"k", b"old").to_vec();
+        back.merge(at(10), &bytes).expect("within the bound");
+        let bytes = back.set(at(10), Db::STRONG, b"k", b"new").to_vec();
+        ahead.merge(at(1000), &bytes).expect("within the bound");
+        assert_eq!(ahead.store.get(Db::STRONG, b"k").and_then(|r| r.value), Some(&b"new"[..]));
+    }
+
+    #[test]
+    fn a_stamp_from_too_far_ahead_leaves_no_trace() {
+        let (mut ahead, mut sane) = (replica(0), replica(1));
+        let bytes = ahead.set(at(5000), Db::STRONG, b"k", b"v").to_vec();
+        assert_eq!(sane.merge(at(3999), &bytes), Err(Refused::Ahead(1001)));
+        let stamp = ahead.flush(at(5000), Db::QUORUM);
+        assert_eq!(sane.merge_flush(at(0), Db::QUORUM, stamp), Err(Refused::Ahead(5000)));
+        assert_eq!(sane.store.get(Db::STRONG, b"k"), None);
+        assert_eq!(sane.clock, 0);
+        assert_eq!(sane.merge(at(4000), &bytes), Ok(()));
+    }
+
+    #[test]
+    fn deleting_what_is_not_there_writes_nothing() {
+        let mut a = replica(0);
+        assert_eq!(a.delete(at(1), Db::STRONG, b"k"), None);
+        a.set(at(1), Db::STRONG, b"k", b"v");
+        assert!(a.delete(at(1), Db::STRONG, b"k").is_some());
+        assert_eq!(a.delete(at(1), Db::STRONG, b"k"), None);
+        assert_eq!(a.store.tombstones(Db::STRONG), 1);
+    }
+}

@@ -1,0 +1,352 @@
+//! What a peer says on the link that it dialed: its hello, its stream, its heartbeats and its repair questions.
+//!
+//! A hello that doesn't fit is refused with a reason that names both values. The stream is taken strictly in order: what
+//! is behind the cursor was applied before and is discarded, a gap ends the link. Acknowledgements are cumulative, one
+//! for all that arrived together.
+
+use std::fmt;
+
+use super::{
+    LinkId, Node,
+    eventual::Refused,
+    links::{End, Side},
+    peers::{Cursor, Dialing},
+    repair::{self, Unexpected},
+};
+use crate::{
+    proto::peer::{
+        FRAME_SIZE_MAX, Frame, FrameError, FrameStep, GREETING_SIZE_MAX, Hello, PROTOCOL,
+        STREAM_OVERHEAD,
+    },
+    record::{Db, NodeId, Version},
+    time::Now,
+};
+
+/// Why we end a link between nodes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Hangup {
+    /// The stream jumped ahead of the cursor.
+    Gap { cursor: u64, pos: u64 },
+    /// Bytes that are no frame.
+    Malformed(FrameError),
+    /// A record or flush that can't be taken.
+    Refused(Refused),
+    /// A frame that has no business here.
+    Unexpected,
+}
+
+impl fmt::Display for Hangup {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Gap { cursor, pos } => write!(f, "stream goes on at {pos} instead of {cursor}"),
+            Self::Malformed(error) => write!(f, "{error}"),
+            Self::Refused(Refused::Ahead(ms)) => {
+                write!(f, "a stamp is {ms} ms ahead of our clock; check the clocks of both nodes")
+            }
+            Self::Refused(Refused::Malformed(error)) => write!(f, "{error}"),
+            Self::Unexpected => write!(f, "a frame that has no business here"),
+        }
+    }
+}
+
+impl From<Unexpected> for Hangup {
+    fn from(_: Unexpected) -> Self {
+        Self::Unexpected
+    }
+}
+
+impl From<Refused> for Hangup {
+    fn from(refused: Refused) -> Self {
+        Self::Refused(refused)
+    }
+}
+
+impl Node {
+    /// Bytes on a link between nodes, whichever side dialed it.
+    pub(super) fn hear(&mut self, now: Now, link: LinkId, bytes: &[u8]) {
+        let Some(open) = self.links.peer_mut(link).filter(|open| !open.closing) else { return };
+        open.heard = now.mono;
+        let mut held = std::mem::take(&mut open.tail);
+        let input = if held.is_empty() {
+            bytes
+        } else {
+            held.extend_from_slice(bytes);
+            &held
+        };
+        let before = self.inbound_pos(link);
+        let mut at = 0;
+        loop {
+            let Some(open) = self.links.peer(link).filter(|open| !open.closing) else { return };
+            let limit = if open.is_greeted() { FRAME_SIZE_MAX } else { GREETING_SIZE_MAX };
+            let outcome = match Frame::next(input.get(at..).unwrap_or_default(), limit) {
+                FrameStep::Complete { frame, consumed } => {
+                    at += consumed;
+                    self.hear_frame(now, link, open.side, frame)
+                }
+                FrameStep::Incomplete { .. } => break,
+                FrameStep::Broken(error) => Err(Hangup::Malformed(error)),
+            };
+            if let Err(reason) = outcome {
+                return self.hang_up(now, link, reason);
+            }
+        }
+        let rest = input.get(at..).unwrap_or_default().to_vec();
+        if let Some(open) = self.links.peer_mut(link) {
+            open.tail = rest;
+        }
+        if self.inbound_pos(link) != before {
+            self.acknowledge(link);
+        }
+    }
+
+    fn hear_frame(
+        &mut self,
+        now: Now,
+        link: LinkId,
+        side: Side,
+        frame: Frame<'_>,
+    ) -> Result<(), Hangup> {
+        match (side, frame) {
+            (Side::Accepted { from: None, .. }, Frame::Hello(hello)) => {
+                self.on_hello(now, link, &hello);
+                Ok(())
+            }
+            (Side::Accepted { from: None, .. }, _) => Err(Hangup::Unexpected),
+            (Side::Accepted { from: Some(from), begun }, frame) => {
+                self.on_inbound(now, link, from, begun, frame)
+            }
+            (Side::Dialed { to, live }, frame) => self.on_outbound(now, link, to, live, frame),
+        }
+    }
+
+    fn on_inbound(
+        &mut self,
+        now: Now,
+        link: LinkId,
+        from: NodeId,
+        begun: bool,
+        frame: Frame<'_>,
+    ) -> Result<(), Hangup> {
+        match frame {
+            // The stream's session and where it goes on: after a hello, before any of it.
+            Frame::Begin { generation, pos } if !begun => {
+                self.on_begin(link, from, generation, pos)
+            }
+            // What the peer stamped.
+            Frame::Record { pos, record } if begun => {
+                if self.in_order(from, pos, STREAM_OVERHEAD + record.len())? {
+                    self.replica.merge(now, record).inspect_err(|_| self.stats.ahead += 1)?;
+                    self.advance(from, STREAM_OVERHEAD + record.len());
+                }
+                Ok(())
+            }
+            Frame::Flush { pos, db, version } if begun => {
+                self.on_flush(now, from, pos, db, version)
+            }
+            // A sign of life, answered so that the dialer hears one too.
+            Frame::Ping { wall_ms } => {
+                if let Some(peer) = self.peers.get_mut(from) {
+                    peer.on_clock(now, wall_ms, self.timing.skew_max);
+                }
+                self.say(link, Frame::Pong { wall_ms: now.wall_ms });
+                Ok(())
+            }
+            // The peer makes sure that we have what it has: what differs, what we lack, and the missing records.
+            Frame::Compare { db, flushed, first, span, digests } => {
+                self.replica.merge_flush(now, db, flushed)?;
+                let bits = repair::differing(&self.replica.store, db, first, span, digests);
+                let bits = bits.ok_or(Hangup::Unexpected)?;
+                let flushed = self.replica.store.flushed(db);
+                self.say(link, Frame::Differ { db, flushed, bits: &bits });
+                Ok(())
+            }
+            Frame::Offer { db, entries } => {
+                let bits = repair::wanted(&self.replica, now, db, entries);
+                let bits = bits.ok_or(Hangup::Unexpected)?;
+                self.say(link, Frame::Want { bits: &bits });
+                Ok(())
+            }
+            Frame::Copy { record } => Ok(repair::take_copy(&mut self.replica, now, from, record)?),
+            Frame::Ack { .. }
+            | Frame::Begin { .. }
+            | Frame::Differ { .. }
+            | Frame::Flush { .. }
+            | Frame::Hello(_)
+            | Frame::Pong { .. }
+            | Frame::Record { .. }
+            | Frame::Refuse { .. }
+            | Frame::Want { .. }
+            | Frame::Welcome { .. } => Err(Hangup::Unexpected),
+        }
+    }
+
+    fn on_hello(&mut self, now: Now, link: LinkId, hello: &Hello<'_>) {
+        if let Some(reason) = self.objection(hello) {
+            tracing::warn!("refused a node: {reason}");
+            let incarnation = self.peers.get_mut(hello.from).map_or(0, |p| p.cursor.incarnation);
+            self.say(link, Frame::Refuse { incarnation, reason: reason.as_bytes() });
+            if let Some(open) = self.links.peer_mut(link) {
+                open.closing = true;
+            }
+            return;
+        }
+        let Some(peer) = self.peers.get_mut(hello.from) else { return };
+        if hello.incarnation > peer.cursor.incarnation {
+            peer.cursor = Cursor { incarnation: hello.incarnation, generation: 0, pos: 0 };
+        }
+        peer.on_sign_of_life(now);
+        let older = peer.inbound.replace(link);
+        let (generation, pos) = (peer.cursor.generation, peer.cursor.pos);
+        // Our own link may still lead to the peer's earlier life, which will never answer.
+        let outdated = match peer.dialing {
+            Dialing::Connected { link } if peer.receiver != hello.incarnation => Some(link),
+            Dialing::Connected { .. } | Dialing::Connecting { .. } | Dialing::Waiting { .. } => {
+                None
+            }
+        };
+        if let Some(older) = older {
+            self.drop_link(older);
+        }
+        if let Some(outdated) =
+            outdated.filter(|link| self.links.peer(*link).is_some_and(|open| open.is_live()))
+        {
+            self.close(now, outdated);
+            if let Some(peer) = self.peers.get_mut(hello.from) {
+                peer.on_sign_of_life(now);
+            }
+        }
+        if let Some(End::Peer(open)) = self.links.end_mut(link) {
+            open.side = Side::Accepted { from: Some(hello.from), begun: false };
+        }
+        let incarnation = self.replica.incarnation();
+        self.say(link, Frame::Welcome { incarnation, generation, pos });
+    }
+
+    /// What is wrong with a hello, in words that name both values.
+    fn objection(&mut self, hello: &Hello<'_>) -> Option<String> {
+        let me = self.members.me();
+        let names = || self.members.names().join(", ");
+        if hello.protocol != PROTOCOL {
+            let theirs = hello.protocol;
+            return Some(format!("it speaks version {theirs} of the node protocol, we {PROTOCOL}"));
+        }
+        if hello.cluster != self.members.cluster_id() || hello.slots != self.slots {
+            let theirs = String::from_utf8_lossy(hello.members).replace('\n', ", ");
+            let theirs = theirs.escape_debug();
+            return Some(format!(
+                "its cluster is {:016x} ({theirs}; {} slots), ours is {:016x} ({}; {} slots)",
+                hello.cluster,
+                hello.slots,
+                self.members.cluster_id(),
+                names(),
+                self.slots,
+            ));
+        }
+        if hello.to != me {
+            return Some(format!(
+                "it dialed {}, this is {me} ({})",
+                hello.to,
+                self.members.name(me)
+            ));
+        }
+        let Some(peer) = self.peers.get_mut(hello.from) else {
+            return Some(format!("it calls itself {}, which is no peer of {me}", hello.from));
+        };
+        let (theirs, known) = (hello.incarnation, peer.cursor.incarnation);
+        (theirs < known).then(|| {
+            format!("incarnation {theirs} of {} is over: we have seen {known}", hello.from)
+        })
+    }
+
+    fn on_begin(
+        &mut self,
+        link: LinkId,
+        from: NodeId,
+        generation: u64,
+        pos: u64,
+    ) -> Result<(), Hangup> {
+        let peer = self.peers.get_mut(from).ok_or(Hangup::Unexpected)?;
+        let cursor = &mut peer.cursor;
+        if generation > cursor.generation && pos == 0 {
+            (cursor.generation, cursor.pos) = (generation, 0);
+        } else if (generation, pos) != (cursor.generation, cursor.pos) {
+            return Err(Hangup::Gap { cursor: cursor.pos, pos });
+        }
+        if let Some(open) = self.links.peer_mut(link) {
+            open.side = Side::Accepted { from: Some(from), begun: true };
+        }
+        Ok(())
+    }
+
+    fn on_flush(
+        &mut self,
+        now: Now,
+        from: NodeId,
+        pos: u64,
+        db: Db,
+        version: Version,
+    ) -> Result<(), Hangup> {
+        let size = STREAM_OVERHEAD + 17;
+        if self.in_order(from, pos, size)? {
+            let taken = self.replica.merge_flush(now, db, version);
+            taken.inspect_err(|_| self.stats.ahead += 1)?;
+            self.advance(from, size);
+        }
+        Ok(())
+    }
+
+    /// Whether the frame at `pos` is the next of its stream; false if it was applied before.
+    fn in_order(&mut self, from: NodeId, pos: u64, size: usize) -> Result<bool, Hangup> {
+        let cursor = self.peers.get_mut(from).ok_or(Hangup::Unexpected)?.cursor.pos;
+        if pos == cursor {
+            return Ok(true);
+        }
+        let end = pos.checked_add(size as u64).ok_or(Hangup::Gap { cursor, pos })?;
+        if end <= cursor { Ok(false) } else { Err(Hangup::Gap { cursor, pos }) }
+    }
+
+    fn advance(&mut self, from: NodeId, size: usize) {
+        if let Some(peer) = self.peers.get_mut(from) {
+            peer.cursor.pos += size as u64;
+        }
+    }
+
+    /// How far the stream on this link is applied, if it is a link with a stream to us.
+    fn inbound_pos(&mut self, link: LinkId) -> Option<u64> {
+        match self.links.peer(link)?.side {
+            Side::Accepted { from: Some(from), begun: true } => {
+                Some(self.peers.get_mut(from)?.cursor.pos)
+            }
+            Side::Accepted { .. } | Side::Dialed { .. } => None,
+        }
+    }
+
+    fn acknowledge(&mut self, link: LinkId) {
+        let Some(Side::Accepted { from: Some(from), .. }) = self.links.peer(link).map(|l| l.side)
+        else {
+            return;
+        };
+        if let Some(Cursor { generation, pos, .. }) = self.peers.get_mut(from).map(|p| p.cursor) {
+            self.say(link, Frame::Ack { generation, pos });
+        }
+    }
+
+    /// Puts a frame into a link's output.
+    pub(super) fn say(&mut self, link: LinkId, frame: Frame<'_>) {
+        if let Some(open) = self.links.peer_mut(link) {
+            frame.encode(open.out.tail());
+            self.links.touch(link);
+        }
+    }
+
+    fn hang_up(&mut self, now: Now, link: LinkId, reason: Hangup) {
+        let who = match self.links.peer(link).map(|open| open.side) {
+            Some(Side::Accepted { from: Some(id), .. } | Side::Dialed { to: id, .. }) => {
+                self.members.name(id)
+            }
+            Some(Side::Accepted { from: None, .. }) | None => "a stranger",
+        };
+        tracing::warn!(from = who, "closed a node link: {reason}");
+        self.close(now, link);
+    }
+}

@@ -1,0 +1,145 @@
+//! What INFO tells: counters, and a view of the parts.
+
+use std::fmt::Write as _;
+
+use super::{eventual::Replica, peers::Peers};
+use crate::{
+    members::Members,
+    record::Db,
+    time::{Instant, Now},
+};
+
+/// The Redis version whose behaviour clients may expect: they choose features by it.
+const REDIS_VERSION: &str = "7.4.0";
+
+/// What a node counts.
+#[derive(Debug)]
+pub(super) struct Stats {
+    started: Instant,
+    /// Connections accepted.
+    pub(super) connections: u64,
+    /// Connections turned away over the limit.
+    pub(super) turned_away: u64,
+    /// Requests carried out.
+    pub(super) commands: u64,
+    /// Clients closed because they did not read.
+    pub(super) stalled: u64,
+    /// How often a peer went Behind.
+    pub(super) behind: u64,
+    /// Records and flushes refused because their stamp was too far ahead.
+    pub(super) ahead: u64,
+}
+
+impl Stats {
+    pub(super) const fn new(now: Now) -> Self {
+        Self {
+            started: now.mono,
+            connections: 0,
+            turned_away: 0,
+            commands: 0,
+            stalled: 0,
+            behind: 0,
+            ahead: 0,
+        }
+    }
+}
+
+/// Everything that INFO looks at.
+pub(super) struct Source<'a> {
+    pub(super) now: Now,
+    pub(super) members: &'a Members,
+    pub(super) replica: &'a Replica,
+    pub(super) peers: &'a Peers,
+    pub(super) stats: &'a Stats,
+    pub(super) clients: usize,
+    pub(super) section: Option<&'a [u8]>,
+}
+
+/// The text of INFO: sections of `name:value` lines, CRLF between them as Redis has it.
+pub(super) fn render(source: &Source<'_>) -> String {
+    let sections: [(&str, fn(&Source<'_>, &mut String)); 5] = [
+        ("Server", server),
+        ("Clients", clients),
+        ("Stats", stats),
+        ("Replication", replication),
+        ("Keyspace", keyspace),
+    ];
+    let all = [&b"all"[..], b"default", b"everything"];
+    let wanted = |name: &str| match source.section {
+        Some(section) => {
+            section.eq_ignore_ascii_case(name.as_bytes())
+                || all.iter().any(|word| section.eq_ignore_ascii_case(word))
+        }
+        None => true,
+    };
+    let mut text = String::new();
+    for (name, write) in sections {
+        if wanted(name) {
+            if !text.is_empty() {
+                text.push_str("\r\n");
+            }
+            line(&mut text, format_args!("# {name}"));
+            write(source, &mut text);
+        }
+    }
+    text
+}
+
+fn line(text: &mut String, content: std::fmt::Arguments<'_>) {
+    // Writing to a string can't fail.
+    let _ = write!(text, "{content}\r\n");
+}
+
+fn server(source: &Source<'_>, text: &mut String) {
+    let uptime = source.now.mono.since(source.stats.started).0 / 1000;
+    line(text, format_args!("redis_version:{REDIS_VERSION}"));
+    line(text, format_args!("quorate_version:{}", env!("CARGO_PKG_VERSION")));
+    line(text, format_args!("redis_mode:standalone"));
+    line(text, format_args!("uptime_in_seconds:{uptime}"));
+    line(text, format_args!("node:{}", source.members.name(source.members.me())));
+    line(text, format_args!("cluster_id:{:016x}", source.members.cluster_id()));
+    line(text, format_args!("incarnation:{}", source.replica.incarnation()));
+    line(text, format_args!("loading:0"));
+}
+
+fn clients(source: &Source<'_>, text: &mut String) {
+    line(text, format_args!("connected_clients:{}", source.clients));
+}
+
+fn stats(source: &Source<'_>, text: &mut String) {
+    let stats = source.stats;
+    line(text, format_args!("total_connections_received:{}", stats.connections));
+    line(text, format_args!("total_commands_processed:{}", stats.commands));
+    line(text, format_args!("rejected_connections:{}", stats.turned_away));
+    line(text, format_args!("stalled_connections:{}", stats.stalled));
+    line(text, format_args!("stamps_refused_ahead:{}", stats.ahead));
+}
+
+fn replication(source: &Source<'_>, text: &mut String) {
+    line(text, format_args!("role:master"));
+    line(text, format_args!("level:eventual"));
+    line(text, format_args!("members:{}", source.members.len()));
+    line(text, format_args!("peers_went_behind:{}", source.stats.behind));
+    for peer in source.peers.iter() {
+        let name = source.members.name(peer.id);
+        let link = if peer.link().is_some() { "up" } else { "down" };
+        let behind = u8::from(peer.outbox.is_behind());
+        let (lag, copied) = (peer.outbox.len(), peer.repair.copied());
+        line(
+            text,
+            format_args!(
+                "peer{}:name={name},link={link},unacknowledged_bytes={lag},behind={behind},copied={copied}",
+                peer.id.0
+            ),
+        );
+    }
+}
+
+fn keyspace(source: &Source<'_>, text: &mut String) {
+    for db in Db::ALL {
+        let (live, dead) = (source.replica.store.live(db), source.replica.store.tombstones(db));
+        if live + dead > 0 {
+            line(text, format_args!("db{}:keys={live},expires=0,tombstones={dead}", db.number()));
+        }
+    }
+}

@@ -1,0 +1,148 @@
+//! What a peer answers on the link that we dialed: welcome or refusal, acknowledgements, heartbeats, repair answers; and
+//! how our stream and our copies get into that link's output.
+
+use super::{LinkId, Node, REFILLS_PER_TURN, inbound::Hangup, links::Side, repair::Walk};
+use crate::{proto::peer::Frame, record::NodeId, time::Now};
+
+impl Node {
+    pub(super) fn on_outbound(
+        &mut self,
+        now: Now,
+        link: LinkId,
+        to: NodeId,
+        live: bool,
+        frame: Frame<'_>,
+    ) -> Result<(), Hangup> {
+        match frame {
+            // The peer knows us; now both know which session goes on and where.
+            Frame::Welcome { incarnation, generation, pos } if !live => {
+                self.on_welcome(now, link, to, incarnation, generation, pos)
+            }
+            Frame::Refuse { incarnation, reason } if !live => {
+                self.on_refuse(now, link, to, incarnation, reason);
+                Ok(())
+            }
+            // All before `pos` has arrived; keep no more of it.
+            Frame::Ack { generation, pos } if live => {
+                let peer = self.peers.get_mut(to).ok_or(Hangup::Unexpected)?;
+                if generation != peer.generation || !peer.outbox.on_ack(pos) {
+                    return Err(Hangup::Unexpected);
+                }
+                peer.on_answer();
+                Ok(())
+            }
+            Frame::Pong { wall_ms } if live => {
+                if let Some(peer) = self.peers.get_mut(to) {
+                    peer.on_answer();
+                    peer.on_clock(now, wall_ms, self.timing.skew_max);
+                }
+                Ok(())
+            }
+            Frame::Differ { db, flushed, bits } if live => {
+                self.replica.merge_flush(now, db, flushed)?;
+                let (peer, walk) = self.walk(to, link).ok_or(Hangup::Unexpected)?;
+                if peer.repair.on_differ(walk, db, bits)? {
+                    tracing::debug!(peer = %self.members.name(to), "a repair walk is complete");
+                }
+                self.links.touch(link);
+                Ok(())
+            }
+            Frame::Want { bits } if live => {
+                let (peer, walk) = self.walk(to, link).ok_or(Hangup::Unexpected)?;
+                peer.repair.on_want(walk, bits)?;
+                self.links.touch(link);
+                Ok(())
+            }
+            Frame::Ack { .. }
+            | Frame::Begin { .. }
+            | Frame::Compare { .. }
+            | Frame::Copy { .. }
+            | Frame::Differ { .. }
+            | Frame::Flush { .. }
+            | Frame::Hello(_)
+            | Frame::Offer { .. }
+            | Frame::Ping { .. }
+            | Frame::Pong { .. }
+            | Frame::Record { .. }
+            | Frame::Refuse { .. }
+            | Frame::Want { .. }
+            | Frame::Welcome { .. } => Err(Hangup::Unexpected),
+        }
+    }
+
+    /// Goes on with the session that the peer remembers, or begins a new one with a walk.
+    fn on_welcome(
+        &mut self,
+        now: Now,
+        link: LinkId,
+        to: NodeId,
+        incarnation: u64,
+        generation: u64,
+        pos: u64,
+    ) -> Result<(), Hangup> {
+        let peer = self.peers.get_mut(to).ok_or(Hangup::Unexpected)?;
+        let same = peer.receiver == incarnation && peer.generation == generation;
+        let pos = if same && peer.outbox.resume(pos) {
+            pos
+        } else {
+            peer.begin_session(incarnation);
+            0
+        };
+        let (generation, walk_needed) = (peer.generation, peer.repair.is_needed());
+        peer.ping_at = now.mono;
+        if let Some(open) = self.links.peer_mut(link) {
+            open.side = Side::Dialed { to, live: true };
+        }
+        self.say(link, Frame::Begin { generation, pos });
+        tracing::info!(peer = %self.members.name(to), resumed = pos > 0, "connected to a peer");
+        if walk_needed {
+            self.start_repair(now, to, link);
+        }
+        Ok(())
+    }
+
+    fn on_refuse(&mut self, now: Now, link: LinkId, to: NodeId, incarnation: u64, reason: &[u8]) {
+        let reason = String::from_utf8_lossy(reason);
+        let reason = reason.escape_debug();
+        tracing::warn!(peer = %self.members.name(to), "a peer refused us: {reason}");
+        self.close(now, link);
+        if incarnation > self.replica.incarnation() {
+            // Our clock went back between two lives. Streams of this life must not pass for those of the earlier one.
+            self.replica.outlive(incarnation);
+            let links = self.peers.iter().filter_map(super::peers::Peer::link);
+            let links: Vec<LinkId> = links.collect();
+            links.into_iter().for_each(|link| self.close(now, link));
+            self.peers.iter_mut().for_each(|peer| peer.outbox.give_up());
+        }
+    }
+
+    /// Moves stream and copies into a link's output once it is empty.
+    pub(super) fn refill(&mut self, link: LinkId) {
+        let room = self.limits.link_output;
+        let Some(open) = self.links.peer_mut(link) else { return };
+        let Side::Dialed { to, live: true } = open.side else { return };
+        if !open.out.is_empty() {
+            return;
+        }
+        let Some(peer) = self.peers.get_mut(to) else { return };
+        if open.refills == REFILLS_PER_TURN {
+            if peer.outbox.has_unsent() || peer.repair.is_copying() {
+                self.runnable.push_back(link);
+            }
+            return;
+        }
+        open.refills += 1;
+        open.out.extend(peer.outbox.take_unsent(room));
+        let (span, offer_size) = (self.limits.repair_span, self.limits.offer_size);
+        let out = open.out.tail();
+        peer.repair.fill(Walk { store: &self.replica.store, span, offer_size, out }, 2 * room);
+    }
+
+    /// A peer and what its walk needs.
+    fn walk(&mut self, to: NodeId, link: LinkId) -> Option<(&mut super::peers::Peer, Walk<'_>)> {
+        let (span, offer_size) = (self.limits.repair_span, self.limits.offer_size);
+        let out = self.links.peer_mut(link)?.out.tail();
+        let peer = self.peers.get_mut(to)?;
+        Some((peer, Walk { store: &self.replica.store, span, offer_size, out }))
+    }
+}

@@ -1,0 +1,180 @@
+//! What one peer has yet to acknowledge: the replication buffer.
+//!
+//! The stream to a peer is a sequence of whole frames; a position in it is the count of bytes before. Acknowledgements
+//! are cumulative. On a new connection of the same session `sent` goes back to `acked` and everything after it is sent
+//! again; the peer discards what it has. An outbox over its limit gives up: it forgets its frames and takes no more until a
+//! new session begins. Then the peer is Behind, and repair from the current table takes over.
+//!
+//! Invariant: `acked <= sent <= end`, and each of them stands between two frames.
+
+use crate::{
+    buffer::OutBuf,
+    proto::peer::{FRAME_HEAD, Frame, STREAM_OVERHEAD},
+    record::{Db, Version},
+};
+
+/// The replication buffer of one peer.
+#[derive(Debug)]
+pub(crate) struct Outbox {
+    /// Frames from `acked` to `end`.
+    frames: OutBuf,
+    acked: u64,
+    sent: u64,
+    behind: bool,
+    size_max: usize,
+}
+
+impl Outbox {
+    /// An outbox before its first session: Behind, so that a peer is not saved for before it was ever seen.
+    pub(crate) const fn new(size_max: usize) -> Self {
+        Self { frames: OutBuf::new(), acked: 0, sent: 0, behind: true, size_max }
+    }
+
+    /// Appends a record's frame; `record` is its encoding.
+    pub(crate) fn push_record(&mut self, record: &[u8]) {
+        if self.make_room(STREAM_OVERHEAD + record.len()) {
+            let pos = self.end();
+            Frame::Record { pos, record }.encode(self.frames.tail());
+        }
+    }
+
+    /// Appends a flush's frame.
+    pub(crate) fn push_flush(&mut self, db: Db, version: Version) {
+        if self.make_room(STREAM_OVERHEAD + 17) {
+            let pos = self.end();
+            Frame::Flush { pos, db, version }.encode(self.frames.tail());
+        }
+    }
+
+    /// Whole frames that have not been sent yet, at most about `room` bytes of them but at least one; they count as sent.
+    pub(crate) fn take_unsent(&mut self, room: usize) -> &[u8] {
+        let from = (self.sent - self.acked) as usize;
+        let unsent = self.frames.pending().get(from..).unwrap_or_default();
+        let mut size = 0;
+        while size < room
+            && let Some((head, _)) = unsent.get(size..).and_then(|rest| rest.split_first_chunk())
+        {
+            size += FRAME_HEAD - 1 + u32::from_le_bytes(*head) as usize;
+        }
+        self.sent += size as u64;
+        debug_assert!(self.sent <= self.end());
+        &unsent[..size]
+    }
+
+    /// Everything before `pos` has arrived. False if that can't be: it was not sent yet, or acknowledged before.
+    #[must_use]
+    pub(crate) fn on_ack(&mut self, pos: u64) -> bool {
+        if pos < self.acked || pos > self.sent {
+            return false;
+        }
+        self.frames.consume((pos - self.acked) as usize);
+        self.acked = pos;
+        true
+    }
+
+    /// The same session goes on over a new connection, and the peer has everything before `pos`. False if that can't be.
+    #[must_use]
+    pub(crate) fn resume(&mut self, pos: u64) -> bool {
+        if self.behind || pos < self.acked || pos > self.end() {
+            return false;
+        }
+        self.sent = pos;
+        self.on_ack(pos)
+    }
+
+    /// A new session begins: empty, at position 0.
+    pub(crate) fn reset(&mut self) {
+        self.frames = OutBuf::new();
+        (self.acked, self.sent, self.behind) = (0, 0, false);
+    }
+
+    /// Forgets everything until the next session.
+    pub(crate) fn give_up(&mut self) {
+        self.reset();
+        self.behind = true;
+    }
+
+    /// Whether frames were forgotten, so that only a new session and repair can go on.
+    pub(crate) const fn is_behind(&self) -> bool {
+        self.behind
+    }
+
+    /// Whether there is something to send.
+    pub(crate) const fn has_unsent(&self) -> bool {
+        self.sent < self.end()
+    }
+
+    /// Bytes that are not acknowledged.
+    pub(crate) const fn len(&self) -> usize {
+        self.frames.len()
+    }
+
+    const fn end(&self) -> u64 {
+        self.acked + self.frames.len() as u64
+    }
+
+    fn make_room(&mut self, size: usize) -> bool {
+        if !self.behind && self.frames.len() + size > self.size_max {
+            self.give_up();
+        }
+        !self.behind
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::proto::peer::FrameStep;
+
+    fn session(size_max: usize) -> Outbox {
+        let mut outbox = Outbox::new(size_max);
+        outbox.reset();
+        outbox
+    }
+
+    fn positions(mut bytes: &[u8]) -> Vec<u64> {
+        let mut positions = Vec::new();
+        while let FrameStep::Complete { frame: Frame::Record { pos, .. }, consumed } =
+            Frame::next(bytes, 1000)
+        {
+            positions.push(pos);
+            bytes = &bytes[consumed..];
+        }
+        assert!(bytes.is_empty(), "only whole frames are taken");
+        positions
+    }
+
+    #[test]
+    fn resends_exactly_what_was_not_acknowledged() {
+        let mut outbox = session(1000);
+        for _ in 0..4 {
+            outbox.push_record(b"1234567");
+        }
+        assert_eq!(positions(outbox.take_unsent(25)), [0, 20]);
+        assert_eq!(positions(outbox.take_unsent(1)), [40]);
+        assert!(outbox.on_ack(20));
+        assert!(!outbox.on_ack(0), "acknowledgements never go back");
+        assert!(!outbox.on_ack(80), "not sent yet");
+        assert!(outbox.resume(40), "the peer had more than it could say");
+        assert_eq!(positions(outbox.take_unsent(1000)), [40, 60]);
+        assert!(!outbox.has_unsent());
+        assert!(!outbox.resume(20) && !outbox.resume(100));
+        assert!(outbox.on_ack(80));
+        assert_eq!(outbox.len(), 0);
+    }
+
+    #[test]
+    fn over_its_limit_it_forgets_until_a_new_session() {
+        let mut outbox = session(45);
+        outbox.push_record(b"1234567");
+        outbox.push_record(b"1234567");
+        assert!(!outbox.is_behind());
+        outbox.push_flush(Db::STRONG, Version::NONE);
+        assert!(outbox.is_behind() && outbox.len() == 0);
+        outbox.push_record(b"x");
+        assert!(!outbox.has_unsent() && !outbox.resume(0));
+        outbox.reset();
+        outbox.push_record(b"x");
+        assert_eq!(positions(outbox.take_unsent(1000)), [0]);
+    }
+}

@@ -1,0 +1,159 @@
+//! The other members: for each its streams, its repair, and the state of our dialing.
+//!
+//! Between two members there are two links, one dialed by each; a link carries the dialer's stream. A session is one
+//! unbroken stream: it outlives connections, and ends when either side starts anew or the outbox goes Behind. It is named
+//! by the sender's incarnation, the receiver's, and a generation that the sender counts.
+
+use super::{LinkId, outbox::Outbox, repair::Repair};
+use crate::{
+    limits::{Limits, Timing},
+    members::Members,
+    record::NodeId,
+    rng::Rng,
+    time::{Instant, Millis, Now},
+};
+
+/// One other member.
+#[derive(Debug)]
+pub(crate) struct Peer {
+    pub(crate) id: NodeId,
+    pub(crate) dialing: Dialing,
+    /// Failed attempts since its last sign of life.
+    attempts: u32,
+    /// What our stream to it still owes.
+    pub(crate) outbox: Outbox,
+    /// Our stream to it: its incarnation, and which session of ours it is.
+    pub(crate) receiver: u64,
+    pub(crate) generation: u64,
+    pub(crate) repair: Repair,
+    pub(crate) ping_at: Instant,
+    pub(crate) repair_at: Instant,
+    /// Its link to us, once it has introduced itself.
+    pub(crate) inbound: Option<LinkId>,
+    /// How far we have applied its stream.
+    pub(crate) cursor: Cursor,
+    /// Its wall clock says that ours is too far ahead.
+    pub(crate) finds_us_ahead: bool,
+}
+
+/// Where we are with reaching a member.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Dialing {
+    /// Not connected; to be dialed at this time.
+    Waiting { until: Instant },
+    /// The driver is connecting; given up at this time.
+    Connecting { until: Instant },
+    /// Connected; it may have welcomed us or not yet.
+    Connected { link: LinkId },
+}
+
+/// The last position of an inbound stream that was applied.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Cursor {
+    pub(crate) incarnation: u64,
+    pub(crate) generation: u64,
+    pub(crate) pos: u64,
+}
+
+impl Peer {
+    fn new(id: NodeId, limits: &Limits, now: Now) -> Self {
+        Self {
+            id,
+            dialing: Dialing::Waiting { until: now.mono },
+            attempts: 0,
+            outbox: Outbox::new(limits.outbox_size_max),
+            receiver: 0,
+            generation: 0,
+            repair: Repair::default(),
+            ping_at: now.mono,
+            repair_at: now.mono,
+            inbound: None,
+            cursor: Cursor::default(),
+            finds_us_ahead: false,
+        }
+    }
+
+    /// Our link to it, if there is one.
+    pub(crate) const fn link(&self) -> Option<LinkId> {
+        match self.dialing {
+            Dialing::Connected { link } => Some(link),
+            Dialing::Connecting { .. } | Dialing::Waiting { .. } => None,
+        }
+    }
+
+    /// Starts a session with a peer of this incarnation: an empty stream, and a walk for all that came before.
+    pub(crate) fn begin_session(&mut self, receiver: u64) {
+        self.receiver = receiver;
+        self.generation += 1;
+        self.outbox.reset();
+        self.repair.need();
+    }
+
+    /// Our link to it, or the attempt to get one, is gone. The next attempt waits longer after each failure, with jitter
+    /// so that restarting nodes don't dial in step.
+    pub(crate) fn on_unreachable(&mut self, now: Now, timing: &Timing, rng: &mut Rng) {
+        let longest = timing.redial_max.0;
+        let pause = timing.redial_min.0.checked_shl(self.attempts).unwrap_or(longest).min(longest);
+        let pause = Millis(pause / 2 + rng.below(pause / 2 + 1));
+        self.attempts = (self.attempts + 1).min(16);
+        self.dialing = Dialing::Waiting { until: now.mono + pause };
+        self.repair.on_close();
+        self.finds_us_ahead = false;
+    }
+
+    /// It is there: dial without waiting any longer.
+    pub(crate) fn on_sign_of_life(&mut self, now: Now) {
+        if let Dialing::Waiting { until } = &mut self.dialing {
+            *until = (*until).min(now.mono);
+        }
+    }
+
+    /// It answers on our link: the next failure is a first one again.
+    pub(crate) const fn on_answer(&mut self) {
+        self.attempts = 0;
+    }
+
+    /// Its wall clock, next to ours.
+    pub(crate) fn on_clock(&mut self, now: Now, wall_ms: u64, skew_max: Millis) {
+        self.finds_us_ahead = now.wall_ms.saturating_sub(wall_ms) > skew_max.0;
+    }
+}
+
+/// All other members, in order of their ids.
+#[derive(Debug)]
+pub(crate) struct Peers {
+    all: Vec<Peer>,
+    me: NodeId,
+    quorum: usize,
+}
+
+impl Peers {
+    pub(crate) fn new(members: &Members, limits: &Limits, now: Now) -> Self {
+        let all = members.peers().map(|id| Peer::new(id, limits, now)).collect();
+        Self { all, me: members.me(), quorum: members.quorum() }
+    }
+
+    pub(crate) fn get_mut(&mut self, id: NodeId) -> Option<&mut Peer> {
+        let index = match id.cmp(&self.me) {
+            std::cmp::Ordering::Less => id.index(),
+            std::cmp::Ordering::Equal => return None,
+            std::cmp::Ordering::Greater => id.index() - 1,
+        };
+        self.all.get_mut(index)
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Peer> {
+        self.all.iter()
+    }
+
+    pub(crate) fn iter_mut(&mut self) -> impl Iterator<Item = &mut Peer> {
+        self.all.iter_mut()
+    }
+
+    /// Whether so many members find our clock too far ahead that our stamps would find no takers: a majority of the
+    /// cluster, or all others where that is fewer.
+    pub(crate) fn find_us_ahead(&self) -> bool {
+        let needed = self.quorum.min(self.all.len());
+        needed > 0 && self.all.iter().filter(|peer| peer.finds_us_ahead).count() >= needed
+    }
+}

@@ -1,0 +1,303 @@
+//! Repair: bringing a peer up to our current table, whatever it missed.
+//!
+//! One direction at a time: we make sure that the peer has everything that we have; it does the same towards us. A walk
+//! compares digests of spans of slots, then of single slots where a span differs, then offers the versions and keys of a
+//! differing slot page by page and copies the records that the peer asks for. One question is under way at a time and
+//! every message is bounded, so a walk of any size costs a bounded buffer. The answering side keeps no state.
+//!
+//! Merging is idempotent, so a walk may race with the stream, with writes and with other walks; whatever a walk misses by
+//! racing was written after it began and is in the stream. A broken link ends the walk; it starts over on the next link.
+//! A walk is complete when the peer has answered a last empty comparison, hence has read all copies before it. This is
+//! the anti-entropy of Demers et al., "Epidemic algorithms for replicated database maintenance", 1987, push variant.
+
+use std::collections::VecDeque;
+
+use super::eventual::{Refused, Replica};
+use crate::{
+    proto::peer::{self, Frame},
+    record::{Db, NodeId},
+    slot::Slot,
+    store::{PageCursor, Store},
+    time::Now,
+};
+
+/// The walk towards one peer.
+#[derive(Debug, Default)]
+pub(crate) struct Repair {
+    /// The peer may lack something: the next link begins with a walk.
+    needed: bool,
+    stage: Stage,
+    /// Position in [`Db::ALL`].
+    db: usize,
+    /// Spans of the database that differ, by their first slot.
+    spans: VecDeque<u32>,
+    /// Slots of the span that differ.
+    slots: VecDeque<u32>,
+    /// How many records walks have copied, for INFO.
+    copied: u64,
+}
+
+/// What a walk waits for or does next.
+#[derive(Debug, Default)]
+enum Stage {
+    /// No walk.
+    #[default]
+    Idle,
+    /// The answer to the digests of all spans of the database.
+    Spans,
+    /// The answer to the digests of the slots of one span.
+    Slots { first: u32 },
+    /// Which of the offered entries are wanted.
+    Offered { slot: u32, entries: Vec<u8>, next: Option<PageCursor> },
+    /// The wanted entries from `at` on are to be copied, as far as the link has room.
+    Copying { slot: u32, entries: Vec<u8>, wanted: Vec<u8>, at: usize, next: Option<PageCursor> },
+    /// The answer that shows that everything before has been read.
+    Ending,
+}
+
+/// An answer that fits no question.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Unexpected;
+
+/// What a walk needs besides its own state.
+pub(crate) struct Walk<'a> {
+    pub(crate) store: &'a Store,
+    /// Slots per digest of the first level, and digests per message of the second.
+    pub(crate) span: u32,
+    /// Bytes per offer.
+    pub(crate) offer_size: usize,
+    /// Where questions and copies go.
+    pub(crate) out: &'a mut Vec<u8>,
+}
+
+impl Repair {
+    /// The peer may lack something.
+    pub(crate) const fn need(&mut self) {
+        self.needed = true;
+    }
+
+    /// Whether the peer may lack something that no stream carries.
+    pub(crate) const fn is_needed(&self) -> bool {
+        self.needed
+    }
+
+    /// Whether no walk is under way.
+    pub(crate) const fn is_idle(&self) -> bool {
+        matches!(self.stage, Stage::Idle)
+    }
+
+    /// Whether wanted records wait for room in the link's output.
+    pub(crate) const fn is_copying(&self) -> bool {
+        matches!(self.stage, Stage::Copying { .. })
+    }
+
+    /// Records copied by all walks so far.
+    pub(crate) const fn copied(&self) -> u64 {
+        self.copied
+    }
+
+    /// The link is gone and with it all answers.
+    pub(crate) fn on_close(&mut self) {
+        self.stage = Stage::Idle;
+    }
+
+    /// Begins a walk on a link that has just opened or has no walk under way.
+    pub(crate) fn start(&mut self, mut walk: Walk<'_>) {
+        self.needed = true;
+        self.db = 0;
+        self.compare_spans(&mut walk);
+    }
+
+    /// The answer to digests. True when the walk is complete.
+    pub(crate) fn on_differ(
+        &mut self,
+        mut walk: Walk<'_>,
+        db: Db,
+        bits: &[u8],
+    ) -> Result<bool, Unexpected> {
+        if Some(&db) != Db::ALL.get(self.db) {
+            return Err(Unexpected);
+        }
+        let slots = walk.store.slots();
+        match self.stage {
+            Stage::Spans => {
+                let spans = (0..slots).step_by(walk.span as usize).enumerate();
+                let differ = spans.filter(|(index, _)| peer::bit(bits, *index));
+                self.spans = differ.map(|(_, first)| first).collect();
+                self.next_span(&mut walk);
+            }
+            Stage::Slots { first } => {
+                let end = slots.min(first + walk.span);
+                let differ = (first..end).enumerate().filter(|(index, _)| peer::bit(bits, *index));
+                self.slots = differ.map(|(_, slot)| slot).collect();
+                self.next_slot(&mut walk);
+            }
+            Stage::Ending => {
+                self.stage = Stage::Idle;
+                self.needed = false;
+                return Ok(true);
+            }
+            Stage::Idle | Stage::Offered { .. } | Stage::Copying { .. } => return Err(Unexpected),
+        }
+        Ok(false)
+    }
+
+    /// The answer to an offer.
+    pub(crate) fn on_want(&mut self, mut walk: Walk<'_>, bits: &[u8]) -> Result<(), Unexpected> {
+        let Stage::Offered { slot, entries, next } = std::mem::take(&mut self.stage) else {
+            return Err(Unexpected);
+        };
+        self.stage = Stage::Copying { slot, entries, wanted: bits.to_vec(), at: 0, next };
+        self.copy(&mut walk, 1);
+        Ok(())
+    }
+
+    /// Goes on copying while the output holds less than `room` bytes. At least one record, so that it always goes on.
+    pub(crate) fn fill(&mut self, mut walk: Walk<'_>, room: usize) {
+        if matches!(self.stage, Stage::Copying { .. }) {
+            self.copy(&mut walk, room);
+        }
+    }
+
+    fn copy(&mut self, walk: &mut Walk<'_>, room: usize) {
+        let Stage::Copying { slot, entries, wanted, mut at, next } =
+            std::mem::take(&mut self.stage)
+        else {
+            return;
+        };
+        let db = self.database();
+        let mut full = false;
+        for (_, key) in peer::offers(&entries).flatten().skip(at) {
+            full = walk.out.len() >= room && at > 0;
+            if full {
+                break;
+            }
+            if peer::bit(&wanted, at)
+                && let Some(record) = walk.store.encoded(db, key)
+            {
+                Frame::Copy { record }.encode(walk.out);
+                self.copied += 1;
+            }
+            at += 1;
+        }
+        if full {
+            self.stage = Stage::Copying { slot, entries, wanted, at, next };
+            return;
+        }
+        if !next.is_some_and(|cursor| self.offer(walk, slot, cursor)) {
+            self.next_slot(walk);
+        }
+    }
+
+    fn database(&self) -> Db {
+        Db::ALL.get(self.db).copied().unwrap_or(Db::EVENTUAL)
+    }
+
+    fn compare_spans(&mut self, walk: &mut Walk<'_>) {
+        let slots = walk.store.slots();
+        compare(walk, self.database(), 0, slots, walk.span);
+        self.stage = Stage::Spans;
+    }
+
+    fn next_span(&mut self, walk: &mut Walk<'_>) {
+        if let Some(first) = self.spans.pop_front() {
+            let end = walk.store.slots().min(first + walk.span);
+            compare(walk, self.database(), first, end, 1);
+            self.stage = Stage::Slots { first };
+        } else if self.db + 1 < Db::COUNT {
+            self.db += 1;
+            self.compare_spans(walk);
+        } else {
+            compare(walk, self.database(), 0, 0, 1);
+            self.stage = Stage::Ending;
+        }
+    }
+
+    fn next_slot(&mut self, walk: &mut Walk<'_>) {
+        while let Some(slot) = self.slots.pop_front() {
+            if self.offer(walk, slot, PageCursor::default()) {
+                return;
+            }
+        }
+        self.next_span(walk);
+    }
+
+    /// Offers the next page of a slot. False if there is none.
+    fn offer(&mut self, walk: &mut Walk<'_>, slot: u32, cursor: PageCursor) -> bool {
+        let mut entries = Vec::new();
+        let next = walk.store.page(self.database(), Slot(slot), cursor, |record| {
+            peer::push_offer(&mut entries, record.version, record.key);
+            entries.len() < walk.offer_size
+        });
+        if entries.is_empty() {
+            return false;
+        }
+        Frame::Offer { db: self.database(), entries: &entries }.encode(walk.out);
+        self.stage = Stage::Offered { slot, entries, next };
+        true
+    }
+}
+
+/// Asks which digests of the slots from `first` to `end`, `span` slots each, differ.
+fn compare(walk: &mut Walk<'_>, db: Db, first: u32, end: u32, span: u32) {
+    let mut digests = Vec::new();
+    for from in (first..end).step_by(span as usize) {
+        let digest = walk.store.digest(db, from, span.min(end - from));
+        digests.extend_from_slice(&digest.to_le_bytes());
+    }
+    let flushed = walk.store.flushed(db);
+    Frame::Compare { db, flushed, first, span, digests: &digests }.encode(walk.out);
+}
+
+/// Answers digests: which of them are not ours. Nothing if the question makes no sense.
+pub(crate) fn differing(
+    store: &Store,
+    db: Db,
+    first: u32,
+    span: u32,
+    digests: &[u8],
+) -> Option<Vec<u8>> {
+    let (theirs, rest) = digests.as_chunks::<16>();
+    let slots = store.slots();
+    let past_the_end =
+        theirs.len() as u64 > u64::from(slots.checked_sub(first)?.div_ceil(span.max(1)));
+    if !rest.is_empty() || span == 0 || past_the_end {
+        return None;
+    }
+    let mut bits = Vec::new();
+    for (index, theirs) in theirs.iter().enumerate() {
+        let from = first + index as u32 * span;
+        if store.digest(db, from, span.min(slots - from)) != u128::from_le_bytes(*theirs) {
+            peer::set_bit(&mut bits, index);
+        }
+    }
+    Some(bits)
+}
+
+/// Answers an offer: which entries we lack. Nothing if it is malformed.
+pub(crate) fn wanted(replica: &Replica, now: Now, db: Db, entries: &[u8]) -> Option<Vec<u8>> {
+    let mut bits = Vec::new();
+    for (index, entry) in peer::offers(entries).enumerate() {
+        let (version, key) = entry?;
+        if replica.lacks(now, db, key, version) {
+            peer::set_bit(&mut bits, index);
+        }
+    }
+    Some(bits)
+}
+
+/// Takes a copied record. One from too far ahead is left for a later walk, and the log says so.
+pub(crate) fn take_copy(
+    replica: &mut Replica,
+    now: Now,
+    from: NodeId,
+    record: &[u8],
+) -> Result<(), Refused> {
+    match replica.merge(now, record) {
+        Err(Refused::Ahead(ahead_ms)) => {
+            tracing::warn!(%from, ahead_ms, "left a copy alone: its stamp is too far ahead");
+            Ok(())
+        }
+        taken => taken,
+    }
+}

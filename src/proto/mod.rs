@@ -1,0 +1,4 @@
+pub mod peer;
+pub mod reply;
+#[derive(Debug, Default)]
+pub struct Workspace {}

@@ -1,0 +1,231 @@
+//! The tables: what this replica holds, slot by slot, with a digest of each slot.
+//!
+//! A table maps a key to its newest record, tombstones included; it never forgets a key by itself. Each slot has a table
+//! and a digest of its own, so growing one rehashes a few thousandths of the data and comparing replicas reads numbers
+//! instead of records. The store knows versions but never makes one: who may stamp is decided above.
+//!
+//! Invariants, checked by [`Store::check`]: a slot's digest is the sum of the hashes of (version, key) over its table; the
+//! counts of live keys and tombstones are those of the tables; no record is at or below its database's flush stamp.
+
+use hashbrown::{HashTable, hash_table::Entry};
+use xxhash_rust::xxh3::{xxh3_64_with_seed, xxh3_128_with_seed};
+
+use crate::{
+    record::{Blob, Db, Record, Version},
+    slot::Slot,
+};
+
+mod page;
+
+pub use page::PageCursor;
+
+/// All databases of one replica.
+#[derive(Debug)]
+pub struct Store {
+    databases: [Database; Db::COUNT],
+    slots: u32,
+    /// Seeds the tables' hash: chosen by this node alone, so that nobody can aim at one bucket.
+    table_seed: u64,
+    /// Seeds the digests' hash: the same on all members.
+    digest_seed: u64,
+}
+
+#[derive(Debug)]
+struct Database {
+    tables: Vec<HashTable<Blob>>,
+    /// One per table, side by side because comparing replicas reads nothing else.
+    digests: Vec<u128>,
+    live: u64,
+    tombstones: u64,
+    /// Records at or below this stamp are dead.
+    flushed: Version,
+}
+
+impl Store {
+    /// An empty store of `slots` slots a database.
+    #[must_use]
+    pub fn new(slots: u32, digest_seed: u64, table_seed: u64) -> Self {
+        let database = || Database {
+            tables: (0..slots).map(|_| HashTable::new()).collect(),
+            digests: vec![0; slots as usize],
+            live: 0,
+            tombstones: 0,
+            flushed: Version::NONE,
+        };
+        Self { databases: std::array::from_fn(|_| database()), slots, table_seed, digest_seed }
+    }
+
+    /// How many slots each database has.
+    #[must_use]
+    pub const fn slots(&self) -> u32 {
+        self.slots
+    }
+
+    /// The newest record of `key`, which may be a tombstone.
+    #[must_use]
+    #[inline]
+    pub fn get(&self, db: Db, key: &[u8]) -> Option<Record<'_>> {
+        let table = self.database(db).tables.get(Slot::of(key, self.slots).index())?;
+        let blob = table.find(self.table_hash(key), |blob| blob.key() == key)?;
+        Some(blob.record())
+    }
+
+    /// The bytes of the newest record of `key`.
+    #[must_use]
+    pub fn encoded(&self, db: Db, key: &[u8]) -> Option<&[u8]> {
+        let table = self.database(db).tables.get(Slot::of(key, self.slots).index())?;
+        table.find(self.table_hash(key), |blob| blob.key() == key).map(Blob::bytes)
+    }
+
+    /// Keys that hold a value.
+    #[must_use]
+    pub const fn live(&self, db: Db) -> u64 {
+        self.database(db).live
+    }
+
+    /// Deleted keys that are still remembered.
+    #[must_use]
+    pub const fn tombstones(&self, db: Db) -> u64 {
+        self.database(db).tombstones
+    }
+
+    /// The stamp of the newest flush; records at or below it are dead.
+    #[must_use]
+    pub const fn flushed(&self, db: Db) -> Version {
+        self.database(db).flushed
+    }
+
+    /// The sum of the hashes of the records of `count` slots from `first` on.
+    #[must_use]
+    pub fn digest(&self, db: Db, first: u32, count: u32) -> u128 {
+        let from = first as usize;
+        let digests = self.database(db).digests.get(from..from + count as usize);
+        digests.unwrap_or_default().iter().fold(0, |sum, digest| sum.wrapping_add(*digest))
+    }
+
+    /// Keeps the newer of `record` and what is held of its key. Whether anything changed.
+    pub fn merge(&mut self, record: &Record<'_>) -> bool {
+        self.update(record.db, record.key, |held| {
+            let held = held.map_or(Version::NONE, |held| held.version);
+            record.wins_over(held).then_some(*record)
+        })
+        .is_some()
+    }
+
+    /// Shows `decide` the held record of `key` and keeps the record it returns, if any: then the record's bytes are
+    /// returned. A record that a flush has outlived is not kept.
+    #[inline]
+    pub fn update<'r>(
+        &mut self,
+        db: Db,
+        key: &'r [u8],
+        decide: impl FnOnce(Option<Record<'_>>) -> Option<Record<'r>>,
+    ) -> Option<&[u8]> {
+        let hash = self.table_hash(key);
+        let (table_seed, digest_seed) = (self.table_seed, self.digest_seed);
+        let slot = Slot::of(key, self.slots).index();
+        let database = self.databases.get_mut(db.index())?;
+        let table = database.tables.get_mut(slot)?;
+        let digest = database.digests.get_mut(slot)?;
+        let rehash = |blob: &Blob| xxh3_64_with_seed(blob.key(), table_seed);
+        let entry = table.entry(hash, |blob| blob.key() == key, rehash);
+        let held = match &entry {
+            Entry::Occupied(held) => Some(held.get().record()),
+            Entry::Vacant(_) => None,
+        };
+        let record = decide(held)?;
+        debug_assert!(record.key == key && record.db == db);
+        if record.version <= database.flushed {
+            return None;
+        }
+        let blob = match entry {
+            Entry::Occupied(held) => {
+                let blob = held.into_mut();
+                *digest = digest.wrapping_sub(digest_item(blob, digest_seed));
+                database.live -= u64::from(!blob.is_tombstone());
+                database.tombstones -= u64::from(blob.is_tombstone());
+                blob.replace(&record);
+                blob
+            }
+            Entry::Vacant(free) => free.insert(Blob::of(&record)).into_mut(),
+        };
+        *digest = digest.wrapping_add(digest_item(blob, digest_seed));
+        database.live += u64::from(!blob.is_tombstone());
+        database.tombstones += u64::from(blob.is_tombstone());
+        Some(blob.bytes())
+    }
+
+    /// Forgets all records of `db` at or below `stamp`, for ever. Whether the stamp was news.
+    pub fn flush(&mut self, db: Db, stamp: Version) -> bool {
+        let seed = self.digest_seed;
+        let database = self.database_mut(db);
+        if stamp <= database.flushed {
+            return false;
+        }
+        database.flushed = stamp;
+        (database.live, database.tombstones) = (0, 0);
+        for (table, digest) in database.tables.iter_mut().zip(&mut database.digests) {
+            table.retain(|blob| blob.version() > stamp);
+            if table.is_empty() {
+                *table = HashTable::new();
+            }
+            *digest = table.iter().fold(0, |sum, blob| sum.wrapping_add(digest_item(blob, seed)));
+            let tombstones = table.iter().filter(|blob| blob.is_tombstone()).count();
+            database.tombstones += tombstones as u64;
+            database.live += (table.len() - tombstones) as u64;
+        }
+        true
+    }
+
+    /// All records of `db`, in no order that means anything.
+    pub fn records(&self, db: Db) -> impl Iterator<Item = Record<'_>> {
+        self.database(db).tables.iter().flatten().map(Blob::record)
+    }
+
+    /// Checks the invariants at the head of this module against the tables themselves.
+    ///
+    /// # Panics
+    /// If one is broken.
+    pub fn check(&self) {
+        for db in Db::ALL {
+            let database = self.database(db);
+            for (number, (table, digest)) in
+                database.tables.iter().zip(&database.digests).enumerate()
+            {
+                let sum = |sum: u128, blob| sum.wrapping_add(digest_item(blob, self.digest_seed));
+                assert_eq!(*digest, table.iter().fold(0, sum), "digest of slot {number}");
+                for blob in table {
+                    assert_eq!(Slot::of(blob.key(), self.slots).index(), number, "slot of a key");
+                    assert!(blob.version() > database.flushed, "a flushed record is held");
+                }
+            }
+            let held = |wanted| {
+                let blobs = database.tables.iter().flatten();
+                blobs.filter(|blob| blob.is_tombstone() == wanted).count() as u64
+            };
+            assert_eq!(database.live, held(false), "live keys of database {}", db.number());
+            assert_eq!(database.tombstones, held(true), "tombstones of database {}", db.number());
+        }
+    }
+
+    const fn database(&self, db: Db) -> &Database {
+        &self.databases[db.index()]
+    }
+
+    const fn database_mut(&mut self, db: Db) -> &mut Database {
+        &mut self.databases[db.index()]
+    }
+
+    fn table_hash(&self, key: &[u8]) -> u64 {
+        xxh3_64_with_seed(key, self.table_seed)
+    }
+}
+
+/// What one record adds to its slot's digest: a hash of version and key. The value needs no part in it, since a version
+/// names one body.
+fn digest_item(blob: &Blob, seed: u64) -> u128 {
+    xxh3_128_with_seed(blob.version_and_key(), seed)
+}
+
+#[cfg(test)]
+mod tests;
