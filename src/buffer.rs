@@ -4,7 +4,7 @@
 //! once on average. A drained buffer that once grew large gives its memory back: an idle connection costs little.
 
 /// What a drained buffer may keep allocated: enough for a pipeline of small replies, little enough for 10,000 of them.
-const KEPT_WHEN_DRAINED: usize = 16 * 1024;
+const KEPT_WHEN_DRAINED: usize = 32 * 1024;
 
 /// A byte queue.
 #[derive(Debug, Default)]

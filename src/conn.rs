@@ -1,64 +1,667 @@
+//! One client's connection: requests in, replies out, and what stands between them.
+//!
+//! Owns the dialect, the bytes that are no whole request yet (the tail), the output, the database, and whether there is
+//! more to read. It answers what concerns only itself and hands every other command to a closure. It refuses to know
+//! nodes, sockets and time: the owner moves the bytes, closes what [`Connection::is_finished`], and watches the total
+//! of [`Connection::buffered`].
+//!
+//! Invariants:
+//! - Replies are in the order of their requests, and the same however the input was cut.
+//! - While paused nothing is parsed or read: the output grows by at most one reply over its limit.
+//! - Input ends in one of two ways. After QUIT or a broken frame the rest is ignored; at the end of input every request
+//!   before it is still answered. Both close only when the output has been taken.
+
+use memchr::memchr;
+
 use crate::{
     buffer::OutBuf,
-    command::Command,
+    command::{Command, help},
     limits::Limits,
-    proto::{Workspace, reply::ReplyWriter},
+    proto::{
+        Args, Dialect, Progress, RequestError, Step, Style, Workspace, next_request,
+        reply::ReplyWriter,
+    },
     record::Db,
 };
+
+/// One client's state. Methods are of three kinds: input (`handle_*`, [`Connection::resume`]), output
+/// ([`Connection::output`], [`Connection::consume`]), and questions.
 #[derive(Debug)]
 pub struct Connection {
-    out: OutBuf,
+    dialect: Dialect,
+    db: Db,
+    /// Bytes read and not parsed. Empty unless they are unfinished, or had to wait because of a pause.
+    tail: OutBuf,
+    /// What is known of the request at the start of the tail.
+    progress: Progress,
+    /// While the tail is shorter, parsing it says nothing new.
+    need: usize,
+    /// An overlong line is being dropped.
+    dropping: Option<Dropped>,
+    output: OutBuf,
+    /// Bytes of output taken so far.
+    written: u64,
+    paused: Option<Pause>,
+    /// No input will follow.
+    eof: bool,
+    /// No request will be answered any more. Then the tail is empty.
+    closing: bool,
 }
+
+/// The last byte dropped, if any, was a CR: then an LF in the next bytes makes it the end of the line.
+#[derive(Clone, Copy, Debug)]
+struct Dropped {
+    cr: bool,
+}
+
+/// Requests wait until at most this much output is left.
+#[derive(Clone, Copy, Debug)]
+struct Pause {
+    resume_at: usize,
+}
+
 impl Connection {
+    /// A connection without any input yet, on the strong database.
+    #[must_use]
     pub fn new() -> Self {
-        Self { out: OutBuf::new() }
+        Self {
+            dialect: Dialect::Detect,
+            db: Db::STRONG,
+            tail: OutBuf::new(),
+            progress: Progress::default(),
+            need: 0,
+            dropping: None,
+            output: OutBuf::new(),
+            written: 0,
+            paused: None,
+            eof: false,
+            closing: false,
+        }
     }
+
+    /// Takes bytes that were read. Executes each request in them, unless paused.
+    ///
+    /// Only an unfinished request is copied: bytes are added to the tail just until its request is whole, what follows
+    /// is parsed where it is.
     pub fn handle_bytes(
         &mut self,
-        _b: &[u8],
-        _l: &Limits,
-        _w: &mut Workspace,
-        _e: &mut impl FnMut(Db, Command<'_>, &mut ReplyWriter<'_>),
+        bytes: &[u8],
+        limits: &Limits,
+        workspace: &mut Workspace,
+        execute: &mut impl FnMut(Db, Command<'_>, &mut ReplyWriter<'_>),
     ) {
+        debug_assert!(!self.eof, "bytes behind the end of input");
+        let mut rest = bytes;
+        while !rest.is_empty() && !self.tail.is_empty() && self.parses() {
+            let (more, after) = rest.split_at(self.lacking(rest));
+            self.tail.extend(more);
+            rest = after;
+            if self.tail.len() >= self.need {
+                self.parse_tail(limits, workspace, execute);
+            }
+        }
+        if self.parses() && !rest.is_empty() {
+            let consumed = self.parse(rest, limits, workspace, execute);
+            rest = rest.split_at(consumed).1;
+        }
+        if !self.closing {
+            self.tail.extend(rest);
+        }
     }
+
+    /// Goes on with what waited for the output to drain. Does nothing unless [`Connection::can_resume`].
     pub fn resume(
         &mut self,
-        _l: &Limits,
-        _w: &mut Workspace,
-        _e: &mut impl FnMut(Db, Command<'_>, &mut ReplyWriter<'_>),
+        limits: &Limits,
+        workspace: &mut Workspace,
+        execute: &mut impl FnMut(Db, Command<'_>, &mut ReplyWriter<'_>),
     ) {
+        if !self.can_resume() {
+            return;
+        }
+        self.paused = None;
+        self.parse_tail(limits, workspace, execute);
+        self.maybe_end();
     }
+
+    /// Takes the end of the input: it ends a line, and makes an unfinished frame worthless.
     pub fn handle_eof(
         &mut self,
-        _l: &Limits,
-        _w: &mut Workspace,
-        _e: &mut impl FnMut(Db, Command<'_>, &mut ReplyWriter<'_>),
+        limits: &Limits,
+        workspace: &mut Workspace,
+        execute: &mut impl FnMut(Db, Command<'_>, &mut ReplyWriter<'_>),
     ) {
+        self.eof = true;
+        if self.parses() {
+            self.parse_tail(limits, workspace, execute);
+        }
+        self.maybe_end();
     }
+
+    /// Reply bytes to be written.
+    #[must_use]
     pub fn output(&self) -> &[u8] {
-        self.out.pending()
+        self.output.pending()
     }
-    pub fn consume(&mut self, n: usize) {
-        self.out.consume(n)
+
+    /// Forgets `count` bytes of output that were written.
+    pub fn consume(&mut self, count: usize) {
+        self.output.consume(count);
+        self.written += count as u64;
     }
-    pub fn is_paused(&self) -> bool {
-        false
+
+    /// How much output has been taken in all: whether it grows tells a slow reader from one that reads nothing.
+    #[must_use]
+    pub const fn written(&self) -> u64 {
+        self.written
     }
+
+    /// Answers nothing more; closes when the output has been taken.
+    pub fn shut(&mut self) {
+        self.closing = true;
+        self.paused = None;
+        self.tail = OutBuf::new();
+    }
+
+    /// Says why nothing will be answered, and shuts.
+    pub fn turn_away(&mut self, error: &str) {
+        ReplyWriter::new(&mut self.output, Style::Resp).error(error);
+        self.shut();
+    }
+
+    /// Whether requests wait until the client takes its replies.
+    #[must_use]
+    pub const fn is_paused(&self) -> bool {
+        self.paused.is_some()
+    }
+
+    /// Whether enough output is gone to go on.
+    #[must_use]
     pub fn can_resume(&self) -> bool {
-        false
+        self.paused.is_some_and(|pause| self.output.len() <= pause.resume_at)
     }
-    pub fn is_finished(&self) -> bool {
-        false
+
+    /// Whether all is said; the owner closes the link.
+    #[must_use]
+    pub const fn is_finished(&self) -> bool {
+        self.closing && self.output.is_empty()
     }
-    pub fn wants_read(&self) -> bool {
-        true
+
+    /// Whether more input is welcome.
+    #[must_use]
+    pub const fn wants_read(&self) -> bool {
+        !self.is_paused() && !self.closing && !self.eof
     }
-    pub fn buffered(&self) -> usize {
-        0
+
+    /// Memory held, in bytes.
+    #[must_use]
+    pub const fn buffered(&self) -> usize {
+        self.tail.capacity() + self.output.capacity()
     }
-    pub fn written(&self) -> u64 {
-        0
+
+    const fn parses(&self) -> bool {
+        !self.is_paused() && !self.closing
     }
-    pub fn shut(&mut self) {}
-    pub fn refuse(&mut self, _t: &str) {}
+
+    /// How many bytes of `rest` the request in the tail takes at least; all of them at most, one at least.
+    fn lacking(&self, rest: &[u8]) -> usize {
+        let is_frame = self.tail.pending().first() == Some(&b'*');
+        let lacking = if is_frame && self.dialect != Dialect::Text {
+            self.need.saturating_sub(self.tail.len())
+        } else {
+            memchr(b'\n', rest).map_or(rest.len(), |at| at + 1)
+        };
+        lacking.clamp(1, rest.len())
+    }
+
+    fn parse_tail(
+        &mut self,
+        limits: &Limits,
+        workspace: &mut Workspace,
+        execute: &mut impl FnMut(Db, Command<'_>, &mut ReplyWriter<'_>),
+    ) {
+        let mut tail = std::mem::take(&mut self.tail);
+        let consumed = self.parse(tail.pending(), limits, workspace, execute);
+        tail.consume(consumed);
+        self.tail = tail;
+        // Only now is the end of an overlong line that never ended known.
+        if self.eof && self.parses() && self.dropping.take().is_some() {
+            self.refuse_line(limits, false);
+        }
+    }
+
+    /// Answers requests from the start of `bytes` on; how many bytes are done with.
+    fn parse(
+        &mut self,
+        bytes: &[u8],
+        limits: &Limits,
+        workspace: &mut Workspace,
+        execute: &mut impl FnMut(Db, Command<'_>, &mut ReplyWriter<'_>),
+    ) -> usize {
+        let mut rest = bytes;
+        self.need = 0;
+        while !rest.is_empty() && self.parses() {
+            let consumed = if self.dropping.is_some() {
+                self.drop_line(rest, limits)
+            } else {
+                let (dialect, eof) = (self.dialect, self.eof);
+                match next_request(rest, dialect, eof, limits, workspace, &mut self.progress) {
+                    Step::Broken { error, style } => {
+                        self.refuse(error, style);
+                        self.closing = true;
+                        rest.len()
+                    }
+                    Step::Complete { args, consumed, style } => {
+                        if dialect == Dialect::Detect && rest.first() == Some(&b'*') {
+                            self.dialect = Dialect::Resp;
+                        }
+                        self.answer(args, style, execute);
+                        consumed
+                    }
+                    Step::Incomplete { need } => {
+                        self.need = need;
+                        break;
+                    }
+                    Step::Overlong => {
+                        self.dropping = Some(Dropped { cr: false });
+                        0
+                    }
+                    Step::Reject { error, consumed, style } => {
+                        self.refuse(error, style);
+                        consumed
+                    }
+                    Step::Skip { consumed } => consumed,
+                }
+            };
+            rest = rest.split_at(consumed).1;
+            if self.output.len() > limits.output_pause {
+                self.paused = Some(Pause { resume_at: limits.output_pause / 2 });
+            }
+        }
+        if self.closing { bytes.len() } else { bytes.len() - rest.len() }
+    }
+
+    /// Drops an overlong line's bytes; answers when its end shows the style.
+    fn drop_line(&mut self, bytes: &[u8], limits: &Limits) -> usize {
+        let before_cr = self.dropping.is_some_and(|dropped| dropped.cr);
+        let end = memchr(b'\n', bytes);
+        let line = bytes.split_at(end.unwrap_or(bytes.len())).0;
+        let cr = line.last().map_or(before_cr, |&last| last == b'\r');
+        match end {
+            Some(end) => {
+                self.dropping = None;
+                self.refuse_line(limits, cr);
+                end + 1
+            }
+            None => {
+                self.dropping = Some(Dropped { cr });
+                bytes.len()
+            }
+        }
+    }
+
+    fn refuse_line(&mut self, limits: &Limits, crlf: bool) {
+        let error = RequestError::LineSize { max: limits.line_size_max };
+        self.refuse(error, Style::of_line(self.dialect, crlf));
+    }
+
+    fn refuse(&mut self, error: RequestError, style: Style) {
+        let mut reply = ReplyWriter::new(&mut self.output, style);
+        match error.hint() {
+            Some(hint) => reply.error_with_hint(error, hint),
+            None => reply.error(error),
+        }
+    }
+
+    /// Answers one request, here or by `execute`.
+    fn answer(
+        &mut self,
+        args: Args<'_>,
+        style: Style,
+        execute: &mut impl FnMut(Db, Command<'_>, &mut ReplyWriter<'_>),
+    ) {
+        let mut reply = ReplyWriter::new(&mut self.output, style);
+        let command = match Command::parse(args) {
+            Ok(command) => command,
+            Err(error) => {
+                match style {
+                    Style::Plain => reply.error(error.for_people()),
+                    Style::Resp => reply.error(error),
+                }
+                return;
+            }
+        };
+        match command {
+            // What reads or writes data, or speaks of the node.
+            Command::DbSize
+            | Command::Del { .. }
+            | Command::Exists { .. }
+            | Command::FlushDb
+            | Command::Get { .. }
+            | Command::Info { .. }
+            | Command::Set { .. } => execute(self.db, command, &mut reply),
+            Command::Command | Command::ConfigGet => reply.array(0),
+            Command::Echo { message } | Command::Ping { message: Some(message) } => {
+                reply.bulk(message);
+            }
+            Command::Help { topic } => match help::text(topic) {
+                Some(text) => reply.lines(&text),
+                None => reply.error("ERR no help for that; HELP lists the commands"),
+            },
+            Command::Ping { message: None } => reply.simple("PONG"),
+            // Answered in the new protocol already, as HELLO is.
+            Command::Proto { dialect } => {
+                self.dialect = dialect;
+                let style = Style::of_line(dialect, false);
+                ReplyWriter::new(&mut self.output, style).ok();
+            }
+            Command::Quit => {
+                self.closing = true;
+                reply.ok();
+            }
+            Command::Select { db } => {
+                self.db = db;
+                reply.ok();
+            }
+        }
+    }
+
+    /// Closes when the input has ended and is answered; an unfinished frame goes with it.
+    fn maybe_end(&mut self) {
+        if self.eof && !self.is_paused() {
+            self.closing = true;
+            self.tail = OutBuf::new();
+        }
+    }
+}
+
+impl Default for Connection {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use proptest::prelude::prop;
+
+    use super::*;
+
+    const LIMITS: Limits =
+        Limits { args_max: 8, line_size_max: 80, request_size_max: 3000, ..Limits::DEFAULT };
+
+    /// A connection, a store behind it, and a client that keeps what it reads.
+    struct Pair {
+        connection: Connection,
+        workspace: Workspace,
+        limits: Limits,
+        /// How many bytes the client reads at a time; all there is, without.
+        reads: Option<usize>,
+        store: BTreeMap<(Db, Vec<u8>), Vec<u8>>,
+        received: Vec<u8>,
+    }
+
+    impl Pair {
+        fn new(limits: Limits) -> Self {
+            Self {
+                connection: Connection::new(),
+                workspace: Workspace::new(),
+                limits,
+                reads: None,
+                store: BTreeMap::new(),
+                received: Vec::new(),
+            }
+        }
+
+        /// One input: bytes, the end of the input, or a chance to resume.
+        fn input(&mut self, input: Input<'_>) {
+            let Self { connection, workspace, limits, store, .. } = self;
+            let mut execute = |db, command: Command<'_>, reply: &mut ReplyWriter<'_>| match command
+            {
+                Command::Get { key } => match store.get(&(db, key.to_vec())) {
+                    Some(value) => reply.bulk(value),
+                    None => reply.null(),
+                },
+                Command::Set { key, value } => {
+                    store.insert((db, key.to_vec()), value.to_vec());
+                    reply.ok();
+                }
+                Command::DbSize => reply.integer(store.len() as i64),
+                other => reply.error(format_args!("ERR no {other:?} here")),
+            };
+            match input {
+                Input::Bytes(bytes) => {
+                    connection.handle_bytes(bytes, limits, workspace, &mut execute);
+                }
+                Input::Eof => connection.handle_eof(limits, workspace, &mut execute),
+                Input::Resume => connection.resume(limits, workspace, &mut execute),
+            }
+            assert!(!connection.closing || connection.tail.is_empty());
+        }
+
+        /// The client reads until the connection has nothing more to say or do.
+        fn drain(&mut self) {
+            while !self.connection.output().is_empty() {
+                let output = self.connection.output();
+                let count = self.reads.unwrap_or(output.len()).min(output.len());
+                self.received.extend(&output[..count]);
+                self.connection.consume(count);
+                self.input(Input::Resume);
+            }
+            assert!(!self.connection.is_paused());
+        }
+
+        fn send(&mut self, bytes: &[u8]) {
+            self.input(Input::Bytes(bytes));
+            self.drain();
+        }
+
+        fn end(&mut self) -> String {
+            self.input(Input::Eof);
+            self.drain();
+            assert!(self.connection.is_finished());
+            String::from_utf8_lossy(&self.received).into_owned()
+        }
+    }
+
+    enum Input<'a> {
+        Bytes(&'a [u8]),
+        Eof,
+        Resume,
+    }
+
+    /// Runs a dialogue whole, cut in two at every place, byte by byte, with hardly any room for output, and with a
+    /// client that sends all before it reads. Each time the replies must be `expected`.
+    #[track_caller]
+    fn check(input: &[u8], expected: &str) {
+        let run = |limits: Limits, pieces: &[&[u8]], reads| {
+            let mut pair = Pair { reads, ..Pair::new(limits) };
+            pieces.iter().for_each(|piece| pair.send(piece));
+            pair.end()
+        };
+        assert_eq!(run(LIMITS, &[input], None), expected);
+        let tiny = Limits { output_pause: 3, ..LIMITS };
+        for cut in 0..input.len() {
+            let (start, end) = input.split_at(cut);
+            assert_eq!(run(LIMITS, &[start, end], None), expected, "cut at {cut}");
+            assert_eq!(run(tiny, &[start, end], Some(2)), expected, "paused, cut at {cut}");
+        }
+        let bytes: Vec<&[u8]> = input.chunks(1).collect();
+        assert_eq!(run(LIMITS, &bytes, None), expected, "byte by byte");
+        assert_eq!(run(tiny, &bytes, Some(1)), expected, "paused, byte by byte");
+        let mut pair = Pair { reads: Some(1), ..Pair::new(tiny) };
+        pair.input(Input::Bytes(input));
+        assert_eq!(pair.end(), expected, "all sent before anything is read");
+    }
+
+    #[test]
+    fn people_and_clients_on_one_port() {
+        check(b"SET a 1\nGET a", "OK\n1\n");
+        check(b"SET a 'two words'\n\nGET a\nGET b\n", "OK\ntwo words\nNot Found\n");
+        check(b"PING\r\nGET x\r\n", "+PONG\r\n$-1\r\n");
+        check(
+            b"*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$6\r\na\r\nb\0c\r\n*2\r\n$3\r\nGET\r\n$1\r\nk\r\n",
+            "+OK\r\n$6\r\na\r\nb\0c\r\n",
+        );
+        check(b"*1\r\n$4\r\nPING\r\nPING\n", "+PONG\r\n+PONG\r\n");
+        check(b"PING\n*1\r\n$4\r\nPING\r\n", "PONG\n+PONG\r\n");
+        check(b"ECHO OK\nPING x\nCOMMAND\nCONFIG GET save\n", "\"OK\"\nx\nEND\nEND\n");
+    }
+
+    #[test]
+    fn the_protocol_can_be_pinned() {
+        check(b"PROTO TEXT\r\nPING\r\n*1\r\n", "OK\nPONG\nERR unknown command '*1'; try HELP\n");
+        check(b"PROTO RESP\nPING\n", "+OK\r\n+PONG\r\n");
+        check(b"*2\r\n$5\r\nPROTO\r\n$4\r\nTEXT\r\nPING\n", "OK\nPONG\n");
+    }
+
+    #[test]
+    fn databases_are_apart() {
+        check(b"SET a 1\nSELECT eventual\nGET a\nSELECT 0\nGET a\n", "OK\nOK\nNot Found\nOK\n1\n");
+    }
+
+    #[test]
+    fn quit_ends_the_dialogue() {
+        check(b"SET a 1\nQUIT\nGET a\n", "OK\nOK\n");
+        let mut pair = Pair::new(LIMITS);
+        pair.input(Input::Bytes(b"QUIT\n"));
+        assert!(!pair.connection.is_finished() && !pair.connection.wants_read());
+        pair.drain();
+        assert!(pair.connection.is_finished());
+        pair.send(b"PING\n");
+        assert_eq!(pair.received, b"OK\n");
+    }
+
+    #[test]
+    fn mistakes_in_a_line_keep_the_connection() {
+        check(
+            b"SET a \"b\nSET a \"b\r\nPING\n",
+            "ERR Protocol error: unbalanced quotes in request; close each quote and put a space behind it; \
+             \\\" is a quote within quotes\n-ERR Protocol error: unbalanced quotes in request\r\nPONG\n",
+        );
+        check(
+            b"GET\r\nGET a b c d e f g h\nPING\n",
+            "-ERR wrong number of arguments for 'get' command\r\n\
+             ERR Protocol error: too many arguments; a request has at most 8\nPONG\n",
+        );
+        let long = "x".repeat(100);
+        let error = "ERR Protocol error: too big inline request; a line has at most 80 bytes";
+        let input = format!("{long}\nPING\n{long}\r\nPING\n{long}");
+        check(input.as_bytes(), &format!("{error}\nPONG\n-{error}\r\nPONG\n{error}\n"));
+        let input = format!("PROTO RESP\n{long}\nPING\n");
+        check(input.as_bytes(), &format!("+OK\r\n-{error}\r\n+PONG\r\n"));
+    }
+
+    #[test]
+    fn a_stream_that_cannot_be_trusted_ends() {
+        let ping = "*1\r\n$4\r\nPING\r\n";
+        for (broken, error) in [
+            ("*2\r\n$3\r\nGET\r\n:1\r\n", "expected '$', got ':'"),
+            ("*x\r\n", "invalid multibulk length"),
+            ("*1\r\n$-5\r\n", "invalid bulk length"),
+            ("*1\r\n$5000\r\n", "invalid bulk length; a request has at most 3000 bytes"),
+            ("Host: here\r\n", "this looks like an HTTP request"),
+        ] {
+            let input = format!("{ping}{broken}{ping}");
+            let expected = format!("+PONG\r\n-ERR Protocol error: {error}\r\n");
+            check(input.as_bytes(), &expected);
+        }
+        check(b"\x16\x03\x01\x00", "ERR Protocol error: TLS is not offered on this port\n");
+        check(
+            b"POST / HTTP/1.1\nSET a 1\n",
+            "ERR Protocol error: this looks like an HTTP request\n",
+        );
+    }
+
+    #[test]
+    fn a_half_frame_at_the_end_is_dropped() {
+        check(b"PING\n*2\r\n$3\r\nGET\r\n$1\r\n", "PONG\n");
+        check(b"*0\r\n*-1\r\n*", "");
+    }
+
+    #[test]
+    fn an_error_in_an_unfinished_frame_is_said_at_once() {
+        for cut in 0..10 {
+            let (start, end) = b"*9\r\n$3\r\nx".split_at(cut);
+            let mut pair = Pair::new(Limits::DEFAULT);
+            pair.send(start);
+            pair.send(end);
+            pair.send(b"yzab");
+            assert!(pair.connection.is_finished(), "cut at {cut}");
+        }
+    }
+
+    #[test]
+    fn a_client_that_does_not_read_is_paused() {
+        let mut pair = Pair::new(Limits { output_pause: 20, ..LIMITS });
+        pair.input(Input::Bytes(&b"PING\n".repeat(100)));
+        assert_eq!(pair.connection.output(), b"PONG\n".repeat(5));
+        assert!(pair.connection.is_paused() && !pair.connection.wants_read());
+        pair.connection.consume(14);
+        assert!(!pair.connection.can_resume());
+        pair.input(Input::Resume);
+        assert_eq!(pair.connection.output().len(), 11);
+        pair.connection.consume(1);
+        assert!(pair.connection.can_resume());
+        pair.input(Input::Resume);
+        assert_eq!(pair.connection.output().len(), 25);
+        pair.drain();
+        assert!(pair.connection.wants_read());
+        assert_eq!(pair.received.len(), 500 - 15);
+    }
+
+    #[test]
+    fn a_large_request_leaves_no_memory_behind() {
+        let value = "v".repeat(1 << 20);
+        let frame = format!("*2\r\n$4\r\nECHO\r\n${}\r\n{value}\r\n", value.len());
+        let mut pair = Pair::new(Limits::DEFAULT);
+        for piece in frame.as_bytes().chunks(65_536) {
+            pair.send(piece);
+        }
+        assert_eq!(pair.received.len(), (1 << 20) + 12);
+        assert!(pair.connection.buffered() <= 40_000);
+    }
+
+    #[test]
+    fn only_an_unfinished_request_is_copied() {
+        let mut pair = Pair::new(Limits::DEFAULT);
+        let pings = b"*1\r\n$4\r\nPING\r\n".repeat(10_000);
+        for piece in pings.chunks(65_001) {
+            pair.send(piece);
+            assert!(pair.connection.tail.capacity() <= 64);
+        }
+        assert_eq!(pair.received.len(), 70_000);
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn any_cut_gives_the_same_replies(
+            parts in prop::collection::vec(prop::sample::select(vec![
+                "PING\n", "PING\r\n", "SET a 'b c'\n", "GET a\n", "DBSIZE\n", "SELECT 1\n", "nonsense \"\n",
+                "*1\r\n$4\r\nPING\r\n", "*2\r\n$3\r\nGET\r\n$1\r\na\r\n", "*0\r\n", "*1\r\n$x", "\n", "\r",
+                "PROTO TEXT\n", "PROTO RESP\n", "ECHO \"\\x00\"\n", "QUIT\n", "HELP get\n", "*", "$1\r\n", "\x16",
+                "a long line that by itself is not over its limit but close to it, as it has to be",
+            ]), 0..12),
+            cuts in prop::collection::vec(0..1000_usize, 0..6),
+            output_pause in 0..40_usize,
+            reads in 1..9_usize,
+        ) {
+            let input = parts.concat().into_bytes();
+            let mut whole = Pair::new(LIMITS);
+            whole.send(&input);
+            let expected = whole.end();
+            let mut cuts: Vec<usize> = cuts.into_iter().map(|cut| cut % (input.len() + 1)).collect();
+            cuts.sort_unstable();
+            let mut pair = Pair { reads: Some(reads), ..Pair::new(Limits { output_pause, ..LIMITS }) };
+            let mut at = 0;
+            for cut in cuts {
+                pair.send(&input[at..cut]);
+                at = cut;
+            }
+            pair.input(Input::Bytes(&input[at..]));
+            assert_eq!(pair.end(), expected);
+        }
+    }
 }

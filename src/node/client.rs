@@ -76,7 +76,7 @@ impl Node {
     pub(super) fn turn_away(&mut self, link: LinkId) {
         let Some(End::Client { connection, .. }) = self.links.end_mut(link) else { return };
         let before = connection.buffered();
-        connection.refuse("ERR max number of clients reached");
+        connection.turn_away("ERR max number of clients reached");
         self.buffered = self.buffered + connection.buffered() - before;
         self.stats.turned_away += 1;
         self.links.touch(link);
