@@ -8,3 +8,5 @@ pub mod rng;
 pub mod slot;
 pub mod time;
 pub mod turn;
+
+pub mod proto;
