@@ -10,3 +10,5 @@ pub mod time;
 pub mod turn;
 
 pub mod proto;
+
+pub mod command;
