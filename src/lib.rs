@@ -12,3 +12,5 @@ pub mod turn;
 pub mod proto;
 
 pub mod command;
+
+pub mod conn;
