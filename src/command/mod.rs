@@ -1,7 +1,8 @@
 //! Commands: what a request's arguments ask for.
 //!
-//! Owns the way from [`Args`] to a [`Command`] whose parts are named and checked: sizes, numbers, options. The table of
-//! all commands is in [`table`], its text for people in [`help`]. A command borrows its arguments and allocates nothing.
+//! Owns the way from [`Args`] to a [`Command`] whose parts are named and checked: sizes, numbers, options. The table
+//! of all commands is in [`table`], its text for people in [`help`]. A command borrows its arguments, and parsing one
+//! allocates nothing.
 //! It refuses to carry anything out: [`crate::conn`] answers what concerns a connection alone, the node the rest.
 //!
 //! Errors have Redis' exact words for clients ([`CommandError`]'s `Display`) and words with advice for people
@@ -151,7 +152,7 @@ const fn checked_key(key: &[u8]) -> Result<&[u8], CommandError<'_>> {
     Ok(key)
 }
 
-const fn flush_db(option: Option<&[u8]>) -> Result<Command<'_>, CommandError<'_>> {
+fn flush_db(option: Option<&[u8]>) -> Result<Command<'_>, CommandError<'_>> {
     match option {
         Some(option)
             if !option.eq_ignore_ascii_case(b"async") && !option.eq_ignore_ascii_case(b"sync") =>
@@ -162,7 +163,7 @@ const fn flush_db(option: Option<&[u8]>) -> Result<Command<'_>, CommandError<'_>
     }
 }
 
-const fn proto(name: &[u8]) -> Result<Command<'_>, CommandError<'_>> {
+fn proto(name: &[u8]) -> Result<Command<'_>, CommandError<'_>> {
     if name.eq_ignore_ascii_case(b"text") {
         Ok(Command::Proto { dialect: Dialect::Text })
     } else if name.eq_ignore_ascii_case(b"resp") {

@@ -186,7 +186,7 @@ struct Escaped<'a>(&'a [u8]);
 
 impl fmt::Debug for Escaped<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.escape_ascii().fmt(f)
+        fmt::Display::fmt(&self.0.escape_ascii(), f)
     }
 }
 
