@@ -1,7 +1,9 @@
-//! Configuration: what the user asked for, checked once, so that nothing behind it has to ask again.
+//! Configuration: what the user asked for, checked once, so that nothing behind it has to ask
+//! again.
 //!
-//! It owns the checks that need more than one setting. What a single address may look like is for [`crate::members`] to
-//! say; how flags are spelled is for the command line. It reads no environment and no file.
+//! It owns the checks that need more than one setting. What a single address may look like is for
+//! [`crate::members`] to say; how flags are spelled is for the command line. It reads no
+//! environment and no file.
 //!
 //! Invariant: a node with peers has a port that they were told.
 
@@ -19,8 +21,8 @@ pub struct Config {
 }
 
 impl Config {
-    /// Settings of a node that listens on `port`, is reached by others at `advertise` (by default localhost and that
-    /// port) and has these `peers`. Port 0 lets the system pick one.
+    /// Settings of a node that listens on `port`, is reached by others at `advertise` (by default
+    /// localhost and that port) and has these `peers`. Port 0 lets the system pick one.
     ///
     /// # Errors
     /// If the members are not a cluster, or if peers couldn't know this node's port.

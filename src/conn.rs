@@ -1,15 +1,16 @@
 //! One client's connection: requests in, replies out, and what stands between them.
 //!
-//! Owns the dialect, the bytes that are no whole request yet (the tail), the output, the database, and whether there is
-//! more to read. It answers what concerns only itself and hands every other command to a closure. It refuses to know
-//! nodes, sockets and time: the owner moves the bytes, closes what [`Connection::is_finished`], and watches the total
-//! of [`Connection::buffered`].
+//! Owns the dialect, the bytes that are no whole request yet (the tail), the output, the database,
+//! and whether there is more to read. It answers what concerns only itself and hands every other
+//! command to a closure. It refuses to know nodes, sockets and time: the owner moves the bytes,
+//! closes what [`Connection::is_finished`], and watches the total of [`Connection::buffered`].
 //!
 //! Invariants:
 //! - Replies are in the order of their requests, and the same however the input was cut.
 //! - While paused nothing is parsed or read: the output grows by at most one reply over its limit.
-//! - Input ends in one of two ways. After QUIT or a broken frame the rest is ignored; at the end of input every request
-//!   before it is still answered. Both close only when the output has been taken.
+//! - Input ends in one of two ways. After QUIT or a broken frame the rest is ignored; at the end of
+//!   input every request before it is still answered. Both close only when the output has been
+//!   taken.
 
 use memchr::memchr;
 
@@ -24,13 +25,14 @@ use crate::{
     record::Db,
 };
 
-/// One client's state. Methods are of three kinds: input (`handle_*`, [`Connection::resume`]), output
-/// ([`Connection::output`], [`Connection::consume`]), and questions.
+/// One client's state. Methods are of three kinds: input (`handle_*`, [`Connection::resume`]),
+/// output ([`Connection::output`], [`Connection::consume`]), and questions.
 #[derive(Debug)]
 pub struct Connection {
     dialect: Dialect,
     db: Db,
-    /// Bytes read and not parsed. Empty unless they are unfinished, or had to wait because of a pause.
+    /// Bytes read and not parsed. Empty unless they are unfinished, or had to wait because of a
+    /// pause.
     tail: OutBuf,
     /// What is known of the request at the start of the tail.
     progress: Progress,
@@ -48,7 +50,8 @@ pub struct Connection {
     closing: bool,
 }
 
-/// The last byte dropped, if any, was a CR: then an LF in the next bytes makes it the end of the line.
+/// The last byte dropped, if any, was a CR: then an LF in the next bytes makes it the end of the
+/// line.
 #[derive(Clone, Copy, Debug)]
 struct Dropped {
     cr: bool,
@@ -81,8 +84,8 @@ impl Connection {
 
     /// Takes bytes that were read. Executes each request in them, unless paused.
     ///
-    /// Only an unfinished request is copied: bytes are added to the tail just until its request is whole, what follows
-    /// is parsed where it is.
+    /// Only an unfinished request is copied: bytes are added to the tail just until its request is
+    /// whole, what follows is parsed where it is.
     pub fn handle_bytes(
         &mut self,
         bytes: &[u8],
@@ -109,7 +112,8 @@ impl Connection {
         }
     }
 
-    /// Goes on with what waited for the output to drain. Does nothing unless [`Connection::can_resume`].
+    /// Goes on with what waited for the output to drain. Does nothing unless
+    /// [`Connection::can_resume`].
     pub fn resume(
         &mut self,
         limits: &Limits,
@@ -150,7 +154,8 @@ impl Connection {
         self.written += count as u64;
     }
 
-    /// How much output has been taken in all: whether it grows tells a slow reader from one that reads nothing.
+    /// How much output has been taken in all: whether it grows tells a slow reader from one that
+    /// reads nothing.
     #[must_use]
     pub const fn written(&self) -> u64 {
         self.written
@@ -203,7 +208,8 @@ impl Connection {
         !self.is_paused() && !self.closing
     }
 
-    /// How many bytes of `rest` the request in the tail takes at least; all of them at most, one at least.
+    /// How many bytes of `rest` the request in the tail takes at least; all of them at most, one at
+    /// least.
     fn lacking(&self, rest: &[u8]) -> usize {
         let is_frame = self.tail.pending().first() == Some(&b'*');
         let lacking = if is_frame && self.dialect != Dialect::Text {

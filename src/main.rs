@@ -1,7 +1,8 @@
 //! The program: runs the command line and turns its outcome into an exit code.
 //!
-//! Errors are printed here, once, and the exit code is set here, once: 0 for a clean stop, 2 for what the user can mend
-//! before the start (flags, addresses, a port in use), 1 for a failure at run time.
+//! Errors are printed here, once, and the exit code is set here, once: 0 for a clean stop, 2 for
+//! what the user can mend before the start (flags, addresses, a port in use), 1 for a failure at
+//! run time.
 
 mod cli;
 

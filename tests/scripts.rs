@@ -1,12 +1,14 @@
 //! Golden scripts: what a cluster does, told as commands and what they print.
 //!
-//! Each file under `tests/scripts` is a cluster in memory and a list of blocks: commands, a line `---`, and the output
-//! they must print. `UPDATE_SCRIPTS=1 cargo test --test scripts` writes the output anew; review the difference.
+//! Each file under `tests/scripts` is a cluster in memory and a list of blocks: commands, a line
+//! `---`, and the output they must print. `UPDATE_SCRIPTS=1 cargo test --test scripts` writes the
+//! output anew; review the difference.
 //!
-//! Commands: `cluster key=value...` (first), `cN REQUEST` (a text client on node N), `send N BYTES` (a fresh connection
-//! with escapes, its reply and whether it was closed), `crash N`, `start N`, `stop N`, `stall A B`, `partition A B`,
-//! `heal`, `cut A B`, `clock N MS`, `advance MS`, `converge MS`, `table [DB]` (each key's value on each node), `info N
-//! WORD` (INFO lines that contain the word), `drained N`, `outbox N` (whether anything waits for a peer).
+//! Commands: `cluster key=value...` (first), `cN REQUEST` (a text client on node N), `send N BYTES`
+//! (a fresh connection with escapes, its reply and whether it was closed), `crash N`, `start N`,
+//! `stop N`, `stall A B`, `partition A B`, `heal`, `cut A B`, `clock N MS`, `advance MS`, `converge
+//! MS`, `table [DB]` (each key's value on each node), `info N WORD` (INFO lines that contain the
+//! word), `drained N`, `outbox N` (whether anything waits for a peer).
 
 use std::{env, fmt::Write as _, fs, path::PathBuf};
 
@@ -109,7 +111,10 @@ impl Script {
     fn send(&mut self, node: usize, bytes: &str) -> String {
         let client = self.cluster.connect(node);
         let reply = self.cluster.ask(client, &unescape(bytes));
-        let mut shown = format!("{}\n", reply.escape_ascii());
+        let mut shown = match reply.as_slice() {
+            [] => "(nothing)\n".to_owned(),
+            reply => format!("{}\n", reply.escape_ascii()),
+        };
         if self.cluster.is_closed(client) {
             shown.push_str("(closed)\n");
         }

@@ -1,4 +1,5 @@
-//! The repository checks itself: sizes, one-way dependencies, and what may not be named below the turn.
+//! The repository checks itself: sizes, one-way dependencies, and what may not be named below the
+//! turn.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -122,8 +123,8 @@ fn files_and_functions_are_short() {
     report(&complaints);
 }
 
-/// Functions over the limit: where they begin and how long they are. Relies on rustfmt: a function ends at the closing
-/// brace with its own indentation.
+/// Functions over the limit: where they begin and how long they are. Relies on rustfmt: a function
+/// ends at the closing brace with its own indentation.
 fn long_functions(text: &str) -> Vec<(usize, usize)> {
     let mut open: Option<(usize, usize)> = None;
     let mut long = Vec::new();

@@ -1,5 +1,5 @@
-//! Frames between nodes: read back as written, and nothing a peer says hurts a node. The body stands in
-//! `quorate::fuzzing`, so that `cargo test` runs it on the seeds.
+//! Frames between nodes: read back as written, and nothing a peer says hurts a node. The body
+//! stands in `quorate::fuzzing`, so that `cargo test` runs it on the seeds.
 
 #![no_main]
 

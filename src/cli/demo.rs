@@ -1,8 +1,8 @@
 //! `quorate demo`: a cluster of three in one process, to try things out.
 //!
-//! Each node has a thread and a reactor of its own and talks to the others through sockets, as it would from another
-//! process; they share nothing. All ports are taken before any node starts. A signal stops all three, and so does the
-//! failure of one.
+//! Each node has a thread and a reactor of its own and talks to the others through sockets, as it
+//! would from another process; they share nothing. All ports are taken before any node starts. A
+//! signal stops all three, and so does the failure of one.
 
 use std::panic;
 use std::thread;

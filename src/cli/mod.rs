@@ -1,7 +1,9 @@
-//! The command line: flags to settings, settings to a running command, trouble to one line for the user.
+//! The command line: flags to settings, settings to a running command, trouble to one line for the
+//! user.
 //!
-//! One file per command. A port in place of a command means `serve`. Logs go to stderr from a thread of their own, which
-//! drops lines rather than make a node wait; what the user asked to see goes to stdout.
+//! One file per command. A port in place of a command means `serve`. Logs go to stderr from a
+//! thread of their own, which drops lines rather than make a node wait; what the user asked to see
+//! goes to stdout.
 
 mod demo;
 mod serve;
@@ -150,8 +152,8 @@ fn listen(config: &Config) -> Result<Listeners, Failure> {
     Listeners::bind(port, config.advertised_ip()).map_err(|error| Failure::Bind(port, error))
 }
 
-/// Prints what the user should see now. With stdout closed nobody looks, and a node has better things to do than to
-/// fail.
+/// Prints what the user should see now. With stdout closed nobody looks, and a node has better
+/// things to do than to fail.
 fn say(text: fmt::Arguments<'_>) {
     let mut out = io::stdout().lock();
     let _ = out.write_fmt(text).and_then(|()| out.flush());

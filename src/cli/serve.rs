@@ -1,7 +1,7 @@
 //! `quorate PORT`: one node, until it is told to stop.
 //!
-//! Prints four lines once the node can be reached: where it listens, who its peers are, what becomes of its data, and
-//! what to try.
+//! Prints four lines once the node can be reached: where it listens, who its peers are, what
+//! becomes of its data, and what to try.
 
 use clap::Args;
 use quorate::{

@@ -9,7 +9,8 @@ use super::table::{Group, Spec, TABLE, lookup};
 /// Room for a usage line in front of its summary.
 pub(super) const USAGE_WIDTH: usize = 36;
 
-/// The text about `topic`, a command's name; about all commands without one. `None` if there is no such command.
+/// The text about `topic`, a command's name; about all commands without one. `None` if there is no
+/// such command.
 #[must_use]
 pub fn text(topic: Option<&[u8]>) -> Option<String> {
     let mut text = String::new();

@@ -1,12 +1,13 @@
 //! Commands: what a request's arguments ask for.
 //!
-//! Owns the way from [`Args`] to a [`Command`] whose parts are named and checked: sizes, numbers, options. The table
-//! of all commands is in [`table`], its text for people in [`help`]. A command borrows its arguments, and parsing one
-//! allocates nothing.
-//! It refuses to carry anything out: [`crate::conn`] answers what concerns a connection alone, the node the rest.
+//! Owns the way from [`Args`] to a [`Command`] whose parts are named and checked: sizes, numbers,
+//! options. The table of all commands is in [`table`], its text for people in [`help`]. A command
+//! borrows its arguments, and parsing one allocates nothing. It refuses to carry anything out:
+//! [`crate::conn`] answers what concerns a connection alone, the node the rest.
 //!
-//! Errors have Redis' exact words for clients ([`CommandError`]'s `Display`) and words with advice for people
-//! ([`CommandError::for_people`]). Options that a command does not know are errors, never ignored.
+//! Errors have Redis' exact words for clients ([`CommandError`]'s `Display`) and words with advice
+//! for people ([`CommandError::for_people`]). Options that a command does not know are errors,
+//! never ignored.
 
 pub mod help;
 pub mod table;

@@ -1,8 +1,8 @@
 //! The command table: what a command is called, how many arguments it takes, and what it is for.
 //!
-//! The one list of commands. Lookup, arity errors and HELP all read it, so that no command can be run that HELP does
-//! not know. It stands in the order in which HELP shows it; lookup goes through an index that the compiler sorts.
-//! Names are at most 16 bytes, compared as one integer.
+//! The one list of commands. Lookup, arity errors and HELP all read it, so that no command can be
+//! run that HELP does not know. It stands in the order in which HELP shows it; lookup goes through
+//! an index that the compiler sorts. Names are at most 16 bytes, compared as one integer.
 
 use super::help;
 
@@ -100,7 +100,8 @@ static INDEX: [(u128, usize); TABLE.len()] = index();
 pub struct Spec {
     /// In small letters, as Redis' errors show it.
     pub name: &'static str,
-    /// Redis' convention: the number of arguments with the name; negative if it is the least number.
+    /// Redis' convention: the number of arguments with the name; negative if it is the least
+    /// number.
     pub arity: i8,
     /// How it is typed.
     pub usage: &'static str,

@@ -1,9 +1,10 @@
 //! A cluster in memory: real nodes, real turns, and a network that does what it is told.
 //!
-//! The third driver beside the reactor and the simulator, and the smallest: links are queues of bytes, delivered in
-//! order, in pieces of a chosen size, when [`Cluster::settle`] or [`Cluster::advance`] say so. It has no chance of its own,
-//! so a script or a fuzzer's choices replay exactly. Faults are those that a script can name: a partition stalls bytes,
-//! a cut loses those under way, a crash loses a node with all it holds.
+//! The third driver beside the reactor and the simulator, and the smallest: links are queues of
+//! bytes, delivered in order, in pieces of a chosen size, when [`Cluster::settle`] or
+//! [`Cluster::advance`] say so. It has no chance of its own, so a script or a fuzzer's choices
+//! replay exactly. Faults are those that a script can name: a partition stalls bytes, a cut loses
+//! those under way, a crash loses a node with all it holds.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -165,7 +166,8 @@ impl Cluster {
         }
     }
 
-    /// Nothing moves from one node to the other until [`Cluster::heal`]. The other way is not affected.
+    /// Nothing moves from one node to the other until [`Cluster::heal`]. The other way is not
+    /// affected.
     pub fn stall(&mut self, from: usize, to: usize) {
         self.stalled.insert((from, to));
     }
@@ -289,7 +291,8 @@ impl Cluster {
         done(self)
     }
 
-    /// Whether all nodes that are up hold the same records and flush stamps. Checks each store's invariants on the way.
+    /// Whether all nodes that are up hold the same records and flush stamps. Checks each store's
+    /// invariants on the way.
     #[must_use]
     pub fn agrees(&self) -> bool {
         let mut images = self.hosts.iter().filter_map(|host| host.node.as_ref()).map(image);
@@ -417,7 +420,8 @@ impl Cluster {
         }
     }
 
-    /// Connects two nodes, or fails as a network would: at once if nobody listens, silently behind a partition.
+    /// Connects two nodes, or fails as a network would: at once if nobody listens, silently behind
+    /// a partition.
     fn dial(&mut self, from: usize, to: usize) {
         if self.stalled.contains(&(from, to)) || self.stalled.contains(&(to, from)) {
             return;

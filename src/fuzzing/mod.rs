@@ -1,5 +1,5 @@
-//! Bodies of the fuzz targets, here so that `cargo test` runs them on the seed corpus too, and the cluster in memory
-//! that they and the golden scripts run on.
+//! Bodies of the fuzz targets, here so that `cargo test` runs them on the seed corpus too, and the
+//! cluster in memory that they and the golden scripts run on.
 
 pub mod cluster;
 mod dialogue;

@@ -1,8 +1,9 @@
 //! Operations, partitions, cuts and restarts on a cluster in memory, against a map.
 //!
-//! Time passes between operations and all clocks are right, so a later write wins over an earlier one wherever they were
-//! accepted, and a plain map says what every replica must hold in the end. A crash while all replicas agree loses nothing;
-//! another one may lose what only that node had: then any state since the last agreement, or none, may survive.
+//! Time passes between operations and all clocks are right, so a later write wins over an earlier
+//! one wherever they were accepted, and a plain map says what every replica must hold in the end. A
+//! crash while all replicas agree loses nothing; another one may lose what only that node had: then
+//! any state since the last agreement, or none, may survive.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -14,7 +15,8 @@ use crate::{
 
 /// Operations of one run: enough for every fault to meet every other.
 const STEPS_MAX: usize = 200;
-/// Within this time a healed cluster agrees: several repair rounds and the longest pause before dialing.
+/// Within this time a healed cluster agrees: several repair rounds and the longest pause before
+/// dialing.
 const PATIENCE: Millis = Millis(120_000);
 
 type Key = u8;
@@ -40,7 +42,8 @@ impl Expected {
         self.latest = value;
     }
 
-    /// A node was lost that may have been the only one with any state since the last agreement, or with any at all.
+    /// A node was lost that may have been the only one with any state since the last agreement, or
+    /// with any at all.
     fn lose(&mut self) {
         self.others.extend(&self.recent);
         self.others.insert(None);

@@ -1,4 +1,5 @@
-//! Frames between nodes: what is read can be written again, and nothing that a peer says hurts a node.
+//! Frames between nodes: what is read can be written again, and nothing that a peer says hurts a
+//! node.
 
 use crate::{
     limits::{Limits, Timing},

@@ -82,7 +82,8 @@ impl Node {
         self.links.touch(link);
     }
 
-    /// Our streams have grown: write them, and give up those that have gone Behind. Their sessions end with their links.
+    /// Our streams have grown: write them, and give up those that have gone Behind. Their sessions
+    /// end with their links.
     fn after_writes(&mut self, now: Now) {
         for id in self.members.peers() {
             let Some(peer) = self.peers.get_mut(id) else { continue };

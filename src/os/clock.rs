@@ -1,7 +1,7 @@
 //! Clocks and chance of the operating system, as the integers that a node is handed.
 //!
-//! It owns the origin of the monotonic clock: the start of the reactor. Nothing else in the library asks what time it
-//! is, and nothing else asks for randomness.
+//! It owns the origin of the monotonic clock: the start of the reactor. Nothing else in the library
+//! asks what time it is, and nothing else asks for randomness.
 
 use std::io;
 use std::time::{Instant as StdInstant, SystemTime, UNIX_EPOCH};

@@ -1,10 +1,12 @@
 //! Listeners: the node's port on every loopback address, and the pace of accepting.
 //!
-//! It owns the listening sockets. IPv4 loopback is mandatory; IPv6 loopback is left out where the machine has none. If
-//! another program holds our port there, that is an error all the same: `localhost` would lead some clients to it.
+//! It owns the listening sockets. IPv4 loopback is mandatory; IPv6 loopback is left out where the
+//! machine has none. If another program holds our port there, that is an error all the same:
+//! `localhost` would lead some clients to it.
 //!
-//! When the system is out of descriptors or memory, accepting pauses for a moment: connections wait in the backlog, and
-//! the loop neither spins nor fills the log. What a connection may do is not decided here.
+//! When the system is out of descriptors or memory, accepting pauses for a moment: connections wait
+//! in the backlog, and the loop neither spins nor fills the log. What a connection may do is not
+//! decided here.
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -40,8 +42,8 @@ struct Listener {
 }
 
 impl Listeners {
-    /// Listens on `port` of 127.0.0.1, of `advertised` if that is another address, and of `[::1]` where there is one.
-    /// Port 0 lets the system pick.
+    /// Listens on `port` of 127.0.0.1, of `advertised` if that is another address, and of `[::1]`
+    /// where there is one. Port 0 lets the system pick.
     ///
     /// # Errors
     /// If an address can't be listened on; `AddrInUse` if another program has the port.
@@ -71,7 +73,8 @@ impl Listeners {
         self.listeners.iter().map(|listener| listener.address)
     }
 
-    /// Registers every socket, the first with token `first`, each further one with a token lower by one.
+    /// Registers every socket, the first with token `first`, each further one with a token lower by
+    /// one.
     pub(super) fn register(&mut self, registry: &Registry, first: Token) -> io::Result<()> {
         for (at, listener) in self.listeners.iter_mut().enumerate() {
             let token = Token(first.0 - at);

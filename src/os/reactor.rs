@@ -1,13 +1,16 @@
-//! The reactor: one thread that hands a node its inputs, carries out its outputs and sleeps in between.
+//! The reactor: one thread that hands a node its inputs, carries out its outputs and sleeps in
+//! between.
 //!
-//! A turn: sleep until something is ready -> read the clocks once -> tell the node of failures and events -> accept ->
-//! read every ready link once -> timers -> [`finish_turn`] -> free the places of closed links. Every step is bounded, so no
-//! client can keep others from being served; what remains is continued next turn without sleeping.
+//! A turn: sleep until something is ready -> read the clocks once -> tell the node of failures and
+//! events -> accept -> read every ready link once -> timers -> [`finish_turn`] -> free the places
+//! of closed links. Every step is bounded, so no client can keep others from being served; what
+//! remains is continued next turn without sleeping.
 //!
-//! It never spins: it sleeps without a timeout when nothing is due, also while the node wants nothing read.
+//! It never spins: it sleeps without a timeout when nothing is due, also while the node wants
+//! nothing read.
 //!
-//! Stopping: SIGTERM, SIGINT or a [`Stopper`] close the listeners and tell the node to shut down; turns go on until the
-//! node has delivered what it owes. A second signal ends at once.
+//! Stopping: SIGTERM, SIGINT or a [`Stopper`] close the listeners and tell the node to shut down;
+//! turns go on until the node has delivered what it owes. A second signal ends at once.
 
 use std::io;
 use std::time::Duration;
@@ -32,7 +35,8 @@ use crate::{
 
 /// Events taken from the system at a time: room for every link of a busy node, 16 KiB.
 const EVENTS_MAX: usize = 1024;
-/// Connections accepted in a turn: enough to take a burst, little enough that others need not wait for it.
+/// Connections accepted in a turn: enough to take a burst, little enough that others need not wait
+/// for it.
 const ACCEPTS_MAX: usize = 64;
 
 // Tokens of sockets count up from zero, these down from the top.
@@ -102,8 +106,8 @@ impl Reactor {
         })
     }
 
-    /// Makes SIGTERM and SIGINT stop this reactor instead of the process. Each reactor of a process does this for
-    /// itself.
+    /// Makes SIGTERM and SIGINT stop this reactor instead of the process. Each reactor of a process
+    /// does this for itself.
     ///
     /// # Errors
     /// If the system refuses.
@@ -208,7 +212,8 @@ impl Reactor {
             let Some(stream) = listeners.accept(now.mono) else { return };
             match self.sockets.open(stream) {
                 Ok(link) => self.node.handle_open(now, link, Origin::Accepted),
-                // Gone already, or the event queue is full. The connection is closed with its socket.
+                // Gone already, or the event queue is full. The connection is closed with its
+                // socket.
                 Err(error) => debug!("can't take a connection: {error}"),
             }
         }

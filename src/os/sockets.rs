@@ -1,13 +1,15 @@
 //! Sockets: every connection of a node, and the node's [`Transport`].
 //!
-//! A link's id is its place in a slab and its mio token. Readiness is edge-triggered, so what an event said is kept here
-//! until the socket itself says otherwise. It never calls the node: it tells the reactor what to tell it.
+//! A link's id is its place in a slab and its mio token. Readiness is edge-triggered, so what an
+//! event said is kept here until the socket itself says otherwise. It never calls the node: it
+//! tells the reactor what to tell it.
 //!
-//! Refused: buffers of its own beyond one scratch for reading; bytes the socket doesn't take stay with the node.
+//! Refused: buffers of its own beyond one scratch for reading; bytes the socket doesn't take stay
+//! with the node.
 //!
 //! Invariants:
-//! - A place freed in a turn is free only after [`Sockets::reap`], so no event or command of that turn can mean another
-//!   link.
+//! - A place freed in a turn is free only after [`Sockets::reap`], so no event or command of that
+//!   turn can mean another link.
 //! - `ready` holds exactly the open links with `unread` set, each once.
 //! - A link is registered for WRITABLE from the first short write until a write succeeds in full.
 
@@ -20,8 +22,8 @@ use tracing::debug;
 
 use crate::{members::Members, node::LinkId, record::NodeId, turn::Transport};
 
-/// What is read of one link in one turn at most: enough for hundreds of pipelined requests, little enough that others
-/// need not wait long.
+/// What is read of one link in one turn at most: enough for hundreds of pipelined requests, little
+/// enough that others need not wait long.
 const SCRATCH_SIZE: usize = 64 * 1024;
 /// How many times a scratch full of unread bytes is thrown away when a link closes.
 const DISCARDS_MAX: usize = 16;
@@ -162,7 +164,8 @@ impl Sockets {
         Change::None
     }
 
-    /// Finds out whether a dial has ended, in the way that mio's documentation of `connect` describes.
+    /// Finds out whether a dial has ended, in the way that mio's documentation of `connect`
+    /// describes.
     fn on_dial_event(&mut self, link: LinkId, peer: NodeId, event: &Event) -> Change {
         let socket = &mut self.slab[key(link)];
         let failure = match socket.stream.take_error() {
@@ -212,8 +215,8 @@ impl Sockets {
                 Read::End
             }
             Ok(count) => {
-                // A short read has emptied the socket: what comes next makes a new edge. Only an end of stream may
-                // already be there, its edge spent.
+                // A short read has emptied the socket: what comes next makes a new edge. Only an
+                // end of stream may already be there, its edge spent.
                 socket.unread = count == self.scratch.len() || socket.hung_up;
                 Read::Bytes(&self.scratch[..count])
             }
@@ -376,8 +379,9 @@ impl Socket {
         registry.reregister(&mut self.stream, Token(key(link)), interest)
     }
 
-    /// Throws away what is unread: closing over unread bytes makes the system answer with a reset, which can overtake and
-    /// destroy our last words. Bounded, so a sender who never pauses gets its reset.
+    /// Throws away what is unread: closing over unread bytes makes the system answer with a reset,
+    /// which can overtake and destroy our last words. Bounded, so a sender who never pauses gets
+    /// its reset.
     fn discard_unread(&mut self, scratch: &mut [u8]) {
         if self.ended {
             return;
@@ -391,8 +395,8 @@ impl Socket {
     }
 }
 
-/// A connect to a free port from which the system happens to dial connects to itself and would keep the member from ever
-/// listening there.
+/// A connect to a free port from which the system happens to dial connects to itself and would keep
+/// the member from ever listening there.
 fn refuse_self_connect(stream: &TcpStream, there: SocketAddr) -> io::Result<()> {
     if stream.local_addr()? == there {
         return Err(io::Error::other("nobody listens there but ourselves"));
@@ -448,7 +452,8 @@ mod tests {
             (Self { poll, events: Events::with_capacity(8), sockets, peer }, listener)
         }
 
-        /// What the events say up to the first that means something to the node, or until bytes are ready.
+        /// What the events say up to the first that means something to the node, or until bytes are
+        /// ready.
         fn wait(&mut self) -> Change {
             for _ in 0..100 {
                 let timeout = Some(Duration::from_millis(100));

@@ -48,7 +48,8 @@ impl fmt::Debug for Stopper {
     }
 }
 
-/// SIGTERM and SIGINT as an event source. Each reactor of a process has its own and sees every signal.
+/// SIGTERM and SIGINT as an event source. Each reactor of a process has its own and sees every
+/// signal.
 pub(super) struct StopSignals(Signals);
 
 impl StopSignals {

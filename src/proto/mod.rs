@@ -1,13 +1,14 @@
 //! The client protocols: bytes in, one borrowed request at a time; replies out.
 //!
-//! Owns what both dialects share: the request's arguments, the memory they need, and the choice of the dialect. A
-//! request that starts with `*` is a RESP2 array ([`resp`]), anything else is a line of text ([`text`]). Replies are
-//! written by [`reply`], for machines or for people.
+//! Owns what both dialects share: the request's arguments, the memory they need, and the choice of
+//! the dialect. A request that starts with `*` is a RESP2 array ([`resp`]), anything else is a line
+//! of text ([`text`]). Replies are written by [`reply`], for machines or for people.
 //!
-//! Parsing borrows, allocates nothing once its [`Workspace`] is warm, does not recurse, and looks at each byte of an
-//! unfinished request at most twice however it is cut ([`Progress`]). What a step says depends on the bytes alone,
-//! never on how they were cut. It refuses to know commands, databases and connections; declared sizes are checked
-//! against [`Limits`] before a byte is kept for them. `consumed` is never zero and never more than there is.
+//! Parsing borrows, allocates nothing once its [`Workspace`] is warm, does not recurse, and looks
+//! at each byte of an unfinished request at most twice however it is cut ([`Progress`]). What a
+//! step says depends on the bytes alone, never on how they were cut. It refuses to know commands,
+//! databases and connections; declared sizes are checked against [`Limits`] before a byte is kept
+//! for them. `consumed` is never zero and never more than there is.
 
 #![deny(clippy::indexing_slicing)]
 
@@ -27,8 +28,9 @@ const UNESCAPED_KEPT: usize = 64 * 1024;
 
 /// Finds the first request in `buf`, which is not empty and starts where a request starts.
 ///
-/// `eof` says that nothing will follow, which ends a text line. After [`Step::Incomplete`] the caller comes back with
-/// the same bytes, more behind them, and the same `progress`; after any other step `progress` is as new.
+/// `eof` says that nothing will follow, which ends a text line. After [`Step::Incomplete`] the
+/// caller comes back with the same bytes, more behind them, and the same `progress`; after any
+/// other step `progress` is as new.
 pub fn next_request<'a>(
     buf: &'a [u8],
     dialect: Dialect,
@@ -59,7 +61,8 @@ pub enum Dialect {
     /// By the first byte of each; a line's terminator decides the style of its reply.
     #[default]
     Detect,
-    /// As Redis does: `*` starts an array, anything else is an inline command, and all replies are RESP.
+    /// As Redis does: `*` starts an array, anything else is an inline command, and all replies are
+    /// RESP.
     Resp,
     /// Every request is a line, even one that starts with `*`, and all replies are plain.
     Text,
@@ -110,7 +113,8 @@ pub enum Step<'a> {
         /// More than the buffer holds now.
         need: usize,
     },
-    /// A line over its limit: to be dropped up to its LF, which then shows in which style to answer.
+    /// A line over its limit: to be dropped up to its LF, which then shows in which style to
+    /// answer.
     Overlong,
     /// One line is no request; the next may be.
     Reject {
@@ -128,16 +132,20 @@ pub enum Step<'a> {
     },
 }
 
-/// What is known of an unfinished request, so that no byte is looked at again for each byte that arrives.
+/// What is known of an unfinished request, so that no byte is looked at again for each byte that
+/// arrives.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Progress {
-    /// Of a line: bytes without LF. Of an array: bytes found well formed, up to the start of an element.
+    /// Of a line: bytes without LF. Of an array: bytes found well formed, up to the start of an
+    /// element.
     pos: usize,
-    /// Elements of an array from `pos` on; zero for a line, and for an array whose count is not known.
+    /// Elements of an array from `pos` on; zero for a line, and for an array whose count is not
+    /// known.
     missing: usize,
 }
 
-/// A request's arguments, borrowed from the input, or from a [`Workspace`] if they had to be unescaped.
+/// A request's arguments, borrowed from the input, or from a [`Workspace`] if they had to be
+/// unescaped.
 #[derive(Clone, Copy)]
 pub struct Args<'a> {
     buf: &'a [u8],
@@ -326,7 +334,8 @@ impl fmt::Display for RequestError {
 
 impl std::error::Error for RequestError {}
 
-/// Reads an integer as strictly as Redis reads one in its protocol: no plus, no spaces, no leading zero.
+/// Reads an integer as strictly as Redis reads one in its protocol: no plus, no spaces, no leading
+/// zero.
 pub(crate) fn integer(text: &[u8]) -> Option<i64> {
     let (negative, digits) = match text {
         [b'-', digits @ ..] => (true, digits),

@@ -1,4 +1,5 @@
-//! Replies: the same answer as exact RESP2 for clients, or as plain lines for people and shell scripts.
+//! Replies: the same answer as exact RESP2 for clients, or as plain lines for people and shell
+//! scripts.
 //!
 //! | reply    | RESP                  | plain                                          |
 //! |----------|-----------------------|------------------------------------------------|
@@ -10,9 +11,9 @@
 //! | text     | `$90`, bytes          | the lines, then `END`                          |
 //! | error    | `-ERR ...`            | `ERR ...`                                      |
 //!
-//! Plain lines can be told apart: a value that is not one printable line, or that reads like another reply, is quoted
-//! so that [`super::text`] reads the same bytes back. An error is always one line. Lists don't nest. Nothing here
-//! allocates but the output itself.
+//! Plain lines can be told apart: a value that is not one printable line, or that reads like
+//! another reply, is quoted so that [`super::text`] reads the same bytes back. An error is always
+//! one line. Lists don't nest. Nothing here allocates but the output itself.
 
 #![deny(clippy::indexing_slicing)]
 

@@ -7,12 +7,13 @@
 //! $4\r\n
 //! name\r\n
 //! ```
-//! Numbers are those that Redis accepts, and so are most words of complaint. Stricter than Redis: the line ends are
-//! checked, and the whole request has a limit, tested with each declared length together with the least that the
-//! elements after it can take. Nested arrays and other types are refused: no request has them.
+//! Numbers are those that Redis accepts, and so are most words of complaint. Stricter than Redis:
+//! the line ends are checked, and the whole request has a limit, tested with each declared length
+//! together with the least that the elements after it can take. Nested arrays and other types are
+//! refused: no request has them.
 //!
-//! An unfinished array is walked element by element as its bytes arrive, and once more for its arguments when it is
-//! whole: the arguments of many connections' unfinished arrays are not kept.
+//! An unfinished array is walked element by element as its bytes arrive, and once more for its
+//! arguments when it is whole: the arguments of many connections' unfinished arrays are not kept.
 
 #![deny(clippy::indexing_slicing)]
 
@@ -179,7 +180,8 @@ mod tests {
         }
     }
 
-    /// Feeds `buf` byte by byte, as a connection does; what the first decided step says, and after how many bytes.
+    /// Feeds `buf` byte by byte, as a connection does; what the first decided step says, and after
+    /// how many bytes.
     fn dribble(buf: &[u8], limits: &Limits) -> (String, usize) {
         let mut progress = Progress::default();
         let (mut need, mut attempts) = (1, 0);

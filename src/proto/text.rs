@@ -1,13 +1,14 @@
 //! Requests as lines of text: what people type, and what Redis calls inline commands.
 //!
-//! Owns the line and its quoting. A line ends with LF or CRLF, or with the input; which of them it is decides how the
-//! reply is rendered. Words stand between spaces, tabs and CRs. `"..."` takes `\n \r \t \b \a \\ \" \xHH`, `'...'`
-//! takes `\'`; a closing quote ends its word. Every other byte, NUL included, is data: no byte is unsayable, and
-//! [`super::reply`] writes what this reads.
+//! Owns the line and its quoting. A line ends with LF or CRLF, or with the input; which of them it
+//! is decides how the reply is rendered. Words stand between spaces, tabs and CRs. `"..."` takes
+//! `\n \r \t \b \a \\ \" \xHH`, `'...'` takes `\'`; a closing quote ends its word. Every other
+//! byte, NUL included, is data: no byte is unsayable, and [`super::reply`] writes what this reads.
 //!
-//! A line without quotes is borrowed; one with quotes is unescaped into the workspace. The end of an unfinished line
-//! is looked for in new bytes only. Lines that a browser would send are refused for good: a web page that makes
-//! somebody's browser post to this port must not get a command through.
+//! A line without quotes is borrowed; one with quotes is unescaped into the workspace. The end of
+//! an unfinished line is looked for in new bytes only. Lines that a browser would send are refused
+//! for good: a web page that makes somebody's browser post to this port must not get a command
+//! through.
 
 #![deny(clippy::indexing_slicing)]
 
@@ -122,7 +123,8 @@ fn split_quoted(line: &[u8], max: usize, workspace: &mut Workspace) -> Result<()
     }
 }
 
-/// Appends the word at the start of `rest` to `out` and returns what follows; `None` if its quotes are unbalanced.
+/// Appends the word at the start of `rest` to `out` and returns what follows; `None` if its quotes
+/// are unbalanced.
 fn take_word<'a>(mut rest: &'a [u8], out: &mut Vec<u8>) -> Option<&'a [u8]> {
     loop {
         rest = match rest {
