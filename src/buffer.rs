@@ -1,10 +1,13 @@
-//! Bytes on their way out: appended at the end, consumed from the front, never moved while a writer is at work.
+//! Bytes on their way out: appended at the end, consumed from the front, never moved while a writer
+//! is at work.
 //!
-//! The space of consumed bytes is won back in bulk, when they are the larger half, so that each byte is moved at most
-//! once on average. A drained buffer that once grew large gives its memory back: an idle connection costs little.
+//! The space of consumed bytes is won back in bulk, when they are the larger half, so that each
+//! byte is moved at most once on average. A drained buffer that once grew large gives its memory
+//! back: an idle connection costs little.
 
-/// What a drained buffer may keep allocated: enough for a pipeline of small replies, little enough for 10,000 of them.
-const KEPT_WHEN_DRAINED: usize = 16 * 1024;
+/// What a drained buffer may keep allocated: enough for a pipeline of small replies, little enough
+/// for 10,000 of them.
+const KEPT_WHEN_DRAINED: usize = 32 * 1024;
 
 /// A byte queue.
 #[derive(Debug, Default)]

@@ -1,64 +1,391 @@
+//! One client's connection: requests in, replies out, and what stands between them.
+//!
+//! Owns the dialect, the bytes that are no whole request yet (the tail), the output, the database,
+//! and whether there is more to read. It answers what concerns only itself and hands every other
+//! command to a closure. It refuses to know nodes, sockets and time: the owner moves the bytes,
+//! closes what [`Connection::is_finished`], and watches the total of [`Connection::buffered`].
+//!
+//! Invariants:
+//! - Replies are in the order of their requests, and the same however the input was cut.
+//! - While paused nothing is parsed or read: the output grows by at most one reply over its limit.
+//! - Input ends in one of two ways. After QUIT or a broken frame the rest is ignored; at the end of
+//!   input every request before it is still answered. Both close only when the output has been
+//!   taken.
+
+use memchr::memchr;
+
 use crate::{
     buffer::OutBuf,
-    command::Command,
+    command::{Command, help},
     limits::Limits,
-    proto::{Workspace, reply::ReplyWriter},
+    proto::{
+        Args, Dialect, Progress, RequestError, Step, Style, Workspace, next_request,
+        reply::ReplyWriter,
+    },
     record::Db,
 };
+
+/// One client's state. Methods are of three kinds: input (`handle_*`, [`Connection::resume`]),
+/// output ([`Connection::output`], [`Connection::consume`]), and questions.
 #[derive(Debug)]
 pub struct Connection {
-    out: OutBuf,
+    dialect: Dialect,
+    db: Db,
+    /// Bytes read and not parsed. Empty unless they are unfinished, or had to wait because of a
+    /// pause.
+    tail: OutBuf,
+    /// What is known of the request at the start of the tail.
+    progress: Progress,
+    /// While the tail is shorter, parsing it says nothing new.
+    need: usize,
+    /// An overlong line is being dropped.
+    dropping: Option<Dropped>,
+    output: OutBuf,
+    /// Bytes of output taken so far.
+    written: u64,
+    paused: Option<Pause>,
+    /// No input will follow.
+    eof: bool,
+    /// No request will be answered any more. Then the tail is empty.
+    closing: bool,
 }
+
+/// The last byte dropped, if any, was a CR: then an LF in the next bytes makes it the end of the
+/// line.
+#[derive(Clone, Copy, Debug)]
+struct Dropped {
+    cr: bool,
+}
+
+/// Requests wait until at most this much output is left.
+#[derive(Clone, Copy, Debug)]
+struct Pause {
+    resume_at: usize,
+}
+
 impl Connection {
+    /// A connection without any input yet, on the strong database.
+    #[must_use]
     pub fn new() -> Self {
-        Self { out: OutBuf::new() }
+        Self {
+            dialect: Dialect::Detect,
+            db: Db::STRONG,
+            tail: OutBuf::new(),
+            progress: Progress::default(),
+            need: 0,
+            dropping: None,
+            output: OutBuf::new(),
+            written: 0,
+            paused: None,
+            eof: false,
+            closing: false,
+        }
     }
+
+    /// Takes bytes that were read. Executes each request in them, unless paused.
+    ///
+    /// Only an unfinished request is copied: bytes are added to the tail just until its request is
+    /// whole, what follows is parsed where it is.
     pub fn handle_bytes(
         &mut self,
-        _b: &[u8],
-        _l: &Limits,
-        _w: &mut Workspace,
-        _e: &mut impl FnMut(Db, Command<'_>, &mut ReplyWriter<'_>),
+        bytes: &[u8],
+        limits: &Limits,
+        workspace: &mut Workspace,
+        execute: &mut impl FnMut(Db, Command<'_>, &mut ReplyWriter<'_>),
     ) {
+        debug_assert!(!self.eof, "bytes behind the end of input");
+        let mut rest = bytes;
+        while !rest.is_empty() && !self.tail.is_empty() && self.parses() {
+            let (more, after) = rest.split_at(self.lacking(rest));
+            self.tail.extend(more);
+            rest = after;
+            if self.tail.len() >= self.need {
+                self.parse_tail(limits, workspace, execute);
+            }
+        }
+        if self.parses() && !rest.is_empty() {
+            let consumed = self.parse(rest, limits, workspace, execute);
+            rest = rest.split_at(consumed).1;
+        }
+        if !self.closing {
+            self.tail.extend(rest);
+        }
     }
+
+    /// Goes on with what waited for the output to drain. Does nothing unless
+    /// [`Connection::can_resume`].
     pub fn resume(
         &mut self,
-        _l: &Limits,
-        _w: &mut Workspace,
-        _e: &mut impl FnMut(Db, Command<'_>, &mut ReplyWriter<'_>),
+        limits: &Limits,
+        workspace: &mut Workspace,
+        execute: &mut impl FnMut(Db, Command<'_>, &mut ReplyWriter<'_>),
     ) {
+        if !self.can_resume() {
+            return;
+        }
+        self.paused = None;
+        self.parse_tail(limits, workspace, execute);
+        self.maybe_end();
     }
+
+    /// Takes the end of the input: it ends a line, and makes an unfinished frame worthless.
     pub fn handle_eof(
         &mut self,
-        _l: &Limits,
-        _w: &mut Workspace,
-        _e: &mut impl FnMut(Db, Command<'_>, &mut ReplyWriter<'_>),
+        limits: &Limits,
+        workspace: &mut Workspace,
+        execute: &mut impl FnMut(Db, Command<'_>, &mut ReplyWriter<'_>),
     ) {
+        self.eof = true;
+        if self.parses() {
+            self.parse_tail(limits, workspace, execute);
+        }
+        self.maybe_end();
     }
+
+    /// Reply bytes to be written.
+    #[must_use]
     pub fn output(&self) -> &[u8] {
-        self.out.pending()
+        self.output.pending()
     }
-    pub fn consume(&mut self, n: usize) {
-        self.out.consume(n)
+
+    /// Forgets `count` bytes of output that were written.
+    pub fn consume(&mut self, count: usize) {
+        self.output.consume(count);
+        self.written += count as u64;
     }
-    pub fn is_paused(&self) -> bool {
-        false
+
+    /// How much output has been taken in all: whether it grows tells a slow reader from one that
+    /// reads nothing.
+    #[must_use]
+    pub const fn written(&self) -> u64 {
+        self.written
     }
+
+    /// Answers nothing more; closes when the output has been taken.
+    pub fn shut(&mut self) {
+        self.closing = true;
+        self.paused = None;
+        self.tail = OutBuf::new();
+    }
+
+    /// Says why nothing will be answered, and shuts.
+    pub fn turn_away(&mut self, error: &str) {
+        ReplyWriter::new(&mut self.output, Style::Resp).error(error);
+        self.shut();
+    }
+
+    /// Whether requests wait until the client takes its replies.
+    #[must_use]
+    pub const fn is_paused(&self) -> bool {
+        self.paused.is_some()
+    }
+
+    /// Whether enough output is gone to go on.
+    #[must_use]
     pub fn can_resume(&self) -> bool {
-        false
+        self.paused.is_some_and(|pause| self.output.len() <= pause.resume_at)
     }
-    pub fn is_finished(&self) -> bool {
-        false
+
+    /// Whether all is said; the owner closes the link.
+    #[must_use]
+    pub const fn is_finished(&self) -> bool {
+        self.closing && self.output.is_empty()
     }
-    pub fn wants_read(&self) -> bool {
-        true
+
+    /// Whether more input is welcome.
+    #[must_use]
+    pub const fn wants_read(&self) -> bool {
+        !self.is_paused() && !self.closing && !self.eof
     }
-    pub fn buffered(&self) -> usize {
-        0
+
+    /// Memory held, in bytes.
+    #[must_use]
+    pub const fn buffered(&self) -> usize {
+        self.tail.capacity() + self.output.capacity()
     }
-    pub fn written(&self) -> u64 {
-        0
+
+    const fn parses(&self) -> bool {
+        !self.is_paused() && !self.closing
     }
-    pub fn shut(&mut self) {}
-    pub fn refuse(&mut self, _t: &str) {}
+
+    /// How many bytes of `rest` the request in the tail takes at least; all of them at most, one at
+    /// least.
+    fn lacking(&self, rest: &[u8]) -> usize {
+        let is_frame = self.tail.pending().first() == Some(&b'*');
+        let lacking = if is_frame && self.dialect != Dialect::Text {
+            self.need.saturating_sub(self.tail.len())
+        } else {
+            memchr(b'\n', rest).map_or(rest.len(), |at| at + 1)
+        };
+        lacking.clamp(1, rest.len())
+    }
+
+    fn parse_tail(
+        &mut self,
+        limits: &Limits,
+        workspace: &mut Workspace,
+        execute: &mut impl FnMut(Db, Command<'_>, &mut ReplyWriter<'_>),
+    ) {
+        let mut tail = std::mem::take(&mut self.tail);
+        let consumed = self.parse(tail.pending(), limits, workspace, execute);
+        tail.consume(consumed);
+        self.tail = tail;
+        // Only now is the end of an overlong line that never ended known.
+        if self.eof && self.parses() && self.dropping.take().is_some() {
+            self.refuse_line(limits, false);
+        }
+    }
+
+    /// Answers requests from the start of `bytes` on; how many bytes are done with.
+    fn parse(
+        &mut self,
+        bytes: &[u8],
+        limits: &Limits,
+        workspace: &mut Workspace,
+        execute: &mut impl FnMut(Db, Command<'_>, &mut ReplyWriter<'_>),
+    ) -> usize {
+        let mut rest = bytes;
+        self.need = 0;
+        while !rest.is_empty() && self.parses() {
+            let consumed = if self.dropping.is_some() {
+                self.drop_line(rest, limits)
+            } else {
+                let (dialect, eof) = (self.dialect, self.eof);
+                match next_request(rest, dialect, eof, limits, workspace, &mut self.progress) {
+                    Step::Broken { error, style } => {
+                        self.refuse(error, style);
+                        self.closing = true;
+                        rest.len()
+                    }
+                    Step::Complete { args, consumed, style } => {
+                        if dialect == Dialect::Detect && rest.first() == Some(&b'*') {
+                            self.dialect = Dialect::Resp;
+                        }
+                        self.answer(args, style, execute);
+                        consumed
+                    }
+                    Step::Incomplete { need } => {
+                        self.need = need;
+                        break;
+                    }
+                    Step::Overlong => {
+                        self.dropping = Some(Dropped { cr: false });
+                        0
+                    }
+                    Step::Reject { error, consumed, style } => {
+                        self.refuse(error, style);
+                        consumed
+                    }
+                    Step::Skip { consumed } => consumed,
+                }
+            };
+            rest = rest.split_at(consumed).1;
+            if self.output.len() > limits.output_pause {
+                self.paused = Some(Pause { resume_at: limits.output_pause / 2 });
+            }
+        }
+        if self.closing { bytes.len() } else { bytes.len() - rest.len() }
+    }
+
+    /// Drops an overlong line's bytes; answers when its end shows the style.
+    fn drop_line(&mut self, bytes: &[u8], limits: &Limits) -> usize {
+        let before_cr = self.dropping.is_some_and(|dropped| dropped.cr);
+        let end = memchr(b'\n', bytes);
+        let line = bytes.split_at(end.unwrap_or(bytes.len())).0;
+        let cr = line.last().map_or(before_cr, |&last| last == b'\r');
+        match end {
+            Some(end) => {
+                self.dropping = None;
+                self.refuse_line(limits, cr);
+                end + 1
+            }
+            None => {
+                self.dropping = Some(Dropped { cr });
+                bytes.len()
+            }
+        }
+    }
+
+    fn refuse_line(&mut self, limits: &Limits, crlf: bool) {
+        let error = RequestError::LineSize { max: limits.line_size_max };
+        self.refuse(error, Style::of_line(self.dialect, crlf));
+    }
+
+    fn refuse(&mut self, error: RequestError, style: Style) {
+        let mut reply = ReplyWriter::new(&mut self.output, style);
+        match error.hint() {
+            Some(hint) => reply.error_with_hint(error, hint),
+            None => reply.error(error),
+        }
+    }
+
+    /// Answers one request, here or by `execute`.
+    fn answer(
+        &mut self,
+        args: Args<'_>,
+        style: Style,
+        execute: &mut impl FnMut(Db, Command<'_>, &mut ReplyWriter<'_>),
+    ) {
+        let mut reply = ReplyWriter::new(&mut self.output, style);
+        let command = match Command::parse(args) {
+            Ok(command) => command,
+            Err(error) => {
+                match style {
+                    Style::Plain => reply.error(error.for_people()),
+                    Style::Resp => reply.error(error),
+                }
+                return;
+            }
+        };
+        match command {
+            // What reads or writes data, or speaks of the node.
+            Command::DbSize
+            | Command::Del { .. }
+            | Command::Exists { .. }
+            | Command::FlushDb
+            | Command::Get { .. }
+            | Command::Info { .. }
+            | Command::Set { .. } => execute(self.db, command, &mut reply),
+            Command::Command | Command::ConfigGet => reply.array(0),
+            Command::Echo { message } | Command::Ping { message: Some(message) } => {
+                reply.bulk(message);
+            }
+            Command::Help { topic } => match help::text(topic) {
+                Some(text) => reply.lines(&text),
+                None => reply.error("ERR no help for that; HELP lists the commands"),
+            },
+            Command::Ping { message: None } => reply.simple("PONG"),
+            // Answered in the new protocol already, as HELLO is.
+            Command::Proto { dialect } => {
+                self.dialect = dialect;
+                let style = Style::of_line(dialect, false);
+                ReplyWriter::new(&mut self.output, style).ok();
+            }
+            Command::Quit => {
+                self.closing = true;
+                reply.ok();
+            }
+            Command::Select { db } => {
+                self.db = db;
+                reply.ok();
+            }
+        }
+    }
+
+    /// Closes when the input has ended and is answered; an unfinished frame goes with it.
+    fn maybe_end(&mut self) {
+        if self.eof && !self.is_paused() {
+            self.closing = true;
+            self.tail = OutBuf::new();
+        }
+    }
 }
+
+impl Default for Connection {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,14 +1,107 @@
-//! quorate: being written.
-pub mod buffer;
-pub mod command;
-pub mod conn;
-pub mod limits;
-pub mod members;
-pub mod node;
-pub mod proto;
-pub mod record;
-pub mod rng;
-pub mod slot;
-pub mod store;
+//! quorate, a replicated key-value store. This page is its architecture.
+//!
+//! # The idea
+//!
+//! Bytes move forward only: read, parse, step the node, write, sleep. The [`node`] decides
+//! everything and touches nothing: it has no socket, clock, file, thread or chance of its own. A
+//! driver hands it bytes and the time, and takes bytes and wishes from it. There are three drivers:
+//! the mio reactor in [`os`] for production, turmoil's simulated network in the crate `sim`, and
+//! [`fuzzing::cluster`] in memory for scripts and fuzzers. All of them end each turn in
+//! [`turn::finish_turn`], which holds the only rules of order.
+//!
+//! ```text
+//!            +------------------------- one turn --------------------------+
+//!            |                                                             |
+//!   sockets -+-> handle_open/bytes/eof/close/writable --+                  |
+//!   clock  --+-> handle_timeout ------------------------+-> Node           |
+//!            |                                               |             |
+//!            |        finish_turn:  poll_dirty, output, consume  -> send --+-> sockets
+//!            |                      poll_action  -> close, dial -----------+-> sockets
+//!            |                                                             |
+//!            +---- sleep until a socket is ready or poll_timeout is due ---+
+//! ```
+//!
+//! # The way of one SET
+//!
+//! The reactor reads into its one shared buffer. [`node::Node::handle_bytes`] passes the bytes to
+//! the client's [`conn::Connection`], which parses them where they are ([`proto`]; only an
+//! unfinished tail is copied) and finds the command in the table ([`command`]). The node stamps the
+//! write with its hybrid logical clock and puts it into the [`store`]: one encoding ([`record`]),
+//! which is at once the record in memory and what each peer's outbox receives. The reply goes into
+//! the connection's output. At the end of the turn all outputs are written, one write a link. A
+//! peer takes the record from its stream through the same merge, and acknowledges all that arrived
+//! together once.
+//!
+//! # What holds replicas together
+//!
+//! A replica's table is a set of records merged by highest version; that is commutative,
+//! associative and idempotent. So the stream (each node sends its own stamps to each other node, in
+//! order, again from the last acknowledgement after a reconnect) and repair (compare digests of
+//! slots, offer versions, copy what is missing) may overlap in any way. In this version every
+//! database is eventual: a write is acknowledged when this node holds it in memory, the newest
+//! version wins, and nothing is kept across a restart but by the peers.
+//!
+//! # Rooms, in reading order
+//!
+//! | room | what it owns |
+//! |---|---|
+//! | [`time`], [`rng`], [`buffer`] | time and chance as arguments; bytes on their way out |
+//! | [`slot`], [`record`] | which slot a key falls into; one key's state at one version, its bytes, who wins |
+//! | [`limits`], [`members`] | every bound with its reason; who belongs to the cluster and what they are called |
+//! | [`proto`] | requests, replies, and frames between nodes: borrowed, incremental, not recursive |
+//! | [`command`] | the table of commands; arguments become a command or an error |
+//! | [`store`] | tables and digests, slot by slot |
+//! | [`conn`] | one client: dialect, unfinished input, output, patience |
+//! | [`node`] | the only dispatcher; clients, streams, sessions, repair, timers |
+//! | [`turn`] | what a driver is, and in which order a turn ends |
+//! | [`config`], [`os`] | flags; the reactor, the only room that touches the operating system |
+//! | [`fuzzing`] | a cluster in memory and the bodies of the fuzz targets |
+//!
+//! A room uses only rooms above it in this table (`tests/tidy.rs` holds that). The binary and its
+//! subcommands stand outside, on top of all.
+//!
+//! # Invariants
+//!
+//! - I1: a version names one body; it is stamped once, by one life of one node.
+//! - I2: a replica's version of a key never goes down while the node lives.
+//! - I3: the stamps of a node rise along its stream; a stream is applied in order, each frame once.
+//! - I4: when no fault is left and no client writes, all replicas become identical, and an
+//!   acknowledged write that any living node holds is present or superseded on all.
+//! - I5: replies keep the order of the requests of their connection.
+//! - I6: every buffer has a limit in [`limits`]; a link that would exceed it waits, is repaired or
+//!   is closed.
+//!
+//! Deliberately absent so far: durability, the quorum and strong levels, removal of tombstones, TLS
+//! and passwords. Until peers authenticate, a node listens on loopback only.
+
 pub mod time;
+
+pub mod rng;
+
+pub mod buffer;
+
+pub mod slot;
+
+pub mod record;
+
+pub mod limits;
+
+pub mod members;
+
+pub mod proto;
+
+pub mod command;
+
+pub mod store;
+
+pub mod conn;
+
+pub mod node;
+
 pub mod turn;
+
+pub mod config;
+
+pub mod os;
+
+pub mod fuzzing;

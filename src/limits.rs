@@ -7,10 +7,12 @@ use crate::{
     time::Millis,
 };
 
-/// What a node lets others make it hold or do. Simulations draw small ones, so that every limit is met.
+/// What a node lets others make it hold or do. Simulations draw small ones, so that every limit is
+/// met.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// Arguments of one request. Redis allows 2^20; a DEL of this many keys already takes milliseconds.
+    /// Arguments of one request. Redis allows 2^20; a DEL of this many keys already takes
+    /// milliseconds.
     pub args_max: usize,
     /// Bytes of one text line: Redis' limit for inline requests.
     pub line_size_max: usize,
@@ -20,16 +22,18 @@ pub struct Limits {
     pub output_pause: usize,
     /// How long a reader may take nothing at all while its requests wait. Then it is closed.
     pub output_stall: Millis,
-    /// Bytes in the buffers of all clients together; whoever asks for more beyond it is closed. Bounds what many clients
-    /// with a large request or reply each can make the node hold.
+    /// Bytes in the buffers of all clients together; whoever asks for more beyond it is closed.
+    /// Bounds what many clients with a large request or reply each can make the node hold.
     pub buffers_total: usize,
     /// Open client connections: Redis' default.
     pub clients_max: usize,
-    /// Unacknowledged replication bytes a peer may cost us. Over it the peer is Behind and repair takes over.
+    /// Unacknowledged replication bytes a peer may cost us. Over it the peer is Behind and repair
+    /// takes over.
     pub outbox_size_max: usize,
     /// Bytes moved into a peer link's output at a time: several socket buffers.
     pub link_output: usize,
-    /// Bytes of keys and versions in one repair offer: a page that takes far less than a millisecond to compare.
+    /// Bytes of keys and versions in one repair offer: a page that takes far less than a
+    /// millisecond to compare.
     pub offer_size: usize,
     /// Slots whose digests go into one repair message: 4 KiB.
     pub repair_span: u32,
@@ -71,10 +75,11 @@ pub struct Timing {
     pub redial_min: Millis,
     /// Longest pause before dialing again.
     pub redial_max: Millis,
-    /// Slot digests are compared with each peer at least this often. It finds what no stream carries: records whose
-    /// sender died before they reached everyone.
+    /// Slot digests are compared with each peer at least this often. It finds what no stream
+    /// carries: records whose sender died before they reached everyone.
     pub repair: Millis,
-    /// A stamp this far ahead of our clock is refused, so that one broken clock can't drag all others along.
+    /// A stamp this far ahead of our clock is refused, so that one broken clock can't drag all
+    /// others along.
     pub skew_max: Millis,
     /// How long a stopping node waits for its peers and clients to take what it owes them.
     pub drain: Millis,

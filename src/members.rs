@@ -1,13 +1,15 @@
 //! Members: who belongs to the cluster, under which name, and which of them is this node.
 //!
-//! A member is named by the address that others reach it at, in one spelling: `localhost`, `127.0.0.1` and `[::1]` are
-//! one host, and so one name. All nodes are told the same members, sort the same names, and so agree on every
-//! [`NodeId`] and on the cluster's id without a word between them.
+//! A member is named by the address that others reach it at, in one spelling: `localhost`,
+//! `127.0.0.1` and `[::1]` are one host, and so one name. All nodes are told the same members, sort
+//! the same names, and so agree on every [`NodeId`] and on the cluster's id without a word between
+//! them.
 //!
-//! Refused here: names that need DNS, and hosts other than this one. Until peers authenticate, whoever reaches a port is
-//! believed, so quorate talks on loopback only.
+//! Refused here: names that need DNS, and hosts other than this one. Until peers authenticate,
+//! whoever reaches a port is believed, so quorate talks on loopback only.
 //!
-//! Invariants: names are sorted, unique and normal; `me` is one of them; there are at most [`MEMBERS_MAX`].
+//! Invariants: names are sorted, unique and normal; `me` is one of them; there are at most
+//! [`MEMBERS_MAX`].
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -16,8 +18,8 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use crate::record::NodeId;
 
-/// The most members of a cluster: each keeps a link to every other and a copy of every key, and a set of members fits
-/// one 64-bit word.
+/// The most members of a cluster: each keeps a link to every other and a copy of every key, and a
+/// set of members fits one 64-bit word.
 pub const MEMBERS_MAX: usize = 64;
 
 /// Stands between names where they are hashed; it can't be part of one.
@@ -35,8 +37,8 @@ impl Members {
     /// The cluster of this node, which others reach at `advertise`, and its `peers`.
     ///
     /// # Errors
-    /// If an address is malformed or not on loopback, if a member is named twice in whatever spelling, or if there are
-    /// more than [`MEMBERS_MAX`].
+    /// If an address is malformed or not on loopback, if a member is named twice in whatever
+    /// spelling, or if there are more than [`MEMBERS_MAX`].
     pub fn form(advertise: &str, peers: &[String]) -> Result<Self, MembersError> {
         let count = peers.len() + 1;
         if count > MEMBERS_MAX {
@@ -199,7 +201,8 @@ fn name_of(address: SocketAddr) -> String {
     }
 }
 
-/// Reads `host:port`. All spellings of this host become 127.0.0.1; other loopback addresses stay what they are.
+/// Reads `host:port`. All spellings of this host become 127.0.0.1; other loopback addresses stay
+/// what they are.
 fn parse(text: &str) -> Result<SocketAddr, MembersError> {
     let bad = |problem| MembersError::BadAddress { address: text.to_owned(), problem };
     let (host, port) = text.rsplit_once(':').ok_or_else(|| bad("there is no port"))?;

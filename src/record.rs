@@ -1,10 +1,12 @@
 //! The record: one key's state at one version, and the rule by which replicas agree.
 //!
-//! A replica's table is a set of records merged by highest version. Versions are totally ordered and unique, so merging
-//! is commutative, associative and idempotent, and it does not matter in which order, how often or by which path a
-//! record arrives. A deletion is a record too, a tombstone.
+//! A replica's table is a set of records merged by highest version. Versions are totally ordered
+//! and unique, so merging is commutative, associative and idempotent, and it does not matter in
+//! which order, how often or by which path a record arrives. A deletion is a record too, a
+//! tombstone.
 //!
-//! There is ONE shape of a record's bytes, for memory, replication stream, repair, and whatever is stored later:
+//! There is ONE shape of a record's bytes, for memory, replication stream, repair, and whatever is
+//! stored later:
 //! ```text
 //!  0       flags       u8   bit 0 tombstone, bit 1 expires, bits 4-5 database, the others zero
 //!  1       key size    u16  bytes
@@ -13,11 +15,13 @@
 //!  7 or 15 version     u128
 //!  23 / 31 key, then value
 //! ```
-//! Integers are little-endian. Version and key stand side by side because digests hash the two together.
+//! Integers are little-endian. Version and key stand side by side because digests hash the two
+//! together.
 
 use std::fmt;
 
-/// The longest key, in bytes: what the record's 16-bit size can say. Redis allows 512 MiB, nobody uses it.
+/// The longest key, in bytes: what the record's 16-bit size can say. Redis allows 512 MiB, nobody
+/// uses it.
 pub const KEY_SIZE_MAX: usize = u16::MAX as usize;
 /// The longest value, in bytes: a node holds it whole in memory several times while it travels.
 pub const VALUE_SIZE_MAX: usize = 16 * 1024 * 1024;
@@ -94,10 +98,12 @@ impl Db {
     }
 }
 
-/// A record's place in the total order of all records of its key. Zero is "none" and older than any other.
+/// A record's place in the total order of all records of its key. Zero is "none" and older than any
+/// other.
 ///
-/// From the highest bit: hybrid logical clock (48 bits of milliseconds, 16 of counter), node (16), incarnation tag (48).
-/// The clock is that of Kulkarni et al., "Logical Physical Clocks", 2014, in one integer.
+/// From the highest bit: hybrid logical clock (48 bits of milliseconds, 16 of counter), node (16),
+/// incarnation tag (48). The clock is that of Kulkarni et al., "Logical Physical Clocks", 2014, in
+/// one integer.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Version(u128);
 
@@ -163,7 +169,8 @@ pub struct Record<'a> {
 }
 
 impl<'a> Record<'a> {
-    /// Which of two states of one key every replica keeps: the newer. This is the whole of conflict resolution.
+    /// Which of two states of one key every replica keeps: the newer. This is the whole of conflict
+    /// resolution.
     #[must_use]
     pub fn wins_over(&self, held: Version) -> bool {
         self.version > held
@@ -306,7 +313,8 @@ impl fmt::Display for RecordError {
 
 impl std::error::Error for RecordError {}
 
-/// A record at rest: the one shape, owned, known to be well formed because only [`Blob::of`] makes it.
+/// A record at rest: the one shape, owned, known to be well formed because only [`Blob::of`] makes
+/// it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Blob(Box<[u8]>);
 

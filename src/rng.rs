@@ -13,8 +13,8 @@ impl Rng {
         Self(StdRng::seed_from_u64(seed))
     }
 
-    /// A number below `bound`; 0 when `bound` is 0. The bias of the multiplication is below 2^-32 for the small bounds
-    /// that timers use.
+    /// A number below `bound`; 0 when `bound` is 0. The bias of the multiplication is below 2^-32
+    /// for the small bounds that timers use.
     pub fn below(&mut self, bound: u64) -> u64 {
         let product = u128::from(self.0.next_u64()) * u128::from(bound);
         (product >> 64) as u64

@@ -1,8 +1,9 @@
 //! Keys fall into slots: the unit of digests, repair and, later, of leadership.
 //!
-//! The slot of a key is CRC-16/XMODEM modulo the number of slots, over the key's hash tag if it has one: the text between
-//! the first `{` and the first `}` after it, unless that is empty. This is the rule of Redis Cluster's specification, so
-//! its clients' ideas of which keys belong together hold here.
+//! The slot of a key is CRC-16/XMODEM modulo the number of slots, over the key's hash tag if it has
+//! one: the text between the first `{` and the first `}` after it, unless that is empty. This is
+//! the rule of Redis Cluster's specification, so its clients' ideas of which keys belong together
+//! hold here.
 
 use crc::{CRC_16_XMODEM, Crc, Table};
 
@@ -48,7 +49,8 @@ mod tests {
 
     #[test]
     fn agrees_with_redis_cluster() {
-        // Values from `CLUSTER KEYSLOT` of redis-server 7.0 and from the check value of the cluster specification.
+        // Values from `CLUSTER KEYSLOT` of redis-server 7.0 and from the check value of the cluster
+        // specification.
         assert_eq!(CRC.checksum(b"123456789"), 0x31c3);
         assert_eq!(Slot::of(b"foo", SLOTS), Slot(12_182));
         assert_eq!(Slot::of(b"somekey", SLOTS), Slot(11_058));

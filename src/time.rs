@@ -1,7 +1,8 @@
 //! Time as data: the two clocks a node is told about, as integers.
 //!
-//! Nothing below `os` and `sim` can ask what time it is; it is handed a [`Now`]. The monotonic clock orders timers and
-//! never goes back; the wall clock feeds version stamps and expiry, and may jump either way.
+//! Nothing below `os` and `sim` can ask what time it is; it is handed a [`Now`]. The monotonic
+//! clock orders timers and never goes back; the wall clock feeds version stamps and expiry, and may
+//! jump either way.
 
 use std::ops::Add;
 

@@ -76,13 +76,14 @@ impl Node {
     pub(super) fn turn_away(&mut self, link: LinkId) {
         let Some(End::Client { connection, .. }) = self.links.end_mut(link) else { return };
         let before = connection.buffered();
-        connection.refuse("ERR max number of clients reached");
+        connection.turn_away("ERR max number of clients reached");
         self.buffered = self.buffered + connection.buffered() - before;
         self.stats.turned_away += 1;
         self.links.touch(link);
     }
 
-    /// Our streams have grown: write them, and give up those that have gone Behind. Their sessions end with their links.
+    /// Our streams have grown: write them, and give up those that have gone Behind. Their sessions
+    /// end with their links.
     fn after_writes(&mut self, now: Now) {
         for id in self.members.peers() {
             let Some(peer) = self.peers.get_mut(id) else { continue };

@@ -1,9 +1,10 @@
 //! The replica: the store, the clock that stamps, and the rules for both (PROTOCOL section 10).
 //!
-//! Every node may stamp. A stamp is above the wall clock, above every stamp this node has given or seen, and above the
-//! held record of its key; so a write that follows another wins over it, on any node. The clock is Kulkarni et al.'s
-//! hybrid logical clock (2014). A stamp from too far ahead of our wall clock is refused: it is not applied and does not
-//! move the clock, or one broken clock would drag all others along.
+//! Every node may stamp. A stamp is above the wall clock, above every stamp this node has given or
+//! seen, and above the held record of its key; so a write that follows another wins over it, on any
+//! node. The clock is Kulkarni et al.'s hybrid logical clock (2014). A stamp from too far ahead of
+//! our wall clock is refused: it is not applied and does not move the clock, or one broken clock
+//! would drag all others along.
 
 use crate::{
     record::{Db, NodeId, Record, RecordError, Version},

@@ -1,8 +1,9 @@
-//! What a peer says on the link that it dialed: its hello, its stream, its heartbeats and its repair questions.
+//! What a peer says on the link that it dialed: its hello, its stream, its heartbeats and its
+//! repair questions.
 //!
-//! A hello that doesn't fit is refused with a reason that names both values. The stream is taken strictly in order: what
-//! is behind the cursor was applied before and is discarded, a gap ends the link. Acknowledgements are cumulative, one
-//! for all that arrived together.
+//! A hello that doesn't fit is refused with a reason that names both values. The stream is taken
+//! strictly in order: what is behind the cursor was applied before and is discarded, a gap ends the
+//! link. Acknowledgements are cumulative, one for all that arrived together.
 
 use std::fmt;
 
@@ -151,7 +152,8 @@ impl Node {
                 self.say(link, Frame::Pong { wall_ms: now.wall_ms });
                 Ok(())
             }
-            // The peer makes sure that we have what it has: what differs, what we lack, and the missing records.
+            // The peer makes sure that we have what it has: what differs, what we lack, and the
+            // missing records.
             Frame::Compare { db, flushed, first, span, digests } => {
                 self.replica.merge_flush(now, db, flushed)?;
                 let bits = repair::differing(&self.replica.store, db, first, span, digests);

@@ -1,4 +1,5 @@
-//! The table of open links: what stands at the other end of each, and which of them have something to write.
+//! The table of open links: what stands at the other end of each, and which of them have something
+//! to write.
 
 use std::collections::VecDeque;
 

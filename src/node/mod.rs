@@ -1,17 +1,20 @@
 //! The node: everything quorate decides, without a socket, file, clock or thread of its own.
 //!
 //! A driver calls four kinds of methods, and nobody else calls any:
-//! - inputs, `handle_*`: something happened. They never fail; bad bytes become an error reply or a closed link.
-//! - outputs, `poll_dirty`, `output`, `consume`, `poll_action`: taken by [`crate::turn::finish_turn`] alone.
+//! - inputs, `handle_*`: something happened. They never fail; bad bytes become an error reply or a
+//!   closed link.
+//! - outputs, `poll_dirty`, `output`, `consume`, `poll_action`: taken by
+//!   [`crate::turn::finish_turn`] alone.
 //! - questions, `wants_read`, `poll_timeout`, `is_drained`: asked between turns.
 //! - views, `store`, `members`: for oracles and tests.
 //!
-//! This file owns the fields and does nothing but dispatch. What a client says is answered in `client`; what a peer says
-//! on its own link in `inbound`, on ours in `outbound`; what time asks for in `timers`. `outbox`, `repair`, `eventual` and
-//! `links` are leaves: they know nothing of the node.
+//! This file owns the fields and does nothing but dispatch. What a client says is answered in
+//! `client`; what a peer says on its own link in `inbound`, on ours in `outbound`; what time asks
+//! for in `timers`. `outbox`, `repair`, `eventual` and `links` are leaves: they know nothing of the
+//! node.
 //!
-//! Invariants: outputs at rest change only by inputs; the same inputs in the same order give the same outputs; no map
-//! here has an iteration order of its own.
+//! Invariants: outputs at rest change only by inputs; the same inputs in the same order give the
+//! same outputs; no map here has an iteration order of its own.
 
 use std::collections::VecDeque;
 
@@ -47,8 +50,8 @@ use links::{End, Links, PeerLink, Side};
 use peers::{Dialing, Peers};
 use timers::Watch;
 
-/// A link's name, given by the driver: a small dense number, free for another link once the link is closed and the turn
-/// is over.
+/// A link's name, given by the driver: a small dense number, free for another link once the link is
+/// closed and the turn is over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct LinkId(pub u32);
 
@@ -91,12 +94,13 @@ pub struct NodeConfig {
     pub limits: Limits,
     /// Spans.
     pub timing: Timing,
-    /// Seeds hash tables and jitter: random in production, against flooding; drawn from the case's seed in simulation.
+    /// Seeds hash tables and jitter: random in production, against flooding; drawn from the case's
+    /// seed in simulation.
     pub seed: u64,
 }
 
-/// How often stream and copies may be moved into one link's output a turn, so that a peer that has much to catch up on
-/// does not hold up everybody else.
+/// How often stream and copies may be moved into one link's output a turn, so that a peer that has
+/// much to catch up on does not hold up everybody else.
 const REFILLS_PER_TURN: u8 = 4;
 
 /// One member of a cluster. See the module for how to drive it.
@@ -216,7 +220,8 @@ impl Node {
         self.run_timers(now);
     }
 
-    /// Stop: no new work, answer what came in, give connected peers what they lack. The driver ends when `is_drained`.
+    /// Stop: no new work, answer what came in, give connected peers what they lack. The driver ends
+    /// when `is_drained`.
     pub fn handle_shutdown(&mut self, now: Now) {
         self.draining = Some(now.mono + self.timing.drain);
         let clients = self.links.iter().filter(|(_, end)| matches!(end, End::Client { .. }));
@@ -273,7 +278,8 @@ impl Node {
         }
     }
 
-    /// Whether bytes of this link are welcome now. False while its reader is slow; asked again after each turn.
+    /// Whether bytes of this link are welcome now. False while its reader is slow; asked again
+    /// after each turn.
     #[must_use]
     pub fn wants_read(&self, link: LinkId) -> bool {
         match self.links.end(link) {
@@ -283,14 +289,15 @@ impl Node {
         }
     }
 
-    /// When `handle_timeout` must be called at the latest; a past instant means at once, none means never.
+    /// When `handle_timeout` must be called at the latest; a past instant means at once, none means
+    /// never.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Instant> {
         if self.runnable.is_empty() { self.next_timer() } else { Some(Instant::ZERO) }
     }
 
-    /// After `handle_shutdown`: whether all replies and all streams to connected peers are delivered, or the time for
-    /// that is over.
+    /// After `handle_shutdown`: whether all replies and all streams to connected peers are
+    /// delivered, or the time for that is over.
     #[must_use]
     pub fn is_drained(&self) -> bool {
         let owed = |end: &End| match end {
@@ -326,7 +333,8 @@ impl Node {
         let connection = Connection::new();
         self.links.insert(link, End::Client { connection, fresh: true });
         self.stats.connections += 1;
-        // A peer shows itself only by its first bytes, so peers need a reserve beyond the clients' limit.
+        // A peer shows itself only by its first bytes, so peers need a reserve beyond the clients'
+        // limit.
         let reserve = 4 * self.members.len();
         if self.draining.is_some() || self.links.len() > self.limits.clients_max + reserve {
             self.turn_away(link);

@@ -1,5 +1,5 @@
-//! What a peer answers on the link that we dialed: welcome or refusal, acknowledgements, heartbeats, repair answers; and
-//! how our stream and our copies get into that link's output.
+//! What a peer answers on the link that we dialed: welcome or refusal, acknowledgements,
+//! heartbeats, repair answers; and how our stream and our copies get into that link's output.
 
 use super::{LinkId, Node, REFILLS_PER_TURN, inbound::Hangup, links::Side, repair::Walk};
 use crate::{proto::peer::Frame, record::NodeId, time::Now};
@@ -107,7 +107,8 @@ impl Node {
         tracing::warn!(peer = %self.members.name(to), "a peer refused us: {reason}");
         self.close(now, link);
         if incarnation > self.replica.incarnation() {
-            // Our clock went back between two lives. Streams of this life must not pass for those of the earlier one.
+            // Our clock went back between two lives. Streams of this life must not pass for those
+            // of the earlier one.
             self.replica.outlive(incarnation);
             let links = self.peers.iter().filter_map(super::peers::Peer::link);
             let links: Vec<LinkId> = links.collect();

@@ -1,9 +1,10 @@
 //! What one peer has yet to acknowledge: the replication buffer.
 //!
-//! The stream to a peer is a sequence of whole frames; a position in it is the count of bytes before. Acknowledgements
-//! are cumulative. On a new connection of the same session `sent` goes back to `acked` and everything after it is sent
-//! again; the peer discards what it has. An outbox over its limit gives up: it forgets its frames and takes no more until a
-//! new session begins. Then the peer is Behind, and repair from the current table takes over.
+//! The stream to a peer is a sequence of whole frames; a position in it is the count of bytes
+//! before. Acknowledgements are cumulative. On a new connection of the same session `sent` goes
+//! back to `acked` and everything after it is sent again; the peer discards what it has. An outbox
+//! over its limit gives up: it forgets its frames and takes no more until a new session begins.
+//! Then the peer is Behind, and repair from the current table takes over.
 //!
 //! Invariant: `acked <= sent <= end`, and each of them stands between two frames.
 
@@ -25,7 +26,8 @@ pub(crate) struct Outbox {
 }
 
 impl Outbox {
-    /// An outbox before its first session: Behind, so that a peer is not saved for before it was ever seen.
+    /// An outbox before its first session: Behind, so that a peer is not saved for before it was
+    /// ever seen.
     pub(crate) const fn new(size_max: usize) -> Self {
         Self { frames: OutBuf::new(), acked: 0, sent: 0, behind: true, size_max }
     }
@@ -46,7 +48,8 @@ impl Outbox {
         }
     }
 
-    /// Whole frames that have not been sent yet, at most about `room` bytes of them but at least one; they count as sent.
+    /// Whole frames that have not been sent yet, at most about `room` bytes of them but at least
+    /// one; they count as sent.
     pub(crate) fn take_unsent(&mut self, room: usize) -> &[u8] {
         let from = (self.sent - self.acked) as usize;
         let unsent = self.frames.pending().get(from..).unwrap_or_default();
@@ -61,7 +64,8 @@ impl Outbox {
         &unsent[..size]
     }
 
-    /// Everything before `pos` has arrived. False if that can't be: it was not sent yet, or acknowledged before.
+    /// Everything before `pos` has arrived. False if that can't be: it was not sent yet, or
+    /// acknowledged before.
     #[must_use]
     pub(crate) fn on_ack(&mut self, pos: u64) -> bool {
         if pos < self.acked || pos > self.sent {
@@ -72,7 +76,8 @@ impl Outbox {
         true
     }
 
-    /// The same session goes on over a new connection, and the peer has everything before `pos`. False if that can't be.
+    /// The same session goes on over a new connection, and the peer has everything before `pos`.
+    /// False if that can't be.
     #[must_use]
     pub(crate) fn resume(&mut self, pos: u64) -> bool {
         if self.behind || pos < self.acked || pos > self.end() {

@@ -1,8 +1,9 @@
 //! The other members: for each its streams, its repair, and the state of our dialing.
 //!
-//! Between two members there are two links, one dialed by each; a link carries the dialer's stream. A session is one
-//! unbroken stream: it outlives connections, and ends when either side starts anew or the outbox goes Behind. It is named
-//! by the sender's incarnation, the receiver's, and a generation that the sender counts.
+//! Between two members there are two links, one dialed by each; a link carries the dialer's stream.
+//! A session is one unbroken stream: it outlives connections, and ends when either side starts anew
+//! or the outbox goes Behind. It is named by the sender's incarnation, the receiver's, and a
+//! generation that the sender counts.
 
 use super::{LinkId, outbox::Outbox, repair::Repair};
 use crate::{
@@ -81,7 +82,8 @@ impl Peer {
         }
     }
 
-    /// Starts a session with a peer of this incarnation: an empty stream, and a walk for all that came before.
+    /// Starts a session with a peer of this incarnation: an empty stream, and a walk for all that
+    /// came before.
     pub(crate) fn begin_session(&mut self, receiver: u64) {
         self.receiver = receiver;
         self.generation += 1;
@@ -89,8 +91,8 @@ impl Peer {
         self.repair.need();
     }
 
-    /// Our link to it, or the attempt to get one, is gone. The next attempt waits longer after each failure, with jitter
-    /// so that restarting nodes don't dial in step.
+    /// Our link to it, or the attempt to get one, is gone. The next attempt waits longer after each
+    /// failure, with jitter so that restarting nodes don't dial in step.
     pub(crate) fn on_unreachable(&mut self, now: Now, timing: &Timing, rng: &mut Rng) {
         let longest = timing.redial_max.0;
         let pause = timing.redial_min.0.checked_shl(self.attempts).unwrap_or(longest).min(longest);
@@ -150,8 +152,8 @@ impl Peers {
         self.all.iter_mut()
     }
 
-    /// Whether so many members find our clock too far ahead that our stamps would find no takers: a majority of the
-    /// cluster, or all others where that is fewer.
+    /// Whether so many members find our clock too far ahead that our stamps would find no takers: a
+    /// majority of the cluster, or all others where that is fewer.
     pub(crate) fn find_us_ahead(&self) -> bool {
         let needed = self.quorum.min(self.all.len());
         needed > 0 && self.all.iter().filter(|peer| peer.finds_us_ahead).count() >= needed

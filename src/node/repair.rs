@@ -1,14 +1,16 @@
 //! Repair: bringing a peer up to our current table, whatever it missed.
 //!
-//! One direction at a time: we make sure that the peer has everything that we have; it does the same towards us. A walk
-//! compares digests of spans of slots, then of single slots where a span differs, then offers the versions and keys of a
-//! differing slot page by page and copies the records that the peer asks for. One question is under way at a time and
-//! every message is bounded, so a walk of any size costs a bounded buffer. The answering side keeps no state.
+//! One direction at a time: we make sure that the peer has everything that we have; it does the
+//! same towards us. A walk compares digests of spans of slots, then of single slots where a span
+//! differs, then offers the versions and keys of a differing slot page by page and copies the
+//! records that the peer asks for. One question is under way at a time and every message is
+//! bounded, so a walk of any size costs a bounded buffer. The answering side keeps no state.
 //!
-//! Merging is idempotent, so a walk may race with the stream, with writes and with other walks; whatever a walk misses by
-//! racing was written after it began and is in the stream. A broken link ends the walk; it starts over on the next link.
-//! A walk is complete when the peer has answered a last empty comparison, hence has read all copies before it. This is
-//! the anti-entropy of Demers et al., "Epidemic algorithms for replicated database maintenance", 1987, push variant.
+//! Merging is idempotent, so a walk may race with the stream, with writes and with other walks;
+//! whatever a walk misses by racing was written after it began and is in the stream. A broken link
+//! ends the walk; it starts over on the next link. A walk is complete when the peer has answered a
+//! last empty comparison, hence has read all copies before it. This is the anti-entropy of Demers
+//! et al., "Epidemic algorithms for replicated database maintenance", 1987, push variant.
 
 use std::collections::VecDeque;
 
@@ -152,7 +154,8 @@ impl Repair {
         Ok(())
     }
 
-    /// Goes on copying while the output holds less than `room` bytes. At least one record, so that it always goes on.
+    /// Goes on copying while the output holds less than `room` bytes. At least one record, so that
+    /// it always goes on.
     pub(crate) fn fill(&mut self, mut walk: Walk<'_>, room: usize) {
         if matches!(self.stage, Stage::Copying { .. }) {
             self.copy(&mut walk, room);

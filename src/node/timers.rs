@@ -1,7 +1,8 @@
-//! What time asks of a node: dial, give up, show a sign of life, repair, close the silent and the stalled.
+//! What time asks of a node: dial, give up, show a sign of life, repair, close the silent and the
+//! stalled.
 //!
-//! There are a handful of timers a peer and none a client, except for clients that don't read their replies, so finding
-//! the next one is a walk over a short list.
+//! There are a handful of timers a peer and none a client, except for clients that don't read their
+//! replies, so finding the next one is a walk over a short list.
 
 use super::{
     Action, LinkId, Node,

@@ -5,9 +5,10 @@
 //!  4  kind   u8
 //!  5  body   by kind; integers little-endian
 //! ```
-//! A dialed link begins with [`PEER_BYTE`], which no client sends first, and a [`Hello`], whose body begins with
-//! [`MAGIC`]. A link is used one way: the dialer sends its stream, heartbeats and repair questions; the other side only
-//! answers. Bytes are read in place; nothing is allocated for a size that has merely been declared.
+//! A dialed link begins with [`PEER_BYTE`], which no client sends first, and a [`Hello`], whose
+//! body begins with [`MAGIC`]. A link is used one way: the dialer sends its stream, heartbeats and
+//! repair questions; the other side only answers. Bytes are read in place; nothing is allocated for
+//! a size that has merely been declared.
 
 #![deny(clippy::indexing_slicing)]
 

@@ -1,11 +1,13 @@
 //! The tables: what this replica holds, slot by slot, with a digest of each slot.
 //!
-//! A table maps a key to its newest record, tombstones included; it never forgets a key by itself. Each slot has a table
-//! and a digest of its own, so growing one rehashes a few thousandths of the data and comparing replicas reads numbers
-//! instead of records. The store knows versions but never makes one: who may stamp is decided above.
+//! A table maps a key to its newest record, tombstones included; it never forgets a key by itself.
+//! Each slot has a table and a digest of its own, so growing one rehashes a few thousandths of the
+//! data and comparing replicas reads numbers instead of records. The store knows versions but never
+//! makes one: who may stamp is decided above.
 //!
-//! Invariants, checked by [`Store::check`]: a slot's digest is the sum of the hashes of (version, key) over its table; the
-//! counts of live keys and tombstones are those of the tables; no record is at or below its database's flush stamp.
+//! Invariants, checked by [`Store::check`]: a slot's digest is the sum of the hashes of (version,
+//! key) over its table; the counts of live keys and tombstones are those of the tables; no record
+//! is at or below its database's flush stamp.
 
 use hashbrown::{HashTable, hash_table::Entry};
 use xxhash_rust::xxh3::{xxh3_64_with_seed, xxh3_128_with_seed};
@@ -112,8 +114,8 @@ impl Store {
         .is_some()
     }
 
-    /// Shows `decide` the held record of `key` and keeps the record it returns, if any: then the record's bytes are
-    /// returned. A record that a flush has outlived is not kept.
+    /// Shows `decide` the held record of `key` and keeps the record it returns, if any: then the
+    /// record's bytes are returned. A record that a flush has outlived is not kept.
     #[inline]
     pub fn update<'r>(
         &mut self,
@@ -221,8 +223,8 @@ impl Store {
     }
 }
 
-/// What one record adds to its slot's digest: a hash of version and key. The value needs no part in it, since a version
-/// names one body.
+/// What one record adds to its slot's digest: a hash of version and key. The value needs no part in
+/// it, since a version names one body.
 fn digest_item(blob: &Blob, seed: u64) -> u128 {
     xxh3_128_with_seed(blob.version_and_key(), seed)
 }

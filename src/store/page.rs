@@ -1,7 +1,7 @@
 //! Walking one slot's table a page at a time while it changes.
 //!
-//! The cursor is a bucket index. Records stay in their bucket until the table grows; then the walk starts over, which
-//! repeats some records but misses none that was there all the time.
+//! The cursor is a bucket index. Records stay in their bucket until the table grows; then the walk
+//! starts over, which repeats some records but misses none that was there all the time.
 
 use super::Store;
 use crate::{
@@ -18,8 +18,9 @@ pub struct PageCursor {
 }
 
 impl Store {
-    /// Shows `visit` the records of `slot` from `cursor` on, until it returns false or the slot ends. Returns where to go
-    /// on, or nothing at the slot's end. The record at which `visit` returned false counts as seen.
+    /// Shows `visit` the records of `slot` from `cursor` on, until it returns false or the slot
+    /// ends. Returns where to go on, or nothing at the slot's end. The record at which `visit`
+    /// returned false counts as seen.
     pub fn page(
         &self,
         db: Db,

@@ -1,0 +1,241 @@
+//! The command table: what a command is called, how many arguments it takes, and what it is for.
+//!
+//! The one list of commands. Lookup, arity errors and HELP all read it, so that no command can be
+//! run that HELP does not know. It stands in the order in which HELP shows it; lookup goes through
+//! an index that the compiler sorts. Names are at most 16 bytes, compared as one integer.
+
+use super::help;
+
+/// Commands in the order of HELP.
+pub static TABLE: [Spec; 16] = [
+    Spec::new("get", 2, Name::Get, Group::Data, "GET key", "The value of a key."),
+    Spec::new("set", -3, Name::Set, Group::Data, "SET key value", "Sets a key to a value."),
+    Spec::new(
+        "del",
+        -2,
+        Name::Del,
+        Group::Data,
+        "DEL key [key ...]",
+        "Removes keys; how many there were.",
+    ),
+    Spec::new("unlink", -2, Name::Del, Group::Data, "UNLINK key [key ...]", "The same as DEL."),
+    Spec::new(
+        "exists",
+        -2,
+        Name::Exists,
+        Group::Data,
+        "EXISTS key [key ...]",
+        "How many of the keys there are.",
+    ),
+    Spec::new("dbsize", 1, Name::DbSize, Group::Data, "DBSIZE", "How many keys the database has."),
+    Spec::new(
+        "flushdb",
+        -1,
+        Name::FlushDb,
+        Group::Data,
+        "FLUSHDB [ASYNC|SYNC]",
+        "Removes all keys of the database.",
+    ),
+    Spec::new(
+        "select",
+        2,
+        Name::Select,
+        Group::Connection,
+        "SELECT 0|1|2|strong|quorum|eventual",
+        "Chooses the database, and with it the consistency.",
+    ),
+    Spec::new(
+        "ping",
+        -1,
+        Name::Ping,
+        Group::Connection,
+        "PING [message]",
+        "Answers PONG, or the message.",
+    ),
+    Spec::new("echo", 2, Name::Echo, Group::Connection, "ECHO message", "Answers the message."),
+    Spec::new(
+        "proto",
+        2,
+        Name::Proto,
+        Group::Connection,
+        "PROTO TEXT|RESP",
+        "Sets the protocol, instead of detecting it per request.",
+    ),
+    Spec::new("quit", -1, Name::Quit, Group::Connection, "QUIT", "Closes the connection."),
+    Spec::new(
+        "help",
+        -1,
+        Name::Help,
+        Group::Server,
+        "HELP [command]",
+        "This list, or one command.",
+    ),
+    Spec::new("info", -1, Name::Info, Group::Server, "INFO [section]", "Facts about this node."),
+    Spec::new(
+        "config",
+        -2,
+        Name::Config,
+        Group::Server,
+        "CONFIG GET pattern",
+        "For clients that ask; no parameters yet.",
+    ),
+    Spec::new(
+        "command",
+        -1,
+        Name::Command,
+        Group::Server,
+        "COMMAND",
+        "For clients that ask; an empty list.",
+    ),
+];
+
+/// The longest name: what fits an index key.
+const NAME_SIZE_MAX: usize = 16;
+
+/// Names as integers, sorted, with their places in [`TABLE`].
+static INDEX: [(u128, usize); TABLE.len()] = index();
+
+/// One command.
+#[derive(Debug)]
+pub struct Spec {
+    /// In small letters, as Redis' errors show it.
+    pub name: &'static str,
+    /// Redis' convention: the number of arguments with the name; negative if it is the least
+    /// number.
+    pub arity: i8,
+    /// How it is typed.
+    pub usage: &'static str,
+    /// What it does, in a sentence.
+    pub summary: &'static str,
+    /// Where HELP shows it.
+    pub group: Group,
+    /// What it parses to.
+    pub(super) kind: Name,
+}
+
+impl Spec {
+    const fn new(
+        name: &'static str,
+        arity: i8,
+        kind: Name,
+        group: Group,
+        usage: &'static str,
+        summary: &'static str,
+    ) -> Self {
+        assert!(name.len() <= NAME_SIZE_MAX);
+        assert!(usage.len() <= help::USAGE_WIDTH);
+        Self { name, arity, usage, summary, group, kind }
+    }
+
+    /// Whether `count` arguments, the name included, are a right number.
+    #[must_use]
+    pub const fn takes(&self, count: usize) -> bool {
+        let arity = self.arity.unsigned_abs() as usize;
+        if self.arity < 0 { count >= arity } else { count == arity }
+    }
+}
+
+/// Commands that HELP shows together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Group {
+    /// About the connection that gives them.
+    Connection,
+    /// About keys and their values.
+    Data,
+    /// About the node.
+    Server,
+}
+
+/// The commands apart from their arguments; an alias has the name of the command it stands for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Name {
+    Command,
+    Config,
+    DbSize,
+    Del,
+    Echo,
+    Exists,
+    FlushDb,
+    Get,
+    Help,
+    Info,
+    Ping,
+    Proto,
+    Quit,
+    Select,
+    Set,
+}
+
+/// The command of that name in any case.
+#[must_use]
+pub fn lookup(name: &[u8]) -> Option<&'static Spec> {
+    if name.len() > NAME_SIZE_MAX {
+        return None;
+    }
+    let packed = pack(name);
+    let at = INDEX.binary_search_by_key(&packed, |entry| entry.0).ok()?;
+    let spec = TABLE.get(INDEX.get(at)?.1)?;
+    // NULs in front of a name don't change its integer.
+    (spec.name.len() == name.len()).then_some(spec)
+}
+
+const fn pack(mut name: &[u8]) -> u128 {
+    let mut packed = 0;
+    while let [first, rest @ ..] = name {
+        packed = packed << 8 | first.to_ascii_lowercase() as u128;
+        name = rest;
+    }
+    packed
+}
+
+/// Insertion sort, at compile time.
+const fn index() -> [(u128, usize); TABLE.len()] {
+    let mut index = [(0, 0); TABLE.len()];
+    let mut filled = 0;
+    while filled < TABLE.len() {
+        let entry = (pack(TABLE[filled].name.as_bytes()), filled);
+        let mut at = filled;
+        while at > 0 && index[at - 1].0 > entry.0 {
+            index[at] = index[at - 1];
+            at -= 1;
+        }
+        assert!(at == 0 || index[at - 1].0 != entry.0, "two commands of one name");
+        index[at] = entry;
+        filled += 1;
+    }
+    index
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_command_is_found_in_any_case() {
+        for spec in &TABLE {
+            let found = lookup(spec.name.to_ascii_uppercase().as_bytes());
+            assert!(found.is_some_and(|found| std::ptr::eq(found, spec)), "{}", spec.name);
+            assert_eq!(spec.name, spec.name.to_ascii_lowercase());
+            assert!(spec.usage.to_ascii_lowercase().starts_with(spec.name));
+        }
+    }
+
+    #[test]
+    fn nothing_else_is_found() {
+        let names: [&[u8]; 7] =
+            [b"", b"ge", b"gett", b"\0get", b"get\0", b"g\xc5t", b"getgetgetgetgetget"];
+        for name in names {
+            assert!(lookup(name).is_none(), "{name:?}");
+        }
+    }
+
+    #[test]
+    fn arity_is_redis_convention() {
+        let takes = |name: &[u8], count| lookup(name).map(|spec| spec.takes(count));
+        assert_eq!(takes(b"get", 1), Some(false));
+        assert_eq!(takes(b"get", 2), Some(true));
+        assert_eq!(takes(b"get", 3), Some(false));
+        assert_eq!(takes(b"del", 1), Some(false));
+        assert_eq!(takes(b"del", 900), Some(true));
+    }
+}

@@ -1,0 +1,88 @@
+//! Frames between nodes: what is read can be written again, and nothing that a peer says hurts a
+//! node.
+
+use crate::{
+    limits::{Limits, Timing},
+    members::Members,
+    node::{LinkId, Node, NodeConfig, Origin},
+    proto::peer::{FRAME_SIZE_MAX, Frame, FrameStep, Hello, PEER_BYTE, PROTOCOL},
+    record::NodeId,
+    time::{Instant, Now},
+    turn::{Transport, finish_turn},
+};
+
+/// Runs the body on one input: its first byte chooses how the rest is used.
+///
+/// # Panics
+/// If a frame reads back as another, or the node's store breaks an invariant.
+pub fn peer(data: &[u8]) {
+    let Some((mode, rest)) = data.split_first() else { return };
+    round_trip(rest);
+    let mut node = node();
+    let now = Now { mono: Instant::ZERO, wall_ms: 1_000 };
+    let link = LinkId(0);
+    let dialed = mode & 1 == 1;
+    node.handle_open(now, link, if dialed { Origin::Dialed(NodeId(1)) } else { Origin::Accepted });
+    let mut input = Vec::new();
+    if !dialed {
+        input.push(PEER_BYTE);
+    }
+    if mode & 2 == 2 {
+        greet(&node, dialed, &mut input);
+    }
+    input.extend_from_slice(rest);
+    for piece in input.chunks(usize::from(mode >> 2) + 1) {
+        node.handle_bytes(now, link, piece);
+        finish_turn(&mut node, &mut Void);
+        assert!(node.wants_read(link) || node.poll_dirty().is_none());
+    }
+    node.store().check();
+}
+
+fn round_trip(mut bytes: &[u8]) {
+    while let FrameStep::Complete { frame, consumed } = Frame::next(bytes, FRAME_SIZE_MAX) {
+        let mut again = Vec::new();
+        frame.encode(&mut again);
+        assert_eq!(again, bytes[..consumed]);
+        bytes = &bytes[consumed..];
+    }
+}
+
+fn node() -> Node {
+    let members = Members::form("localhost:9000", &["localhost:9001".to_owned()]);
+    let members = members.expect("two names");
+    let (limits, timing) = (Limits::DEFAULT, Timing::DEFAULT);
+    let config = NodeConfig { members, incarnation: 5, slots: 8, limits, timing, seed: 3 };
+    Node::new(config, Now::default())
+}
+
+/// What a well-behaved peer says first.
+fn greet(node: &Node, dialed: bool, input: &mut Vec<u8>) {
+    if dialed {
+        return Frame::Welcome { incarnation: 9, generation: 0, pos: 0 }.encode(input);
+    }
+    let hello = Hello {
+        protocol: PROTOCOL,
+        cluster: node.members().cluster_id(),
+        slots: 8,
+        from: NodeId(1),
+        to: NodeId(0),
+        incarnation: 9,
+        members: b"",
+    };
+    Frame::Hello(hello).encode(input);
+    Frame::Begin { generation: 1, pos: 0 }.encode(input);
+}
+
+/// Takes everything and keeps nothing.
+struct Void;
+
+impl Transport for Void {
+    fn dial(&mut self, _peer: NodeId) {}
+
+    fn send(&mut self, _link: LinkId, bytes: &[u8]) -> usize {
+        bytes.len()
+    }
+
+    fn close(&mut self, _link: LinkId) {}
+}

@@ -1,0 +1,231 @@
+//! Golden scripts: what a cluster does, told as commands and what they print.
+//!
+//! Each file under `tests/scripts` is a cluster in memory and a list of blocks: commands, a line
+//! `---`, and the output they must print. `UPDATE_SCRIPTS=1 cargo test --test scripts` writes the
+//! output anew; review the difference.
+//!
+//! Commands: `cluster key=value...` (first), `cN REQUEST` (a text client on node N), `send N BYTES`
+//! (a fresh connection with escapes, its reply and whether it was closed), `crash N`, `start N`,
+//! `stop N`, `stall A B`, `partition A B`, `heal`, `cut A B`, `clock N MS`, `advance MS`, `converge
+//! MS`, `table [DB]` (each key's value on each node), `info N WORD` (INFO lines that contain the
+//! word), `drained N`, `outbox N` (whether anything waits for a peer).
+
+use std::{env, fmt::Write as _, fs, path::PathBuf};
+
+use quorate::{
+    fuzzing::cluster::{Cluster, Setup},
+    record::Db,
+    time::Millis,
+};
+
+struct Script {
+    cluster: Cluster,
+    clients: Vec<Option<usize>>,
+}
+
+impl Script {
+    fn new(line: &str) -> Self {
+        let mut setup = Setup::default();
+        let words = line.strip_prefix("cluster").expect("a script begins with its cluster");
+        for word in words.split_whitespace() {
+            let (key, value) = word.split_once('=').expect("key=value");
+            let number: usize = value.parse().expect("a number");
+            match key {
+                "nodes" => setup.nodes = number,
+                "slots" => setup.slots = number as u32,
+                "piece" => setup.piece = number,
+                "outbox" => setup.limits.outbox_size_max = number,
+                "offer" => setup.limits.offer_size = number,
+                "span" => setup.limits.repair_span = number as u32,
+                "output" => setup.limits.output_pause = number,
+                "clients" => setup.limits.clients_max = number,
+                "line" => setup.limits.line_size_max = number,
+                "buffers" => setup.limits.buffers_total = number,
+                "repair" => setup.timing.repair = Millis(number as u64),
+                other => panic!("no setting {other}"),
+            }
+        }
+        let mut cluster = Cluster::new(setup);
+        cluster.advance(Millis(100));
+        Self { cluster, clients: vec![None; setup.nodes] }
+    }
+
+    fn run(&mut self, line: &str) -> String {
+        let (word, rest) = line.split_once(' ').unwrap_or((line, ""));
+        if let Some(node) = word.strip_prefix('c').and_then(|node| node.parse().ok()) {
+            return self.ask(node, rest);
+        }
+        let numbers: Vec<i64> = rest.split(' ').filter_map(|word| word.parse().ok()).collect();
+        let at = |index: usize| *numbers.get(index).expect("a number") as usize;
+        match word {
+            "send" => return self.send(at(0), rest.split_once(' ').map_or("", |(_, b)| b)),
+            "table" => return self.table(numbers.first().map_or(0, |db| *db as u8)),
+            "info" => return self.info(at(0), rest.split_once(' ').map_or("", |(_, w)| w)),
+            "crash" => {
+                self.cluster.crash(at(0));
+                self.clients[at(0)] = None;
+            }
+            "start" => self.cluster.start(at(0)),
+            "stop" => self.cluster.shut_down(at(0)),
+            "stall" => self.cluster.stall(at(0), at(1)),
+            "partition" => {
+                self.cluster.stall(at(0), at(1));
+                self.cluster.stall(at(1), at(0));
+            }
+            "heal" => self.cluster.heal(),
+            "cut" => self.cluster.cut(at(0), at(1)),
+            "clock" => self.cluster.set_clock(at(0), numbers[1]),
+            "advance" => self.cluster.advance(Millis(at(0) as u64)),
+            "converge" => {
+                let done = self.cluster.advance_until(Millis(at(0) as u64), Cluster::agrees);
+                return if done { "all agree\n" } else { "replicas differ\n" }.to_owned();
+            }
+            "drained" | "outbox" => {
+                let node = self.cluster.node(at(0)).expect("the node is up");
+                let yes =
+                    if word == "drained" { node.is_drained() } else { node.outbox_size() > 0 };
+                return format!("{yes}\n");
+            }
+            other => panic!("no command {other}"),
+        }
+        self.cluster.settle();
+        String::new()
+    }
+
+    /// A line from the node's own text client.
+    fn ask(&mut self, node: usize, request: &str) -> String {
+        let client = match self.clients[node] {
+            Some(client) if !self.cluster.is_closed(client) => client,
+            Some(_) | None => self.cluster.connect(node),
+        };
+        self.clients[node] = Some(client);
+        let reply = self.cluster.ask(client, format!("{request}\n").as_bytes());
+        let mut shown = String::from_utf8_lossy(&reply).into_owned();
+        if self.cluster.is_closed(client) {
+            shown.push_str("(closed)\n");
+        }
+        shown
+    }
+
+    /// Raw bytes on a connection of their own.
+    fn send(&mut self, node: usize, bytes: &str) -> String {
+        let client = self.cluster.connect(node);
+        let reply = self.cluster.ask(client, &unescape(bytes));
+        let mut shown = match reply.as_slice() {
+            [] => "(nothing)\n".to_owned(),
+            reply => format!("{}\n", reply.escape_ascii()),
+        };
+        if self.cluster.is_closed(client) {
+            shown.push_str("(closed)\n");
+        }
+        shown
+    }
+
+    fn table(&self, db: u8) -> String {
+        let db = Db::new(db).expect("a database");
+        let nodes: Vec<_> = (0..self.cluster.len()).map(|n| self.cluster.node(n)).collect();
+        let mut keys: Vec<Vec<u8>> = Vec::new();
+        for node in nodes.iter().flatten() {
+            keys.extend(node.store().records(db).map(|record| record.key.to_vec()));
+        }
+        keys.sort();
+        keys.dedup();
+        let mut shown = String::new();
+        for key in keys {
+            write!(shown, "{}:", key.escape_ascii()).expect("writing to a string");
+            for node in &nodes {
+                let cell = match node.map(|node| node.store().get(db, &key)) {
+                    None => "(down)".to_owned(),
+                    Some(None) => "-".to_owned(),
+                    Some(Some(record)) => record
+                        .value
+                        .map_or("(deleted)".to_owned(), |value| value.escape_ascii().to_string()),
+                };
+                write!(shown, " {cell}").expect("writing to a string");
+            }
+            shown.push('\n');
+        }
+        shown
+    }
+
+    fn info(&mut self, node: usize, word: &str) -> String {
+        let client = self.cluster.connect(node);
+        let reply = self.cluster.ask(client, b"INFO\n");
+        let text = String::from_utf8(reply).expect("INFO is text");
+        text.lines().filter(|line| line.contains(word)).flat_map(|line| [line, "\n"]).collect()
+    }
+}
+
+fn unescape(text: &str) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    let mut chars = text.chars();
+    while let Some(c) = chars.next() {
+        if c != '\\' {
+            bytes.extend(c.to_string().bytes());
+            continue;
+        }
+        match chars.next().expect("an escape") {
+            'n' => bytes.push(b'\n'),
+            'r' => bytes.push(b'\r'),
+            'x' => {
+                let digits: String = chars.by_ref().take(2).collect();
+                bytes.push(u8::from_str_radix(&digits, 16).expect("two hex digits"));
+            }
+            other => bytes.extend(other.to_string().bytes()),
+        }
+    }
+    bytes
+}
+
+/// Runs a script and returns it with the output that it printed.
+fn replay(text: &str) -> String {
+    let mut script: Option<Script> = None;
+    let mut printed = String::new();
+    let mut expectations = false;
+    let mut output = String::new();
+    for line in text.lines().chain([""]) {
+        if line.is_empty() {
+            if expectations {
+                printed.push_str("---\n");
+                printed.push_str(&output);
+                output.clear();
+                expectations = false;
+            }
+            printed.push('\n');
+        } else if line == "---" {
+            expectations = true;
+        } else if !expectations {
+            printed.push_str(line);
+            printed.push('\n');
+            if line.starts_with('#') {
+                continue;
+            }
+            match &mut script {
+                None => script = Some(Script::new(line)),
+                Some(script) => output.push_str(&script.run(line)),
+            }
+        }
+    }
+    printed.trim_end().to_owned() + "\n"
+}
+
+#[test]
+fn scripts_print_what_they_say() {
+    let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/scripts");
+    let entries = fs::read_dir(&folder).expect("the folder of scripts");
+    let mut paths: Vec<PathBuf> = entries.map(|entry| entry.expect("readable").path()).collect();
+    paths.sort();
+    assert!(!paths.is_empty(), "no scripts");
+    let mut wrong = Vec::new();
+    for path in &paths {
+        let text = fs::read_to_string(path).expect("a readable script");
+        let printed = replay(&text);
+        if env::var_os("UPDATE_SCRIPTS").is_some() {
+            fs::write(path, &printed).expect("a writable script");
+        } else if printed != text {
+            wrong.push(format!("== {}\n{printed}", path.display()));
+        }
+    }
+    assert!(wrong.is_empty(), "scripts that print something else:\n{}", wrong.join("\n"));
+    println!("{} scripts", paths.len());
+}
