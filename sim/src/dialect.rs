@@ -32,6 +32,7 @@ pub fn decode(dialect: Dialect, op: &Op, bytes: &[u8]) -> Option<(Outcome, usize
         (Op::Get { .. }, Reply::Bulk(value)) => Outcome::Value(value),
         (Op::Get { .. }, Reply::Null) => Outcome::Missing,
         (Op::FlushDb | Op::Set { .. }, Reply::Ok) => Outcome::Done,
+        (_, Reply::Other(line)) => Outcome::Wrong(line),
         (_, other) => Outcome::Wrong(format!("{other:?}")),
     };
     Some((outcome, size))
@@ -71,7 +72,10 @@ fn words(dialect: Dialect, words: &[&str], out: &mut Vec<u8>) {
 /// A line and its size with its end.
 fn line<'a>(bytes: &'a [u8], end: &[u8]) -> Option<(&'a str, usize)> {
     let size = bytes.windows(end.len()).position(|window| window == end)?;
-    Some((std::str::from_utf8(&bytes[..size]).unwrap_or("bytes that are no text"), size + end.len()))
+    Some((
+        std::str::from_utf8(&bytes[..size]).unwrap_or("bytes that are no text"),
+        size + end.len(),
+    ))
 }
 
 fn resp(bytes: &[u8]) -> Option<(Reply, usize)> {
@@ -142,9 +146,11 @@ mod tests {
 
     #[test]
     fn replies_that_fit_no_request_are_wrong() {
-        for (dialect, bytes) in
-            [(Dialect::Resp, &b":1\r\n"[..]), (Dialect::Resp, b"-ERR x\r\n"), (Dialect::Text, b"ERR x\n")]
-        {
+        for (dialect, bytes) in [
+            (Dialect::Resp, &b":1\r\n"[..]),
+            (Dialect::Resp, b"-ERR x\r\n"),
+            (Dialect::Text, b"ERR x\n"),
+        ] {
             assert!(matches!(decode(dialect, &get(), bytes), Some((Outcome::Wrong(_), _))));
         }
     }

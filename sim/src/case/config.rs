@@ -156,13 +156,19 @@ impl fmt::Display for Config {
         }
         match self.chop {
             Some(Chop { read_max, write_max, stall_percent }) => {
-                write!(f, ", reads cut at {read_max}, writes at {write_max} (stalls {stall_percent} %)")?;
+                write!(
+                    f,
+                    ", reads cut at {read_max}, writes at {write_max} (stalls {stall_percent} %)"
+                )?;
             }
             None => write!(f, ", nothing cut")?,
         }
         write!(f, ", window {}, clocks off by {:?} ms", self.window, self.clock_offsets_ms)?;
         let Limits { outbox_size_max, link_output, offer_size, repair_span, .. } = self.limits;
-        write!(f, "\n            outbox {outbox_size_max} B, link {link_output} B, offer {offer_size} B, ")?;
+        write!(
+            f,
+            "\n            outbox {outbox_size_max} B, link {link_output} B, offer {offer_size} B, "
+        )?;
         write!(f, "span {repair_span}; silence {} ms, ", self.timing.silence.0)?;
         if self.timing.repair == NEVER {
             write!(f, "no periodic repair")

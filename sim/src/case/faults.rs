@@ -67,14 +67,8 @@ pub enum FaultClass {
 
 impl FaultClass {
     /// All classes, in order.
-    pub const ALL: [Self; 6] = [
-        Self::CutRead,
-        Self::CutWrite,
-        Self::Kill,
-        Self::OneWay,
-        Self::Partition,
-        Self::PowerLoss,
-    ];
+    pub const ALL: [Self; 6] =
+        [Self::CutRead, Self::CutWrite, Self::Kill, Self::OneWay, Self::Partition, Self::PowerLoss];
 
     /// Its name.
     #[must_use]

@@ -108,7 +108,8 @@ mod tests {
             let case = Case::draw(seed);
             let config = &case.config;
             assert!((3..=5).contains(&config.nodes) && (4..=64).contains(&config.slots));
-            let spread = config.clock_offsets_ms.iter().max().zip(config.clock_offsets_ms.iter().min());
+            let spread =
+                config.clock_offsets_ms.iter().max().zip(config.clock_offsets_ms.iter().min());
             let spread = spread.map_or(0, |(max, min)| max - min) as u64;
             assert!(spread < config.timing.skew_max.0, "no clock may be refused");
             for step in &case.workload.steps {
