@@ -88,7 +88,7 @@ impl Config {
             chop: chance.percent(70).then(|| Chop {
                 read_max: chance.pick(&[7, 40, 200, 1000]),
                 write_max: chance.pick(&[40, 100, 500, 2000]),
-                stall_percent: chance.pick(&[0, 5, 30]),
+                stall_percent: chance.pick(&[0, 5, 20]),
             }),
             clock_offsets_ms: (0..nodes)
                 .map(|_| if skewed { offset(&mut chance) } else { 0 })

@@ -29,7 +29,7 @@ use crate::{
 /// The most that one read gives where nothing is cut.
 const READ_MAX: usize = 16 * 1024;
 /// How long a link may rest.
-const REST_US: u64 = 60_000;
+const REST_US: u64 = 20_000;
 
 type Connecting = Pin<Box<dyn Future<Output = io::Result<TcpStream>>>>;
 
