@@ -91,9 +91,14 @@ impl Node {
                 return self.hang_up(now, link, reason);
             }
         }
-        let rest = input.get(at..).unwrap_or_default().to_vec();
+        // Of a frame that takes many reads nothing is copied twice.
+        if held.is_empty() {
+            held = bytes.get(at..).unwrap_or_default().to_vec();
+        } else {
+            held.drain(..at);
+        }
         if let Some(open) = self.links.peer_mut(link) {
-            open.tail = rest;
+            open.tail = held;
         }
         if self.inbound_pos(link) != before {
             self.acknowledge(link);
