@@ -64,7 +64,10 @@ fn apply(store: &mut Store, step: &Step) {
 }
 
 /// Everything that replicas compare and users read.
-fn image(store: &Store) -> Vec<(Db, Vec<u8>, Version, Option<Vec<u8>>)> {
+/// A record taken apart.
+type Row = (Db, Vec<u8>, Version, Option<Vec<u8>>);
+
+fn image(store: &Store) -> Vec<Row> {
     let mut all = Vec::new();
     for db in Db::ALL {
         let records = store.records(db);
