@@ -8,3 +8,7 @@ pub mod rng;
 pub mod slot;
 pub mod time;
 pub mod turn;
+
+pub mod os;
+
+pub mod config;

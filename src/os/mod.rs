@@ -1,0 +1,19 @@
+//! The operating system: sockets, clocks, signals and the loop that drives a node with them.
+//!
+//! The only folder of the library that touches any of these. It decides nothing about keys, replies or peers: it hands
+//! the node what arrived, lets [`crate::turn::finish_turn`] take the node's output, and sleeps.
+//!
+//! One thread runs one [`Reactor`] and shares nothing with others, except that a [`Stopper`] may be used from anywhere.
+//! Deliberately absent: an async runtime, worker threads and locks.
+
+mod clock;
+mod listener;
+mod open_files;
+mod reactor;
+mod sockets;
+mod stop;
+
+pub use listener::Listeners;
+pub use open_files::links_max;
+pub use reactor::Reactor;
+pub use stop::Stopper;

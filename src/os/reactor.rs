@@ -1,0 +1,311 @@
+//! The reactor: one thread that hands a node its inputs, carries out its outputs and sleeps in between.
+//!
+//! A turn: sleep until something is ready -> read the clocks once -> tell the node of failures and events -> accept ->
+//! read every ready link once -> timers -> [`finish_turn`] -> free the places of closed links. Every step is bounded, so no
+//! client can keep others from being served; what remains is continued next turn without sleeping.
+//!
+//! It never spins: it sleeps without a timeout when nothing is due, also while the node wants nothing read.
+//!
+//! Stopping: SIGTERM, SIGINT or a [`Stopper`] close the listeners and tell the node to shut down; turns go on until the
+//! node has delivered what it owes. A second signal ends at once.
+
+use std::io;
+use std::time::Duration;
+
+use mio::{Events, Poll, Token};
+use tracing::{debug, info};
+
+use super::{
+    clock::{self, Clock},
+    listener::Listeners,
+    sockets::{Change, Read, Sockets},
+    stop::{StopSignals, Stopper},
+};
+use crate::{
+    limits::{Limits, Timing},
+    members::Members,
+    node::{Node, NodeConfig, Origin},
+    slot::SLOTS,
+    time::{Instant, Now},
+    turn::finish_turn,
+};
+
+/// Events taken from the system at a time: room for every link of a busy node, 16 KiB.
+const EVENTS_MAX: usize = 1024;
+/// Connections accepted in a turn: enough to take a burst, little enough that others need not wait for it.
+const ACCEPTS_MAX: usize = 64;
+
+// Tokens of sockets count up from zero, these down from the top.
+const WAKER: Token = Token(usize::MAX);
+const SIGNALS: Token = Token(usize::MAX - 1);
+const LISTENERS: Token = Token(usize::MAX - 2);
+/// Below this many from the top there are no tokens but those of sockets.
+const RESERVED_TOKENS: usize = 16;
+
+/// A node together with its sockets, clocks and signals.
+pub struct Reactor {
+    poll: Poll,
+    clock: Clock,
+    node: Node,
+    sockets: Sockets,
+    /// None once stopping.
+    listeners: Option<Listeners>,
+    links_max: usize,
+    signals: Option<StopSignals>,
+    /// Whether a signal has come; the next one is the second.
+    signalled: bool,
+    stopper: Stopper,
+    phase: Phase,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    /// Told to stop; the node still owes something.
+    Draining,
+    /// Told by a second signal.
+    Forced,
+    /// The normal state.
+    Serving,
+}
+
+impl Reactor {
+    /// A node of `members` that serves `listeners` and holds at most `links_max` links at a time.
+    ///
+    /// # Errors
+    /// If the system can't give what a reactor needs: an event queue, a wake-up, randomness.
+    pub fn new(mut listeners: Listeners, members: Members, links_max: usize) -> io::Result<Self> {
+        let poll = Poll::new()?;
+        let clock = Clock::start();
+        let now = clock.now();
+        let stopper = Stopper::new(poll.registry(), WAKER)?;
+        listeners.register(poll.registry(), LISTENERS)?;
+        let sockets = Sockets::new(poll.registry().try_clone()?, &members);
+        let config = NodeConfig {
+            members,
+            incarnation: now.wall_ms,
+            slots: SLOTS,
+            limits: Limits::DEFAULT,
+            timing: Timing::DEFAULT,
+            seed: clock::seed()?,
+        };
+        Ok(Self {
+            poll,
+            clock,
+            node: Node::new(config, now),
+            sockets,
+            listeners: Some(listeners),
+            links_max,
+            signals: None,
+            signalled: false,
+            stopper,
+            phase: Phase::Serving,
+        })
+    }
+
+    /// Makes SIGTERM and SIGINT stop this reactor instead of the process. Each reactor of a process does this for
+    /// itself.
+    ///
+    /// # Errors
+    /// If the system refuses.
+    pub fn catch_signals(&mut self) -> io::Result<()> {
+        self.signals = Some(StopSignals::catch(self.poll.registry(), SIGNALS)?);
+        Ok(())
+    }
+
+    /// Something to stop this reactor with, from another thread.
+    #[must_use]
+    pub fn stopper(&self) -> Stopper {
+        self.stopper.clone()
+    }
+
+    /// Serves until told to stop and nothing is owed any more.
+    ///
+    /// # Errors
+    /// If the event queue fails.
+    pub fn run(mut self) -> io::Result<()> {
+        let mut events = Events::with_capacity(EVENTS_MAX);
+        loop {
+            let timeout = self.sleep_time();
+            match self.poll.poll(&mut events, timeout) {
+                Err(error) if error.kind() != io::ErrorKind::Interrupted => return Err(error),
+                // Interrupted, there are no events; the signal comes as one.
+                Ok(()) | Err(_) => {}
+            }
+            let now = self.clock.now();
+            self.turn(now, &events);
+            match self.phase {
+                Phase::Draining if self.node.is_drained() => {
+                    info!("stopped");
+                    return Ok(());
+                }
+                Phase::Forced => {
+                    info!("stopped without waiting for what is owed");
+                    return Ok(());
+                }
+                Phase::Draining | Phase::Serving => {}
+            }
+        }
+    }
+
+    fn turn(&mut self, now: Now, events: &Events) {
+        self.tell_news(now);
+        for event in events {
+            match event.token() {
+                WAKER if self.stopper.is_asked() => self.stop(now),
+                WAKER => {}
+                SIGNALS => self.take_signals(now),
+                Token(token) if token > usize::MAX - RESERVED_TOKENS => {
+                    if let Some(listeners) = &mut self.listeners {
+                        listeners.on_event(LISTENERS.0 - token);
+                    }
+                }
+                _ => {
+                    let change = self.sockets.on_event(event);
+                    self.tell_change(now, change);
+                }
+            }
+        }
+        self.accept(now);
+        self.read_ready(now);
+        if self.node.poll_timeout().is_some_and(|due| due <= now.mono) {
+            self.node.handle_timeout(now);
+        }
+        finish_turn(&mut self.node, &mut self.sockets);
+        self.sockets.reap();
+    }
+
+    /// Tells the node of failures that its own commands of the last turn met.
+    fn tell_news(&mut self, now: Now) {
+        while let Some(link) = self.sockets.pop_dead() {
+            self.node.handle_close(now, link);
+        }
+        while let Some(peer) = self.sockets.pop_failed_dial() {
+            self.node.handle_dial_failed(now, peer);
+        }
+    }
+
+    fn tell_change(&mut self, now: Now, change: Change) {
+        match change {
+            Change::DialFailed(peer) => self.node.handle_dial_failed(now, peer),
+            Change::Gone(link) => self.node.handle_close(now, link),
+            Change::None => {}
+            Change::Opened(link, peer) => self.node.handle_open(now, link, Origin::Dialed(peer)),
+            Change::Writable(link) => self.node.handle_writable(link),
+        }
+    }
+
+    fn accept(&mut self, now: Now) {
+        let Some(listeners) = &mut self.listeners else { return };
+        if listeners.due_at().is_none() {
+            return;
+        }
+        for _ in 0..ACCEPTS_MAX {
+            let links = self.sockets.len();
+            if links >= self.links_max {
+                listeners.pause(now.mono, format_args!("{links} are open, the most allowed"));
+                return;
+            }
+            let Some(stream) = listeners.accept(now.mono) else { return };
+            match self.sockets.open(stream) {
+                Ok(link) => self.node.handle_open(now, link, Origin::Accepted),
+                // Gone already, or the event queue is full. The connection is closed with its socket.
+                Err(error) => debug!("can't take a connection: {error}"),
+            }
+        }
+    }
+
+    /// Reads every ready link that the node wants read, once.
+    fn read_ready(&mut self, now: Now) {
+        if self.sockets.ready_len() == 0 {
+            return;
+        }
+        for at in 0..self.sockets.ready_len() {
+            let link = self.sockets.ready(at);
+            if !self.node.wants_read(link) {
+                continue;
+            }
+            match self.sockets.read(link) {
+                Read::Bytes(bytes) => self.node.handle_bytes(now, link, bytes),
+                Read::End => self.node.handle_eof(now, link),
+                Read::Gone => self.node.handle_close(now, link),
+                Read::Nothing => {}
+            }
+        }
+        self.sockets.settle();
+    }
+
+    fn take_signals(&mut self, now: Now) {
+        if self.signals.as_mut().map_or(0, StopSignals::take) == 0 {
+            return;
+        }
+        if self.signalled {
+            self.phase = Phase::Forced;
+        } else {
+            self.signalled = true;
+            self.stop(now);
+        }
+    }
+
+    fn stop(&mut self, now: Now) {
+        if self.phase == Phase::Serving {
+            info!("stopping");
+            self.phase = Phase::Draining;
+            // Closes them: who connects now is refused and may try another node.
+            self.listeners = None;
+            self.node.handle_shutdown(now);
+        }
+    }
+
+    /// How long to sleep; `None` is until an event.
+    fn sleep_time(&self) -> Option<Duration> {
+        let unread = self.sockets.all_ready().iter().any(|link| self.node.wants_read(*link));
+        if unread || self.sockets.has_news() {
+            return Some(Duration::ZERO);
+        }
+        let accept_at = self.listeners.as_ref().and_then(Listeners::due_at);
+        let due = earliest(self.node.poll_timeout(), accept_at)?;
+        let left = due.as_micros().saturating_sub(self.clock.mono().as_micros());
+        // The system sleeps in whole milliseconds; rounded down it would spin through the last one.
+        Some(Duration::from_millis(left.div_ceil(1000)))
+    }
+}
+
+fn earliest(a: Option<Instant>, b: Option<Instant>) -> Option<Instant> {
+    match (a, b) {
+        (Some(a), Some(b)) => Some(a.min(b)),
+        (a, b) => a.or(b),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{io::Read as _, net::TcpStream, thread};
+
+    use super::*;
+
+    #[test]
+    fn stops_when_told_and_lets_go_of_port_and_clients() {
+        let listeners = Listeners::bind(0, None).expect("some port is free");
+        let port = listeners.port();
+        let reactor = Reactor::new(listeners, Members::single(port), 100).expect("it starts");
+        let stopper = reactor.stopper();
+        let thread = thread::spawn(move || reactor.run());
+        let mut client = TcpStream::connect(("127.0.0.1", port)).expect("it listens");
+        stopper.stop();
+        stopper.stop();
+        thread.join().expect("it doesn't panic").expect("it ends well");
+        // An end or a reset, depending on whether the connection was accepted before the stop.
+        assert_eq!(client.read(&mut [0]).unwrap_or(0), 0);
+        TcpStream::connect(("127.0.0.1", port)).expect_err("nobody listens any more");
+    }
+
+    #[test]
+    fn the_earlier_deadline_counts() {
+        let (soon, late) = (Some(Instant::from_micros(1)), Some(Instant::from_micros(2)));
+        assert_eq!(earliest(soon, late), soon);
+        assert_eq!(earliest(late, soon), soon);
+        assert_eq!(earliest(None, late), late);
+        assert_eq!(earliest(soon, None), soon);
+        assert_eq!(earliest(None, None), None);
+    }
+}
