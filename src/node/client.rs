@@ -8,7 +8,14 @@ use super::{
     peers::Peers,
     timers::Watch,
 };
-use crate::{command::Command, members::Members, proto::reply::ReplyWriter, record::Db, time::Now};
+use crate::{
+    command::Command,
+    members::Members,
+    probe::{Hook, reached},
+    proto::reply::ReplyWriter,
+    record::Db,
+    time::Now,
+};
 
 /// What happened to a client's connection.
 #[derive(Clone, Copy, Debug)]
@@ -65,6 +72,7 @@ impl Node {
             self.links.touch(link);
         }
         if paused && self.watched.iter().all(|watched| watched.link != link) {
+            reached(Hook::ClientPaused);
             self.watched.push(Watch::new(now, link, written));
         }
         if wrote {
@@ -101,6 +109,7 @@ impl Node {
                 && self.links.peer(link).is_some_and(|open| open.is_live())
             {
                 tracing::warn!(peer = %self.members.name(id), "a peer is Behind: repair takes over");
+                reached(Hook::Behind);
                 self.stats.behind += 1;
                 self.close(now, link);
             }
