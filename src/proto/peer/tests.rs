@@ -58,7 +58,11 @@ proptest! {
 
     #[test]
     fn offers_read_back(
-        entries in proptest::collection::vec((any::<u64>(), proptest::collection::vec(any::<u8>(), 0..20)), 0..20)) {
+        entries in proptest::collection::vec(
+            (any::<u64>(), proptest::collection::vec(any::<u8>(), 0..20)),
+            0..20,
+        ),
+    ) {
         let mut bytes = Vec::new();
         for (hlc, key) in &entries {
             push_offer(&mut bytes, Version::stamp(*hlc, NodeId(1), 2), key);
