@@ -7,6 +7,9 @@ use quorate::{
     time::Millis,
 };
 
+use serde::{Deserialize, Serialize};
+
+use super::bounds;
 use crate::chance::Chance;
 
 /// Regimes of latency, each the least and the most that a message takes.
@@ -16,7 +19,7 @@ pub const LATENCIES_MS: [(u64, u64); 4] = [(0, 10), (1, 50), (5, 100), (20, 200)
 const NEVER: Millis = Millis(24 * 3600 * 1000);
 
 /// The cluster, its bounds and timing, the network and the clocks.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Config {
     /// How many nodes.
     pub nodes: usize,
@@ -40,14 +43,22 @@ pub struct Config {
     pub chop: Option<Chop>,
     /// What each node's wall clock is off by.
     pub clock_offsets_ms: Vec<i64>,
+    /// How much faster than time each node's clocks run, in parts per million.
+    pub clock_rates_ppm: Vec<i64>,
+    /// Bytes under way on one connection and direction before a writer waits; where the driver counts bytes.
+    pub window_bytes: usize,
+    /// The nodes that must go on alone in the end: a majority at least. The others never come back.
+    pub core: Vec<usize>,
     /// Bounds of the nodes.
+    #[serde(with = "bounds::LimitsShape")]
     pub limits: Limits,
     /// Timing of the nodes.
+    #[serde(with = "bounds::TimingShape")]
     pub timing: Timing,
 }
 
 /// How a transport cuts what passes through it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Chop {
     /// The most bytes of one read.
     pub read_max: usize,
@@ -93,6 +104,9 @@ impl Config {
             clock_offsets_ms: (0..nodes)
                 .map(|_| if skewed { offset(&mut chance) } else { 0 })
                 .collect(),
+            clock_rates_ppm: draw_rates(seed, nodes),
+            window_bytes: chance.pick(&[200, 2000, 64 << 10]),
+            core: draw_core(seed, nodes),
             limits: draw_limits(seed),
             timing,
         }
@@ -132,6 +146,26 @@ fn draw_timing(seed: u64, loses_memory: bool, latency_max_ms: u64) -> Timing {
         skew_max: Millis(chance.pick(&[500, 5000, 60_000])),
         drain: Millis(2000),
     }
+}
+
+/// Crystals are off by tens of parts per million; worse ones find more.
+fn draw_rates(seed: u64, nodes: usize) -> Vec<i64> {
+    let mut chance = Chance::new(seed, "rates", 0);
+    let drifts = chance.percent(40);
+    let mut rate = || if drifts { chance.between(0, 4000) as i64 - 2000 } else { 0 };
+    (0..nodes).map(|_| rate()).collect()
+}
+
+fn draw_core(seed: u64, nodes: usize) -> Vec<usize> {
+    let mut chance = Chance::new(seed, "core", 0);
+    let mut core: Vec<usize> = (0..nodes).collect();
+    if chance.percent(30) {
+        let least = nodes / 2 + 1;
+        while core.len() > least && chance.percent(70) {
+            core.remove(chance.below(core.len() as u64) as usize);
+        }
+    }
+    core
 }
 
 fn draw_limits(seed: u64) -> Limits {

@@ -7,79 +7,216 @@ use std::fmt;
 
 use super::Config;
 use crate::chance::Chance;
+use quorate::probe::Hook;
+use serde::{Deserialize, Serialize};
+
+/// Hooks at which faults may strike: where something is half done.
+const TRIGGERS: [Hook; 8] = [
+    Hook::AckSent,
+    Hook::CopyTaken,
+    Hook::FrameHeld,
+    Hook::OfferSent,
+    Hook::SessionBegun,
+    Hook::SessionResumed,
+    Hook::TombstoneStamped,
+    Hook::WalkCompleted,
+];
 
 /// One thing that goes wrong for a while.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Fault {
     /// When it begins.
-    pub at_ms: u64,
+    pub when: When,
     /// How long it lasts.
     pub for_ms: u64,
     /// What it is.
     pub kind: FaultKind,
 }
 
+/// When a fault begins.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum When {
+    /// At this time, in milliseconds.
+    At(u64),
+    /// When a node passes a hook for the `nth` time, counting from 1.
+    OnNth {
+        /// Which.
+        node: usize,
+        /// [`Hook::name`].
+        hook: String,
+        /// Which time.
+        nth: u64,
+    },
+}
+
+impl Fault {
+    /// When it begins, if time decides that.
+    #[must_use]
+    pub const fn at_ms(&self) -> Option<u64> {
+        match self.when {
+            When::At(at_ms) => Some(at_ms),
+            When::OnNth { .. } => None,
+        }
+    }
+}
+
 /// What goes wrong.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum FaultKind {
+    /// All nodes are killed; they come back empty.
+    Blackout,
+    /// A wall clock jumps and stays.
+    ClockJump {
+        /// Whose.
+        node: usize,
+        /// How far.
+        by_ms: i64,
+    },
+    /// The connections between two nodes die on one side, and the other side is not told.
+    HalfOpen {
+        /// Who notices.
+        node: usize,
+        /// Who doesn't.
+        other: usize,
+    },
     /// The process dies, and its connections end in order; it comes back empty.
     Kill {
         /// Whose.
         node: usize,
     },
-    /// Messages get lost in one direction.
+    /// Messages get stuck in one direction.
     OneWay {
         /// Whose messages.
         from: usize,
         /// Who gets none.
         to: usize,
     },
-    /// Messages get lost in both directions.
+    /// Messages get stuck in both directions.
     Partition {
         /// One side.
         a: usize,
         /// The other one.
         b: usize,
     },
+    /// A process stands still while the world goes on.
+    Pause {
+        /// Which.
+        node: usize,
+    },
     /// The machine goes dark, and its connections with it; it comes back empty.
     PowerLoss {
         /// Which.
         node: usize,
+    },
+    /// The connections between two nodes break, with all that is under way on them.
+    Reset {
+        /// One side.
+        a: usize,
+        /// The other one.
+        b: usize,
+    },
+    /// Messages between two nodes take longer.
+    SlowLink {
+        /// One side.
+        a: usize,
+        /// The other one.
+        b: usize,
+        /// How much longer.
+        by_ms: u64,
+    },
+    /// A client stops reading its replies.
+    SlowReader {
+        /// Which.
+        client: usize,
     },
 }
 
 /// Kinds of faults, for counting.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum FaultClass {
+    /// [`FaultKind::Blackout`].
+    Blackout,
+    /// [`FaultKind::ClockJump`].
+    ClockJump,
     /// A read gave fewer bytes than there were.
     CutRead,
     /// A write took fewer bytes than were offered.
     CutWrite,
+    /// [`FaultKind::HalfOpen`].
+    HalfOpen,
     /// [`FaultKind::Kill`].
     Kill,
     /// [`FaultKind::OneWay`].
     OneWay,
     /// [`FaultKind::Partition`].
     Partition,
+    /// [`FaultKind::Pause`].
+    Pause,
     /// [`FaultKind::PowerLoss`].
     PowerLoss,
+    /// [`FaultKind::Reset`].
+    Reset,
+    /// [`FaultKind::SlowLink`].
+    SlowLink,
+    /// [`FaultKind::SlowReader`].
+    SlowReader,
 }
 
 impl FaultClass {
     /// All classes, in order.
-    pub const ALL: [Self; 6] =
-        [Self::CutRead, Self::CutWrite, Self::Kill, Self::OneWay, Self::Partition, Self::PowerLoss];
+    pub const ALL: [Self; 13] = [
+        Self::Blackout,
+        Self::ClockJump,
+        Self::CutRead,
+        Self::CutWrite,
+        Self::HalfOpen,
+        Self::Kill,
+        Self::OneWay,
+        Self::Partition,
+        Self::Pause,
+        Self::PowerLoss,
+        Self::Reset,
+        Self::SlowLink,
+        Self::SlowReader,
+    ];
 
     /// Its name.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
+            Self::Blackout => "blackouts",
+            Self::ClockJump => "clock jumps",
             Self::CutRead => "cut reads",
             Self::CutWrite => "cut writes",
+            Self::HalfOpen => "half-open links",
             Self::Kill => "kills",
             Self::OneWay => "one-way partitions",
             Self::Partition => "partitions",
+            Self::Pause => "pauses",
             Self::PowerLoss => "power losses",
+            Self::Reset => "resets",
+            Self::SlowLink => "slow links",
+            Self::SlowReader => "slow readers",
+        }
+    }
+
+    /// Whether turmoil can do it.
+    #[must_use]
+    pub const fn in_turmoil(self) -> bool {
+        match self {
+            Self::CutRead
+            | Self::CutWrite
+            | Self::Kill
+            | Self::OneWay
+            | Self::Partition
+            | Self::PowerLoss => true,
+            Self::Blackout
+            | Self::ClockJump
+            | Self::HalfOpen
+            | Self::Pause
+            | Self::Reset
+            | Self::SlowLink
+            | Self::SlowReader => false,
         }
     }
 }
@@ -88,18 +225,23 @@ impl FaultKind {
     /// Whether a node forgets everything by it.
     #[must_use]
     pub const fn loses_memory(self) -> bool {
-        match self {
-            Self::Kill { .. } | Self::PowerLoss { .. } => true,
-            Self::OneWay { .. } | Self::Partition { .. } => false,
-        }
+        matches!(self, Self::Blackout | Self::Kill { .. } | Self::PowerLoss { .. })
     }
 
-    /// The nodes that it strikes.
+    /// The nodes that it strikes, apart from a blackout, which strikes all.
     #[must_use]
     pub fn nodes(self) -> Vec<usize> {
         match self {
-            Self::Kill { node } | Self::PowerLoss { node } => vec![node],
-            Self::OneWay { from: a, to: b } | Self::Partition { a, b } => vec![a, b],
+            Self::Blackout | Self::SlowReader { .. } => Vec::new(),
+            Self::ClockJump { node, .. }
+            | Self::Kill { node }
+            | Self::Pause { node }
+            | Self::PowerLoss { node } => vec![node],
+            Self::HalfOpen { node: a, other: b }
+            | Self::OneWay { from: a, to: b }
+            | Self::Partition { a, b }
+            | Self::Reset { a, b }
+            | Self::SlowLink { a, b, .. } => vec![a, b],
         }
     }
 
@@ -107,22 +249,47 @@ impl FaultKind {
     #[must_use]
     pub const fn class(self) -> FaultClass {
         match self {
+            Self::Blackout => FaultClass::Blackout,
+            Self::ClockJump { .. } => FaultClass::ClockJump,
+            Self::HalfOpen { .. } => FaultClass::HalfOpen,
             Self::Kill { .. } => FaultClass::Kill,
             Self::OneWay { .. } => FaultClass::OneWay,
             Self::Partition { .. } => FaultClass::Partition,
+            Self::Pause { .. } => FaultClass::Pause,
             Self::PowerLoss { .. } => FaultClass::PowerLoss,
+            Self::Reset { .. } => FaultClass::Reset,
+            Self::SlowLink { .. } => FaultClass::SlowLink,
+            Self::SlowReader { .. } => FaultClass::SlowReader,
         }
     }
 }
 
 impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} to {} ms: ", self.at_ms, self.at_ms + self.for_ms)?;
+        match &self.when {
+            When::At(at_ms) => write!(f, "{at_ms} to {} ms: ", at_ms + self.for_ms)?,
+            When::OnNth { node, hook, nth } => {
+                write!(f, "for {} ms when n{node} passes {hook} for time {nth}: ", self.for_ms)?;
+            }
+        }
         match self.kind {
+            FaultKind::Blackout => write!(f, "all nodes are killed"),
+            FaultKind::ClockJump { node, by_ms } => {
+                write!(f, "the wall clock of n{node} jumps by {by_ms} ms")
+            }
+            FaultKind::HalfOpen { node, other } => {
+                write!(f, "links of n{node} and n{other} end without n{other} being told")
+            }
             FaultKind::Kill { node } => write!(f, "n{node} is killed"),
             FaultKind::OneWay { from, to } => write!(f, "n{from} can't reach n{to}"),
             FaultKind::Partition { a, b } => write!(f, "n{a} and n{b} are cut off from each other"),
+            FaultKind::Pause { node } => write!(f, "n{node} stands still"),
             FaultKind::PowerLoss { node } => write!(f, "n{node} has no power"),
+            FaultKind::Reset { a, b } => write!(f, "links of n{a} and n{b} break"),
+            FaultKind::SlowLink { a, b, by_ms } => {
+                write!(f, "messages between n{a} and n{b} take {by_ms} ms longer")
+            }
+            FaultKind::SlowReader { client } => write!(f, "c{client} does not read"),
         }
     }
 }
@@ -133,6 +300,8 @@ pub(super) struct Plan {
     count: u64,
     /// The same victim each time.
     sticky: bool,
+    /// So many in a hundred begin at a hook instead of a time.
+    triggered_percent: u64,
 }
 
 impl Plan {
@@ -140,39 +309,49 @@ impl Plan {
     pub(super) fn draw(seed: u64) -> Self {
         let mut chance = Chance::new(seed, "faults", 0);
         let crashes = chance.percent(50);
+        let lossy = |share| if crashes { share } else { 0 };
         let mut classes = Vec::new();
         for (class, share) in [
-            (FaultClass::Partition, 65),
-            (FaultClass::OneWay, 40),
-            (FaultClass::PowerLoss, if crashes { 70 } else { 0 }),
-            (FaultClass::Kill, if crashes { 50 } else { 0 }),
+            (FaultClass::Partition, 55),
+            (FaultClass::OneWay, 30),
+            (FaultClass::PowerLoss, lossy(70)),
+            (FaultClass::Kill, lossy(50)),
+            (FaultClass::Blackout, lossy(10)),
+            (FaultClass::Reset, 40),
+            (FaultClass::HalfOpen, 25),
+            (FaultClass::Pause, 25),
+            (FaultClass::SlowLink, 15),
+            (FaultClass::SlowReader, 15),
+            (FaultClass::ClockJump, 20),
         ] {
             if chance.percent(share) {
                 classes.push(class);
             }
         }
         let count = if classes.is_empty() { 0 } else { chance.pick(&[1, 2, 3, 5, 8]) };
-        Self { classes, count, sticky: chance.percent(40) }
+        let triggered_percent = chance.pick(&[0, 0, 40, 100]);
+        Self { classes, count, sticky: chance.percent(40), triggered_percent }
     }
 
     /// Whether a node may forget everything.
     pub(super) fn loses_memory(&self) -> bool {
-        self.classes.iter().any(|class| matches!(class, FaultClass::Kill | FaultClass::PowerLoss))
+        let lossy = [FaultClass::Blackout, FaultClass::Kill, FaultClass::PowerLoss];
+        self.classes.iter().any(|class| lossy.contains(class))
     }
 
     /// The faults themselves, in order of time. One node is down at a time: two would end every record of theirs that
     /// had not reached a third.
     pub(super) fn faults(&self, seed: u64, config: &Config) -> Vec<Fault> {
         let mut faults: Vec<Fault> = (0..self.count).map(|n| self.fault(seed, n, config)).collect();
-        faults.sort_by_key(|fault| fault.at_ms);
+        faults.sort_by_key(|fault| fault.at_ms().unwrap_or(0));
         let mut down_until = 0;
         faults.retain(|fault| {
-            if !fault.kind.loses_memory() {
+            let Some(at_ms) = fault.at_ms().filter(|_| fault.kind.loses_memory()) else {
                 return true;
-            }
-            let free = fault.at_ms >= down_until;
+            };
+            let free = at_ms >= down_until;
             if free {
-                down_until = fault.at_ms + fault.for_ms + config.reconnect_ms();
+                down_until = at_ms + fault.for_ms + config.reconnect_ms();
             }
             free
         });
@@ -195,13 +374,36 @@ impl Plan {
             4.. => unreachable!("below four"),
         };
         let kind = match chance.pick(&self.classes) {
+            FaultClass::Blackout => FaultKind::Blackout,
+            FaultClass::ClockJump => {
+                // Back and forth within what all nodes accept of each other.
+                let reach = config.timing.skew_max.0.min(4000) as i64 / 4;
+                FaultKind::ClockJump {
+                    node: a,
+                    by_ms: chance.between(0, 2 * reach as u64) as i64 - reach,
+                }
+            }
+            FaultClass::HalfOpen => FaultKind::HalfOpen { node: a, other: b },
             FaultClass::Kill => FaultKind::Kill { node: a },
             FaultClass::OneWay if chance.percent(50) => FaultKind::OneWay { from: a, to: b },
             FaultClass::OneWay => FaultKind::OneWay { from: b, to: a },
             FaultClass::Partition => FaultKind::Partition { a, b },
+            FaultClass::Pause => FaultKind::Pause { node: a },
             FaultClass::PowerLoss => FaultKind::PowerLoss { node: a },
+            FaultClass::Reset => FaultKind::Reset { a, b },
+            FaultClass::SlowLink => FaultKind::SlowLink { a, b, by_ms: chance.between(50, 400) },
+            FaultClass::SlowReader => {
+                FaultKind::SlowReader { client: chance.below(config.clients as u64) as usize }
+            }
             FaultClass::CutRead | FaultClass::CutWrite => unreachable!("not in a plan"),
         };
-        Fault { at_ms, for_ms, kind }
+        let trigger = chance.percent(self.triggered_percent) && !kind.loses_memory();
+        let when = if trigger {
+            let hook = chance.pick(&TRIGGERS).name().to_owned();
+            When::OnNth { node: a, hook, nth: chance.pick(&[1, 1, 2, 5, 20]) }
+        } else {
+            When::At(at_ms)
+        };
+        Fault { when, for_ms, kind }
     }
 }

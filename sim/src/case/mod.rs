@@ -9,19 +9,22 @@
 
 use std::fmt;
 
+use serde::{Deserialize, Serialize};
+
+mod bounds;
 mod config;
 mod faults;
 mod workload;
 
 pub use config::{Chop, Config, LATENCIES_MS};
-pub use faults::{Fault, FaultClass, FaultKind};
+pub use faults::{Fault, FaultClass, FaultKind, When};
 pub use workload::{Dialect, Op, Step, Workload, value_of};
 
 /// The format and meaning of cases; a seed of another version is another case.
 pub const VERSION: u32 = 1;
 
 /// One simulation.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Case {
     /// [`VERSION`].
     pub version: u32,
@@ -52,10 +55,17 @@ impl Case {
         self.faults.iter().any(|fault| fault.kind.loses_memory())
     }
 
+    /// As much of it as turmoil can play.
+    #[must_use]
+    pub fn for_turmoil(mut self) -> Self {
+        self.faults.retain(|fault| fault.kind.class().in_turmoil() && fault.at_ms().is_some());
+        self
+    }
+
     /// When the last fault is over and the last operation sent.
     #[must_use]
     pub fn quiet_at_ms(&self) -> u64 {
-        let faults = self.faults.iter().map(|fault| fault.at_ms + fault.for_ms);
+        let faults = self.faults.iter().filter_map(|fault| Some(fault.at_ms()? + fault.for_ms));
         let steps = self.workload.steps.iter().map(|step| step.at_ms);
         faults.chain(steps).max().unwrap_or(0)
     }

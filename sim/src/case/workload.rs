@@ -6,11 +6,13 @@
 
 use std::fmt;
 
+use serde::{Deserialize, Serialize};
+
 use super::{Config, Fault};
 use crate::chance::Chance;
 
 /// Everything that clients ask, by time.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Workload {
     /// Ordered by time; a client takes its own ones one after the other.
     pub steps: Vec<Step>,
@@ -21,7 +23,7 @@ pub struct Workload {
 }
 
 /// Requests that one client sends to one node in one go, before it reads any reply.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Step {
     /// When, unless the client is still busy.
     pub at_ms: u64,
@@ -29,12 +31,14 @@ pub struct Step {
     pub client: usize,
     /// To whom.
     pub node: usize,
+    /// On a connection of its own, whose client side is closed right after the requests.
+    pub fresh: bool,
     /// What; as many as the pipeline is deep.
     pub ops: Vec<Op>,
 }
 
 /// One request.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Op {
     /// Delete a key.
     Del {
@@ -58,7 +62,7 @@ pub enum Op {
 }
 
 /// How a client talks.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Dialect {
     /// Arrays of bulk strings.
     Resp,
@@ -150,6 +154,8 @@ struct Style {
     depths: &'static [u64],
     /// Clients go to other nodes than their own.
     roam_percent: u64,
+    /// Goes on connections of their own.
+    churn_percent: u64,
     storms: bool,
     /// A node that nobody talks to after this time.
     quiet: Option<(usize, u64)>,
@@ -172,6 +178,7 @@ impl Style {
             sizes: chance.pick(&[&[0][..], &[0, 0, 30, 200], &[0, 100, 1000, 3000]]),
             depths: chance.pick(&[&[1][..], &[1, 1, 4], &[1, 8, 16]]),
             roam_percent: chance.pick(&[0, 10, 50]),
+            churn_percent: chance.pick(&[0, 0, 20]),
             storms: chance.percent(60),
             quiet: chance.percent(50).then_some((quiet_node, quiet_from)),
             one_database: chance.percent(60),
@@ -191,7 +198,8 @@ impl Style {
         }
         let depth = chance.pick(self.depths);
         let ops = (0..depth).map(|nth| self.op(seed, client, id << 8 | nth)).collect();
-        Step { at_ms, client, node, ops }
+        let fresh = chance.percent(self.churn_percent);
+        Step { at_ms, client, node, fresh, ops }
     }
 
     fn op(&self, seed: u64, client: usize, number: u64) -> Op {
@@ -231,12 +239,13 @@ impl Style {
             let node = chance.pick(&nodes);
             let early = chance.below(60);
             let spread = if chance.percent(60) { 120 } else { fault.for_ms + 60 };
-            let at_ms = fault.at_ms.saturating_sub(early) + chance.below(spread);
+            let fault_at_ms = fault.at_ms().unwrap_or_else(|| chance.below(config.span_ms));
+            let at_ms = fault_at_ms.saturating_sub(early) + chance.below(spread);
             let depth = chance.between(1, 12);
             // Above the numbers of all clients' own requests.
             let id = 1 << 47 | number << 16 | go << 8;
             let ops = (0..depth).map(|nth| self.op(seed, client, id | nth)).collect();
-            goes.push(Step { at_ms, client, node, ops });
+            goes.push(Step { at_ms, client, node, fresh: chance.percent(self.churn_percent), ops });
         }
         goes
     }

@@ -47,7 +47,8 @@ impl Weather {
         for index in 0..self.faults.len() {
             let Some(fault) = self.faults.get(index).cloned() else { continue };
             let Some(stage) = self.stages.get_mut(index) else { continue };
-            if *stage == Stage::Ahead && fault.at_ms <= now_ms {
+            let Some(at_ms) = fault.at_ms() else { continue };
+            if *stage == Stage::Ahead && at_ms <= now_ms {
                 *stage = Stage::On;
                 shared.record(now_ms, EventKind::FaultBegins, index);
                 shared.fire(fault.kind.class());
@@ -57,7 +58,7 @@ impl Weather {
                     sim.crash(node_name(node));
                     shared.nodes.borrow_mut()[node] = None;
                 }
-            } else if *stage == Stage::On && fault.at_ms + fault.for_ms <= now_ms {
+            } else if *stage == Stage::On && at_ms + fault.for_ms <= now_ms {
                 *stage = Stage::Over;
                 shared.record(now_ms, EventKind::FaultEnds, index);
                 if let FaultKind::Kill { node } | FaultKind::PowerLoss { node } = fault.kind {
@@ -77,7 +78,15 @@ impl Weather {
                 continue;
             }
             match fault.kind {
-                FaultKind::Kill { .. } => {}
+                // What turmoil can't do is not in its cases; see `Case::for_turmoil`.
+                FaultKind::Blackout
+                | FaultKind::ClockJump { .. }
+                | FaultKind::HalfOpen { .. }
+                | FaultKind::Kill { .. }
+                | FaultKind::Pause { .. }
+                | FaultKind::Reset { .. }
+                | FaultKind::SlowLink { .. }
+                | FaultKind::SlowReader { .. } => {}
                 FaultKind::OneWay { from, to } => wanted[from][to] = true,
                 FaultKind::Partition { a, b } => (wanted[a][b], wanted[b][a]) = (true, true),
                 FaultKind::PowerLoss { node } => {

@@ -1,0 +1,54 @@
+//! The shapes in which a node's bounds and timing stand in a case's file.
+//!
+//! The node's own types know nothing of files; these mirror them field by field, and the compiler
+//! sees to it that none is forgotten.
+
+#![expect(missing_docs, reason = "each field is documented where it is mirrored from")]
+
+use quorate::{
+    limits::{Limits, Timing},
+    time::Millis,
+};
+use serde::{Deserialize, Serialize};
+
+#[derive(Serialize, Deserialize)]
+#[serde(remote = "Millis")]
+struct MillisShape(u64);
+
+#[derive(Serialize, Deserialize)]
+#[serde(remote = "Limits")]
+pub struct LimitsShape {
+    args_max: usize,
+    line_size_max: usize,
+    request_size_max: usize,
+    output_pause: usize,
+    #[serde(with = "MillisShape")]
+    output_stall: Millis,
+    buffers_total: usize,
+    clients_max: usize,
+    outbox_size_max: usize,
+    link_output: usize,
+    offer_size: usize,
+    repair_span: u32,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(remote = "Timing")]
+pub struct TimingShape {
+    #[serde(with = "MillisShape")]
+    heartbeat: Millis,
+    #[serde(with = "MillisShape")]
+    silence: Millis,
+    #[serde(with = "MillisShape")]
+    dial: Millis,
+    #[serde(with = "MillisShape")]
+    redial_min: Millis,
+    #[serde(with = "MillisShape")]
+    redial_max: Millis,
+    #[serde(with = "MillisShape")]
+    repair: Millis,
+    #[serde(with = "MillisShape")]
+    skew_max: Millis,
+    #[serde(with = "MillisShape")]
+    drain: Millis,
+}
