@@ -1,7 +1,7 @@
 //! The command line: play one seed and tell what happened, or play many.
 //!
-//! Ends with 0 if all is well, 1 after a safety failure, 2 after a liveness failure, 3 if two runs of a seed differ, and
-//! 4 if the simulation itself is at fault.
+//! Ends with 0 if all is well, 1 after a safety failure, 2 after a liveness failure, 3 if two runs
+//! of a seed differ, and 4 if the simulation itself is at fault.
 
 use std::{
     io::{self, Write},
@@ -44,7 +44,8 @@ static SEED: AtomicU64 = AtomicU64::new(0);
 
 fn main() -> ExitCode {
     let flags = Flags::parse();
-    // Not the default hook: a panic must end with the line that reproduces it, even where panics abort.
+    // Not the default hook: a panic must end with the line that reproduces it, even where panics
+    // abort.
     std::panic::set_hook(Box::new(on_panic));
     let mut out = io::stdout().lock();
     let outcome = match flags.seed {

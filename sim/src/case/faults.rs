@@ -1,7 +1,7 @@
 //! What goes wrong in a case, and when.
 //!
-//! Each seed has some classes of faults and not others, and strikes either here and there or, in a storm, the same victim
-//! again and again. Faults may overlap.
+//! Each seed has some classes of faults and not others, and strikes either here and there or, in a
+//! storm, the same victim again and again. Faults may overlap.
 
 use std::fmt;
 
@@ -136,7 +136,8 @@ pub(super) struct Plan {
 }
 
 impl Plan {
-    /// The plan of `seed`. Half of the seeds lose no memory: only then must every acknowledged write survive.
+    /// The plan of `seed`. Half of the seeds lose no memory: only then must every acknowledged
+    /// write survive.
     pub(super) fn draw(seed: u64) -> Self {
         let mut chance = Chance::new(seed, "faults", 0);
         let crashes = chance.percent(50);
@@ -144,8 +145,8 @@ impl Plan {
         for (class, share) in [
             (FaultClass::Partition, 65),
             (FaultClass::OneWay, 40),
-            (FaultClass::PowerLoss, if crashes { 70 } else { 0 }),
-            (FaultClass::Kill, if crashes { 50 } else { 0 }),
+            (FaultClass::PowerLoss, if crashes { 75 } else { 0 }),
+            (FaultClass::Kill, if crashes { 60 } else { 0 }),
         ] {
             if chance.percent(share) {
                 classes.push(class);
@@ -160,21 +161,19 @@ impl Plan {
         self.classes.iter().any(|class| matches!(class, FaultClass::Kill | FaultClass::PowerLoss))
     }
 
-    /// The faults themselves, in order of time. One node is down at a time: two would end every record of theirs that
-    /// had not reached a third.
+    /// The faults themselves, in order of time. A node that is down can't crash, but several may be
+    /// down at once: what they alone knew is lost, and the others must still become one.
     pub(super) fn faults(&self, seed: u64, config: &Config) -> Vec<Fault> {
         let mut faults: Vec<Fault> = (0..self.count).map(|n| self.fault(seed, n, config)).collect();
         faults.sort_by_key(|fault| fault.at_ms);
-        let mut down_until = 0;
-        faults.retain(|fault| {
-            if !fault.kind.loses_memory() {
-                return true;
+        let mut up_at_ms = vec![0; config.nodes];
+        faults.retain(|fault| match fault.kind {
+            FaultKind::Kill { node } | FaultKind::PowerLoss { node } => {
+                let up = fault.at_ms > up_at_ms[node];
+                up_at_ms[node] = up_at_ms[node].max(fault.at_ms + fault.for_ms);
+                up
             }
-            let free = fault.at_ms >= down_until;
-            if free {
-                down_until = fault.at_ms + fault.for_ms + config.reconnect_ms();
-            }
-            free
+            FaultKind::OneWay { .. } | FaultKind::Partition { .. } => true,
         });
         faults
     }
@@ -187,7 +186,8 @@ impl Plan {
         let a = Chance::new(seed, "victim", victim).below(nodes);
         let b = ((a + chance.between(1, nodes - 1)) % nodes) as usize;
         let a = a as usize;
-        // Shorter than the silence that ends a link, about as long, and long enough for an outbox to overflow.
+        // Shorter than the silence that ends a link, about as long, and long enough for an outbox
+        // to overflow.
         let for_ms = match chance.below(4) {
             0 => chance.between(20, 500),
             1 => chance.between(500, 2500),
