@@ -94,7 +94,7 @@ impl Config {
             clock_offsets_ms: (0..nodes)
                 .map(|_| if skewed { offset(&mut chance) } else { 0 })
                 .collect(),
-            limits: draw_limits(seed),
+            limits: draw_limits(seed, latency_ms.1),
             timing,
         }
     }
@@ -138,13 +138,15 @@ fn draw_timing(seed: u64, loses_memory: bool, latency_max_ms: u64) -> Timing {
     }
 }
 
-fn draw_limits(seed: u64) -> Limits {
+fn draw_limits(seed: u64, latency_max_ms: u64) -> Limits {
     let mut chance = Chance::new(seed, "limits", 0);
+    // A page of one record costs each record a way there and back.
+    let pages: &[usize] = if latency_max_ms > 50 { &[200, 64 << 10] } else { &[1, 200, 64 << 10] };
     Limits {
         output_pause: chance.pick(&[64, 4096, 1 << 20]),
         outbox_size_max: chance.pick(&[300, 1000, 4000, 64 << 10, 1 << 20]),
         link_output: chance.pick(&[50, 1000, 256 << 10]),
-        offer_size: chance.pick(&[1, 200, 64 << 10]),
+        offer_size: chance.pick(pages),
         repair_span: chance.pick(&[1, 4, 256]),
         ..Limits::DEFAULT
     }

@@ -245,8 +245,8 @@ impl Run {
 
     /// Asks the nodes themselves what they got to.
     fn reached(&self, history: &[Entry]) -> Reached {
-        let mut reached = Reached::default();
-        reached.answered = history.iter().filter(|entry| entry.end_us.is_some()).count() as u64;
+        let answered = history.iter().filter(|entry| entry.end_us.is_some()).count() as u64;
+        let mut reached = Reached { answered, ..Reached::default() };
         for node in self.shared.nodes.borrow().iter().flatten() {
             let info = host::ask(&mut node.borrow_mut(), self.now_ms(), b"INFO Replication\r\n");
             for field in info.split(['\r', '\n', ',']) {
