@@ -1,7 +1,7 @@
 //! Many seeds in a row: progress, counts, and the checks that only a batch can make.
 //!
-//! A batch fails when a seed fails, when two runs of one seed differ, or when a class of faults that some case had never
-//! struck: faults that don't fire make a green that means nothing.
+//! A batch fails when a seed fails, when two runs of one seed differ, or when a class of faults
+//! that some case had never struck: faults that don't fire make a green that means nothing.
 
 use std::{
     io::{self, Write},
@@ -14,7 +14,7 @@ use crate::{
     tier_b::{self, Reached, Report},
 };
 
-/// Every so manieth seed is played twice.
+/// Each seed of so many is played twice.
 const TWICE_EVERY: u64 = 10;
 /// Progress is shown this often.
 const PROGRESS: Duration = Duration::from_secs(2);
@@ -102,9 +102,10 @@ impl Batch {
             writeln!(out, "  {:20} in {enabled:5} cases, {fired:8} times", class.name())?;
         }
         let Reached { answered, behind, copied } = summary.reached;
-        writeln!(out, "  {answered} requests answered, {behind} streams overflowed, ")?;
-        writeln!(out, "  {copied} records copied by repair; replicas became one within ")?;
-        writeln!(out, "  {} ms (seed {})", summary.slowest.0, summary.slowest.1)?;
+        writeln!(out, "  {answered} requests answered, {behind} streams overflowed")?;
+        let (slowest_ms, seed) = summary.slowest;
+        write!(out, "  {copied} records copied by repair; ")?;
+        writeln!(out, "replicas became one within {slowest_ms} ms (seed {seed})")?;
         Ok(summary)
     }
 }

@@ -1,7 +1,8 @@
 //! Chance without state: every number is a hash of what it is for.
 //!
-//! A draw is named by seed, domain, entity and a counter, so nothing that is drawn depends on how much was drawn before
-//! it: deleting one fault from a case, or adding a client, shifts nothing else.
+//! A draw is named by seed, domain, entity and a counter, so nothing that is drawn depends on how
+//! much was drawn before it: deleting one fault from a case, or adding a client, shifts nothing
+//! else.
 
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 

@@ -1,8 +1,10 @@
-//! Clients: each plays its part of the workload against the cluster and writes down what it was told.
+//! Clients: each plays its part of the workload against the cluster and writes down what it was
+//! told.
 //!
-//! A client has one connection at a time. It sends a step's requests in one go, reads the replies, and gives up on a
-//! connection that fails or stays silent for too long; then the replies that are missing are unknown outcomes. It never
-//! waits for ever, and leaves out steps that it comes to far too late, so a workload always ends.
+//! A client has one connection at a time. It sends a step's requests in one go, reads the replies,
+//! and gives up on a connection that fails or stays silent for too long; then the replies that are
+//! missing are unknown outcomes. It never waits for ever, and leaves out steps that it comes to far
+//! too late, so a workload always ends.
 
 use std::{cell::RefCell, io, rc::Rc, time::Duration};
 

@@ -20,7 +20,8 @@ pub fn encode_select(dialect: Dialect, db: u8, out: &mut Vec<u8>) {
     words(dialect, &["SELECT", &db.to_string()], out);
 }
 
-/// Takes the reply to `op` from the front of `bytes`: the reply and its size, or nothing if it isn't there yet.
+/// Takes the reply to `op` from the front of `bytes`: the reply and its size, or nothing if it
+/// isn't there yet.
 #[must_use]
 pub fn decode(dialect: Dialect, op: &Op, bytes: &[u8]) -> Option<(Outcome, usize)> {
     let (reply, size) = match dialect {

@@ -1,7 +1,7 @@
 //! The command line: play one seed and tell what happened, or play many.
 //!
-//! Ends with 0 if all is well, 1 after a safety failure, 2 after a liveness failure, 3 if two runs of a seed differ, and
-//! 4 if the simulation itself is at fault.
+//! Ends with 0 if all is well, 1 after a safety failure, 2 after a liveness failure, 3 if two runs
+//! of a seed differ, and 4 if the simulation itself is at fault.
 
 use std::{
     io::{self, Write},
@@ -37,6 +37,17 @@ struct Flags {
     /// Go on with the other seeds after one has failed.
     #[arg(long)]
     keep_going: bool,
+    /// Plant this bug first; the run should fail.
+    #[cfg(feature = "mutants")]
+    #[arg(long, value_parser = mutant)]
+    mutant: Option<quorate::probe::Mutant>,
+}
+
+#[cfg(feature = "mutants")]
+fn mutant(name: &str) -> Result<quorate::probe::Mutant, String> {
+    use quorate::probe::Mutant;
+    let names = || Mutant::ALL.iter().map(|mutant| mutant.name()).collect::<Vec<_>>().join(", ");
+    Mutant::named(name).ok_or_else(|| format!("the planted bugs are {}", names()))
 }
 
 /// The seed being played, for the panic hook.
@@ -44,8 +55,11 @@ static SEED: AtomicU64 = AtomicU64::new(0);
 
 fn main() -> ExitCode {
     let flags = Flags::parse();
-    // Not the default hook: a panic must end with the line that reproduces it, even where panics abort.
+    // Not the default hook: a panic must end with the line that reproduces it, even where panics
+    // abort.
     std::panic::set_hook(Box::new(on_panic));
+    #[cfg(feature = "mutants")]
+    quorate::probe::plant(flags.mutant);
     let mut out = io::stdout().lock();
     let outcome = match flags.seed {
         Some(seed) => tell(seed, flags.events, &mut out),

@@ -1,7 +1,9 @@
-//! What happened, as one number: a hash that rolls over every event between the drivers and the nodes.
+//! What happened, as one number: a hash that rolls over every event between the drivers and the
+//! nodes.
 //!
-//! Two runs of one case must give the same number, in one process or in two; else a decision came from outside the seed.
-//! The events' heads are kept beside it, so that the first one that differs can be named.
+//! Two runs of one case must give the same number, in one process or in two; else a decision came
+//! from outside the seed. The events' heads are kept beside it, so that the first one that differs
+//! can be named.
 
 use std::fmt;
 

@@ -15,7 +15,8 @@ use crate::chance::Chance;
 /// Regimes of latency, each the least and the most that a message takes.
 pub const LATENCIES_MS: [(u64, u64); 4] = [(0, 10), (1, 50), (5, 100), (20, 200)];
 
-/// A pause between comparisons that no case lives to see: then the streams alone have to bring every write home.
+/// A pause between comparisons that no case lives to see: then the streams alone have to bring
+/// every write home.
 const NEVER: Millis = Millis(24 * 3600 * 1000);
 
 /// The cluster, its bounds and timing, the network and the clocks.
@@ -69,8 +70,8 @@ pub struct Chop {
 }
 
 impl Config {
-    /// The configuration of `seed`. Where nodes lose their memory, comparing replicas from time to time is what brings
-    /// back writes whose sender died; elsewhere a case may do without.
+    /// The configuration of `seed`. Where nodes lose their memory, comparing replicas from time to
+    /// time is what brings back writes whose sender died; elsewhere a case may do without.
     pub(super) fn draw(seed: u64, loses_memory: bool) -> Self {
         let mut chance = Chance::new(seed, "config", 0);
         let nodes = chance.between(3, 5) as usize;
@@ -107,7 +108,7 @@ impl Config {
             clock_rates_ppm: draw_rates(seed, nodes),
             window_bytes: chance.pick(&[200, 2000, 64 << 10]),
             core: draw_core(seed, nodes),
-            limits: draw_limits(seed),
+            limits: draw_limits(seed, latency_ms.1),
             timing,
         }
     }
@@ -119,8 +120,9 @@ impl Config {
         silence.0 + dial.0 + redial_max.0
     }
 
-    /// How long after the last fault and write all replicas must have become one. Generous: in a round each node
-    /// reconnects to each other one and compares; a write may need to be passed on by a node that got it so itself.
+    /// How long after the last fault and write all replicas must have become one. Generous: in a
+    /// round each node reconnects to each other one and compares; a write may need to be passed on
+    /// by a node that got it so itself.
     #[must_use]
     pub fn settle_ms(&self) -> u64 {
         let slowest = self.slow_link.map_or(0, |(_, _, latency)| latency).max(self.latency_ms.1);
@@ -136,10 +138,12 @@ fn draw_timing(seed: u64, loses_memory: bool, latency_max_ms: u64) -> Timing {
     let repairs = loses_memory || chance.percent(50);
     Timing {
         heartbeat: Millis(heartbeat),
-        // Twice the longest way there and back, a slow link included, so that only a fault looks like one.
+        // Twice the longest way there and back, a slow link included, so that only a fault looks
+        // like one.
         silence: Millis(3 * heartbeat + 1300),
         dial: Millis(chance.between(4 * latency_max_ms.max(100), 1500)),
-        // Each refused attempt to connect leaks a socket of the simulated network, so pauses are generous.
+        // Each refused attempt to connect leaks a socket of the simulated network, so pauses are
+        // generous.
         redial_min: Millis(chance.between(25, 200)),
         redial_max: Millis(chance.between(500, 2000)),
         repair: if repairs { Millis(chance.between(1000, 4000)) } else { NEVER },
@@ -168,13 +172,15 @@ fn draw_core(seed: u64, nodes: usize) -> Vec<usize> {
     core
 }
 
-fn draw_limits(seed: u64) -> Limits {
+fn draw_limits(seed: u64, latency_max_ms: u64) -> Limits {
     let mut chance = Chance::new(seed, "limits", 0);
+    // A page of one record costs each record a way there and back.
+    let pages: &[usize] = if latency_max_ms > 50 { &[200, 64 << 10] } else { &[1, 200, 64 << 10] };
     Limits {
         output_pause: chance.pick(&[64, 4096, 1 << 20]),
         outbox_size_max: chance.pick(&[300, 1000, 4000, 64 << 10, 1 << 20]),
         link_output: chance.pick(&[50, 1000, 256 << 10]),
-        offer_size: chance.pick(&[1, 200, 64 << 10]),
+        offer_size: chance.pick(pages),
         repair_span: chance.pick(&[1, 4, 256]),
         ..Limits::DEFAULT
     }

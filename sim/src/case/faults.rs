@@ -1,7 +1,7 @@
 //! What goes wrong in a case, and when.
 //!
-//! Each seed has some classes of faults and not others, and strikes either here and there or, in a storm, the same victim
-//! again and again. Faults may overlap.
+//! Each seed has some classes of faults and not others, and strikes either here and there or, in a
+//! storm, the same victim again and again. Faults may overlap.
 
 use std::fmt;
 
@@ -305,7 +305,8 @@ pub(super) struct Plan {
 }
 
 impl Plan {
-    /// The plan of `seed`. Half of the seeds lose no memory: only then must every acknowledged write survive.
+    /// The plan of `seed`. Half of the seeds lose no memory: only then must every acknowledged
+    /// write survive.
     pub(super) fn draw(seed: u64) -> Self {
         let mut chance = Chance::new(seed, "faults", 0);
         let crashes = chance.percent(50);
@@ -314,8 +315,8 @@ impl Plan {
         for (class, share) in [
             (FaultClass::Partition, 55),
             (FaultClass::OneWay, 30),
-            (FaultClass::PowerLoss, lossy(70)),
-            (FaultClass::Kill, lossy(50)),
+            (FaultClass::PowerLoss, lossy(75)),
+            (FaultClass::Kill, lossy(60)),
             (FaultClass::Blackout, lossy(10)),
             (FaultClass::Reset, 40),
             (FaultClass::HalfOpen, 25),
@@ -339,21 +340,25 @@ impl Plan {
         self.classes.iter().any(|class| lossy.contains(class))
     }
 
-    /// The faults themselves, in order of time. One node is down at a time: two would end every record of theirs that
-    /// had not reached a third.
+    /// The faults themselves, in order of time. A node that is down can't crash, but several may be
+    /// down at once: what they alone knew is lost, and the others must still become one.
     pub(super) fn faults(&self, seed: u64, config: &Config) -> Vec<Fault> {
         let mut faults: Vec<Fault> = (0..self.count).map(|n| self.fault(seed, n, config)).collect();
         faults.sort_by_key(|fault| fault.at_ms().unwrap_or(0));
-        let mut down_until = 0;
+        let mut up_at_ms = vec![0; config.nodes];
         faults.retain(|fault| {
             let Some(at_ms) = fault.at_ms().filter(|_| fault.kind.loses_memory()) else {
                 return true;
             };
-            let free = at_ms >= down_until;
-            if free {
-                down_until = at_ms + fault.for_ms + config.reconnect_ms();
+            let struck = match fault.kind {
+                FaultKind::Blackout => (0..config.nodes).collect(),
+                other => other.nodes(),
+            };
+            let up = struck.iter().all(|node| at_ms > up_at_ms[*node]);
+            for node in struck {
+                up_at_ms[node] = up_at_ms[node].max(at_ms + fault.for_ms);
             }
-            free
+            up
         });
         faults
     }
@@ -366,7 +371,8 @@ impl Plan {
         let a = Chance::new(seed, "victim", victim).below(nodes);
         let b = ((a + chance.between(1, nodes - 1)) % nodes) as usize;
         let a = a as usize;
-        // Shorter than the silence that ends a link, about as long, and long enough for an outbox to overflow.
+        // Shorter than the silence that ends a link, about as long, and long enough for an outbox
+        // to overflow.
         let for_ms = match chance.below(4) {
             0 => chance.between(20, 500),
             1 => chance.between(500, 2500),

@@ -1,11 +1,12 @@
 //! A case: everything that happens in one simulation, as plain data.
 //!
-//! A seed draws a case, and a driver plays it; a driver adds no decision of its own except the fine grain that the case
-//! leaves open (latency of one message, place of one cut), which it takes from the same seed. Nothing in here knows of a
-//! driver, so one case can be played by several.
+//! A seed draws a case, and a driver plays it; a driver adds no decision of its own except the fine
+//! grain that the case leaves open (latency of one message, place of one cut), which it takes from
+//! the same seed. Nothing in here knows of a driver, so one case can be played by several.
 //!
-//! Swarm: a seed also draws which classes of faults it has at all, since a simulation in which everything happens a little
-//! finds less than one in which few things happen a lot (Groce et al., "Swarm testing", 2012).
+//! Swarm: a seed also draws which classes of faults it has at all, since a simulation in which
+//! everything happens a little finds less than one in which few things happen a lot (Groce et al.,
+//! "Swarm testing", 2012).
 
 use std::fmt;
 

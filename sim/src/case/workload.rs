@@ -1,8 +1,9 @@
 //! What clients ask in a case, and when.
 //!
-//! Made to disagree: few hot keys written on several nodes at once, deletions and re-creation of the same keys, bursts
-//! around each fault so that streams are cut in the middle and outboxes overflow, and nodes that nobody talks to after a
-//! while, so that nothing but the cluster itself can bring them up to date.
+//! Made to disagree: few hot keys written on several nodes at once, deletions and re-creation of
+//! the same keys, bursts around each fault so that streams are cut in the middle and outboxes
+//! overflow, and nodes that nobody talks to after a while, so that nothing but the cluster itself
+//! can bring them up to date.
 
 use std::fmt;
 

@@ -1,9 +1,11 @@
 //! Acknowledged writes last, as long as no node loses its memory.
 //!
-//! A node stamps each of its writes above all that it has seen, and the highest version wins everywhere. So of two writes
-//! on one node, the second one sent after the first was acknowledged, the first can neither be the last word on its key
-//! nor be read on that node any more once the second is acknowledged; and a key that was written and that nobody deletes
-//! is there. Databases that were ever flushed are left out: which writes a flush outlives is for replicas to agree upon.
+//! A node stamps each of its writes above all that it has seen, and the highest version wins
+//! everywhere. So of two writes on one node, the second one sent after the first was acknowledged,
+//! the first can neither be the last word on its key nor be read on that node any more once the
+//! second is acknowledged; and a key that was written and that nobody deletes is there. Databases
+//! that were ever flushed are left out: which writes a flush outlives is for replicas to agree
+//! upon.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -1,6 +1,8 @@
-//! What must be true of a run, told from what clients saw and from what the replicas hold at the end.
+//! What must be true of a run, told from what clients saw and from what the replicas hold at the
+//! end.
 //!
-//! An oracle knows no driver. It reports the first thing that is untrue: which oracle, which key, and why.
+//! An oracle knows no driver. It reports the first thing that is untrue: which oracle, which key,
+//! and why.
 
 use std::{collections::BTreeMap, fmt};
 

@@ -1,7 +1,7 @@
 //! Thin air: nothing is ever seen that nobody wrote.
 //!
-//! Every value read, and every record held at the end, stems from a request that was sent for that key before. Values
-//! are unique, so a value that turns up under another key is seen too.
+//! Every value read, and every record held at the end, stems from a request that was sent for that
+//! key before. Values are unique, so a value that turns up under another key is seen too.
 
 use std::collections::BTreeMap;
 

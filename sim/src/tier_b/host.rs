@@ -1,7 +1,8 @@
 //! One node as a turmoil host: the reactor's loop over simulated sockets.
 //!
-//! The host is a single future. Each round takes what the sockets have, lets time pass, ends the turn, and goes on until
-//! nothing more can be done now; then it sleeps until a socket wakes it or the node's next timeout.
+//! The host is a single future. Each round takes what the sockets have, lets time pass, ends the
+//! turn, and goes on until nothing more can be done now; then it sleeps until a socket wakes it or
+//! the node's next timeout.
 
 use std::{
     cell::RefCell,
@@ -31,6 +32,8 @@ use crate::{case::Case, chance::Chance, clients::now_us, trace::EventKind};
 
 /// A node that still has something to do after so many rounds without time passing never ends.
 const ROUNDS_MAX: usize = 1_000_000;
+/// What is said of it then.
+pub(super) const SPINS: &str = "a node goes round and round without time passing";
 
 type Accepting = Pin<Box<dyn Future<Output = io::Result<(TcpStream, SocketAddr)>>>>;
 
@@ -93,7 +96,7 @@ impl Host {
                 return Poll::Pending;
             }
         }
-        panic!("a node goes round and round without time passing");
+        Poll::Ready(Err(io::Error::other(SPINS)))
     }
 
     /// Hands the node everything that happened outside. Whether anything did.
@@ -164,7 +167,8 @@ fn now(clock_offset_ms: i64) -> Now {
 
 fn node_config(case: &Case, id: usize, life: u64) -> NodeConfig {
     let config = &case.config;
-    // Names sort as the nodes are numbered, so a node's id is its number here. The names' addresses are never dialed.
+    // Names sort as the nodes are numbered, so a node's id is its number here. The names' addresses
+    // are never dialed.
     let name = |node: usize| format!("localhost:{}", 9000 + node);
     let peers: Vec<String> = (0..config.nodes).filter(|node| *node != id).map(name).collect();
     NodeConfig {

@@ -1,10 +1,13 @@
 //! Tier B: a case played on turmoil, the reactor's kind of driver over simulated sockets.
 //!
-//! What turmoil can't do is left to the other driver; what it does in its own way is handled here (measured on 0.7.2):
-//! - A stream that a partition has cut stays silent for ever. Nodes have to notice and reconnect, which is the point.
-//! - A connection attempt across a partition is refused at once, and leaks a socket; so pauses between attempts are
-//!   generous. `fail_rate` undoes one-way partitions and is never used.
-//! - A crash sends the ends of all streams. A power loss therefore cuts the host off first and heals after it is back.
+//! What turmoil can't do is left to the other driver; what it does in its own way is handled here
+//! (measured on 0.7.2):
+//! - A stream that a partition has cut stays silent for ever. Nodes have to notice and reconnect,
+//!   which is the point.
+//! - A connection attempt across a partition is refused at once, and leaks a socket; so pauses
+//!   between attempts are generous. `fail_rate` undoes one-way partitions and is never used.
+//! - A crash sends the ends of all streams. A power loss therefore cuts the host off first and
+//!   heals after it is back.
 //! - One write is one segment is one read; [`sockets`] cuts both.
 //! - A panic in a spawned task is swallowed; every host here is one task, whose panic ends the run.
 
@@ -82,6 +85,12 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
+    /// A fault begins or ends.
+    pub(crate) fn record(&self, now_ms: u64, kind: EventKind, fault: usize) {
+        self.trace.borrow_mut().record(now_ms * 1000, 0, kind, fault as u32, &[]);
+    }
+
+    /// A fault has struck.
     pub(crate) fn fire(&self, class: FaultClass) {
         self.fired.borrow_mut()[class as usize] += 1;
     }
@@ -211,7 +220,10 @@ impl Run {
     }
 
     fn step(&mut self) -> Result<bool, Failure> {
-        self.sim.step().map_err(|error| Failure::new(Kind::Safety, "panic", &error.to_string()))
+        self.sim.step().map_err(|error| match error.to_string() {
+            error if error == host::SPINS => Failure::new(Kind::Liveness, "spin", &error),
+            error => Failure::new(Kind::Safety, "panic", &error),
+        })
     }
 
     fn now_ms(&self) -> u64 {
@@ -233,8 +245,8 @@ impl Run {
 
     /// Asks the nodes themselves what they got to.
     fn reached(&self, history: &[Entry]) -> Reached {
-        let mut reached = Reached::default();
-        reached.answered = history.iter().filter(|entry| entry.end_us.is_some()).count() as u64;
+        let answered = history.iter().filter(|entry| entry.end_us.is_some()).count() as u64;
+        let mut reached = Reached { answered, ..Reached::default() };
         for node in self.shared.nodes.borrow().iter().flatten() {
             let info = host::ask(&mut node.borrow_mut(), self.now_ms(), b"INFO Replication\r\n");
             for field in info.split(['\r', '\n', ',']) {
@@ -266,10 +278,4 @@ impl Shared {
 /// Everything that happened in a run, for people.
 pub fn narrate(trace: &Trace) -> impl Iterator<Item = String> {
     trace.events().iter().map(Event::to_string)
-}
-
-impl Shared {
-    pub(crate) fn record(&self, now_ms: u64, kind: EventKind, fault: usize) {
-        self.trace.borrow_mut().record(now_ms * 1000, 0, kind, fault as u32, &[]);
-    }
 }

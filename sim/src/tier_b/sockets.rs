@@ -1,8 +1,9 @@
 //! The node's sockets: turmoil's streams behind the same face as the reactor's, and the chopper.
 //!
-//! Everything is asked with the host's waker and answers "now" or "not now". The chopper makes what passes through as
-//! ragged as a real network's: a read gives at most a few bytes, a write takes at most a few, and after some of either
-//! the link rests a while, so that frames and requests lie in pieces across turns.
+//! Everything is asked with the host's waker and answers "now" or "not now". The chopper makes what
+//! passes through as ragged as a real network's: a read gives at most a few bytes, a write takes at
+//! most a few, and after some of either the link rests a while, so that frames and requests lie in
+//! pieces across turns.
 //!
 //! Invariant: the id of a closed link goes to no other within the same turn.
 

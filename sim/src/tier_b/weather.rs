@@ -1,7 +1,7 @@
 //! Faults of the network and of machines, brought on and ended in time.
 //!
-//! Faults overlap, so what is blocked is worked out anew from all faults that are on, and only differences are told to
-//! turmoil, each direction by itself.
+//! Faults overlap, so what is blocked is worked out anew from all faults that are on, and only
+//! differences are told to turmoil, each direction by itself.
 
 use super::{Shared, client_name, node_name};
 use crate::{
