@@ -11,7 +11,8 @@ use std::{
 use crate::{
     case::{Case, FaultClass},
     oracle::{Failure, Kind},
-    tier_b::{self, Reached, Report},
+    report::{Reached, Report},
+    tier_b,
 };
 
 /// Each seed of so many is played twice.

@@ -10,11 +10,14 @@
 //! behind [`case::Case`] and [`tier_b::Report`].
 
 pub mod batch;
+pub mod birth;
 pub mod case;
 pub mod chance;
 pub mod clients;
 pub mod dialect;
 pub mod history;
 pub mod oracle;
+pub mod report;
+pub mod tier_a;
 pub mod tier_b;
 pub mod trace;

@@ -329,6 +329,12 @@ impl Node {
         self.peers.iter().map(|peer| peer.outbox.len()).max().unwrap_or(0)
     }
 
+    /// Bytes in the buffers of all clients.
+    #[must_use]
+    pub const fn client_buffers(&self) -> usize {
+        self.buffered
+    }
+
     fn open_client(&mut self, link: LinkId) {
         let connection = Connection::new();
         self.links.insert(link, End::Client { connection, fresh: true });

@@ -12,6 +12,7 @@ use crate::history::{Entry, Outcome};
 
 pub mod acknowledged;
 pub mod convergence;
+pub mod growth;
 pub mod thin_air;
 
 /// The evidence.

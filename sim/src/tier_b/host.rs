@@ -16,8 +16,7 @@ use std::{
 };
 
 use quorate::{
-    members::Members,
-    node::{LinkId, Node, NodeConfig, Origin},
+    node::{LinkId, Node, Origin},
     time::{Instant, Now},
     turn::finish_turn,
 };
@@ -25,10 +24,14 @@ use tokio::time::{Sleep, sleep};
 use turmoil::net::{TcpListener, TcpStream};
 
 use super::{
-    EPOCH_MS, PORT, Shared,
+    PORT, Shared,
     sockets::{Input, Sockets},
 };
-use crate::{case::Case, chance::Chance, clients::now_us, trace::EventKind};
+use crate::{
+    birth::{EPOCH_MS, node_config},
+    clients::now_us,
+    trace::EventKind,
+};
 
 /// A node that still has something to do after so many rounds without time passing never ends.
 const ROUNDS_MAX: usize = 1_000_000;
@@ -163,20 +166,4 @@ fn now(clock_offset_ms: i64) -> Now {
     let now_us = now_us();
     let wall_ms = (EPOCH_MS + now_us / 1000).saturating_add_signed(clock_offset_ms);
     Now { mono: Instant::from_micros(now_us), wall_ms }
-}
-
-fn node_config(case: &Case, id: usize, life: u64) -> NodeConfig {
-    let config = &case.config;
-    // Names sort as the nodes are numbered, so a node's id is its number here. The names' addresses
-    // are never dialed.
-    let name = |node: usize| format!("localhost:{}", 9000 + node);
-    let peers: Vec<String> = (0..config.nodes).filter(|node| *node != id).map(name).collect();
-    NodeConfig {
-        members: Members::form(&name(id), &peers).expect("the names are well formed"),
-        incarnation: EPOCH_MS + life,
-        slots: config.slots,
-        limits: config.limits,
-        timing: config.timing,
-        seed: Chance::new(case.seed, "node", (id as u64) << 32 | life).bits(),
-    }
 }

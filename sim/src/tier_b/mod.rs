@@ -21,11 +21,13 @@ use std::{
 use quorate::node::Node;
 
 use crate::{
+    birth::EPOCH_MS,
     case::{Case, FaultClass},
     chance::Chance,
     clients::Client,
     history::Entry,
     oracle::{self, Failure, Kind, Observed, Replica},
+    report::{Reached, Report},
     trace::{Event, EventKind, Trace},
 };
 
@@ -35,42 +37,10 @@ mod weather;
 
 /// Where nodes listen.
 pub const PORT: u16 = 9000;
-/// When simulations begin: Unix milliseconds.
-pub const EPOCH_MS: u64 = 1_700_000_000_000;
 /// Replicas are compared this often at the end.
 const COMPARE_MS: u64 = 100;
 /// A workload that has not ended so long after its last step hangs.
 const HANG_MS: u64 = 30_000;
-
-/// What became of a case.
-#[derive(Debug)]
-pub struct Report {
-    /// Everything that happened, as one number and step by step.
-    pub trace: Trace,
-    /// How long it took in simulated time.
-    pub simulated_ms: u64,
-    /// How long the replicas took to become one after the last fault and request.
-    pub settled_ms: Option<u64>,
-    /// How often faults struck, in the order of [`FaultClass::ALL`].
-    pub fired: [u64; FaultClass::ALL.len()],
-    /// What else was reached.
-    pub reached: Reached,
-    /// What clients asked and were told.
-    pub history: Vec<Entry>,
-    /// What is wrong, if anything.
-    pub failure: Option<Failure>,
-}
-
-/// Counts of what a good batch gets to.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Reached {
-    /// Streams that overflowed, as counted by nodes that lived to the end.
-    pub behind: u64,
-    /// Records that repair copied, likewise.
-    pub copied: u64,
-    /// Requests answered.
-    pub answered: u64,
-}
 
 /// What hosts, clients and the simulation share. It outlives crashes of hosts.
 #[derive(Debug)]

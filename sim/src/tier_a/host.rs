@@ -1,0 +1,317 @@
+//! One node's place: the node comes and goes, its clocks run on, its links have ends in the net.
+
+use quorate::{
+    node::{LinkId, Node, Origin},
+    probe::take_reached,
+    record::NodeId,
+    time::{Instant, Now},
+    turn::{Transport, finish_turn},
+};
+
+use super::{
+    World,
+    net::{Call, Caller, EndId, Event, Net, Owner},
+};
+use crate::{
+    birth::{EPOCH_MS, node_config},
+    trace::EventKind,
+};
+
+/// Where nothing is cut, a read gives at most this.
+const READ_MAX: usize = 16 * 1024;
+
+/// One node's place.
+#[derive(Debug)]
+pub(super) struct Host {
+    pub(super) node: Option<Node>,
+    pub(super) life: u64,
+    /// The ends of its links, by link.
+    links: Vec<Option<EndId>>,
+    free: Vec<u32>,
+    /// Closed this turn; free in the next.
+    freed: Vec<u32>,
+    /// Attempts to connect, by member; only the last of each counts.
+    attempts: Vec<u64>,
+    timer_us: Option<u64>,
+    pub(super) paused: bool,
+    rate_ppm: i64,
+    pub(super) offset_ms: i64,
+    pub(super) base_offset_ms: i64,
+}
+
+impl Host {
+    pub(super) fn new(nodes: usize, rate_ppm: i64, offset_ms: i64) -> Self {
+        Self {
+            node: None,
+            life: 0,
+            links: Vec::new(),
+            free: Vec::new(),
+            freed: Vec::new(),
+            attempts: vec![0; nodes],
+            timer_us: None,
+            paused: false,
+            rate_ppm,
+            offset_ms,
+            base_offset_ms: offset_ms,
+        }
+    }
+
+    fn now(&self, now_us: u64) -> Now {
+        let mono_us = self.mono_us(now_us);
+        let wall_ms = (EPOCH_MS + mono_us / 1000).saturating_add_signed(self.offset_ms);
+        Now { mono: Instant::from_micros(mono_us), wall_ms }
+    }
+
+    /// The node's own clock when it is `now_us`.
+    fn mono_us(&self, now_us: u64) -> u64 {
+        let million = 1_000_000_i128;
+        (i128::from(now_us) * (million + i128::from(self.rate_ppm)) / million) as u64
+    }
+
+    /// When the node's own clock will show `mono_us` or more.
+    fn when_us(&self, mono_us: u64) -> u64 {
+        let million = 1_000_000_i128;
+        let rate = million + i128::from(self.rate_ppm);
+        ((i128::from(mono_us) * million + rate - 1) / rate) as u64
+    }
+
+    fn add_link(&mut self, end: EndId) -> LinkId {
+        let link = self.free.pop().unwrap_or(self.links.len() as u32);
+        if self.links.len() <= link as usize {
+            self.links.resize(link as usize + 1, None);
+        }
+        self.links[link as usize] = Some(end);
+        LinkId(link)
+    }
+
+    fn remove_link(&mut self, link: LinkId) -> Option<EndId> {
+        let end = self.links.get_mut(link.index())?.take()?;
+        self.freed.push(link.0);
+        Some(end)
+    }
+
+    /// The ends of all its links.
+    pub(super) fn ends(&self) -> Vec<EndId> {
+        self.links.iter().flatten().copied().collect()
+    }
+}
+
+impl World<'_> {
+    /// A new life begins, empty.
+    pub(super) fn start(&mut self, id: usize) {
+        let config = {
+            let host = &mut self.hosts[id];
+            assert!(host.node.is_none(), "a node lives once at a time");
+            host.life += 1;
+            node_config(self.case, id, host.life)
+        };
+        let host = &mut self.hosts[id];
+        host.links.clear();
+        host.free.clear();
+        host.freed.clear();
+        host.timer_us = None;
+        host.node = Some(Node::new(config, host.now(self.net.now_us)));
+        self.growth.forget(id);
+        let life = self.hosts[id].life;
+        self.record(id, EventKind::Boot, 0, &life.to_le_bytes());
+        self.turn(id);
+    }
+
+    /// The node ends with all it holds. Its peers are told, or not.
+    pub(super) fn end_life(&mut self, id: usize, told: bool) {
+        if self.hosts[id].node.take().is_none() {
+            return;
+        }
+        self.hosts[id].paused = false;
+        for end in self.hosts[id].ends() {
+            if told {
+                self.net.close(end);
+            } else {
+                self.net.vanish(end, false);
+            }
+        }
+    }
+
+    pub(super) fn now(&self, id: usize) -> Now {
+        self.hosts[id].now(self.net.now_us)
+    }
+
+    /// Hands a link to a node.
+    pub(super) fn open(&mut self, id: usize, end: EndId, origin: Origin) {
+        let now = self.now(id);
+        let host = &mut self.hosts[id];
+        let link = host.add_link(end);
+        self.net.ends[end].owner = Owner::Node { node: id, link: link.0 };
+        if let Some(node) = host.node.as_mut() {
+            node.handle_open(now, link, origin);
+        }
+        let kind = match origin {
+            Origin::Accepted => EventKind::OpenAccepted,
+            Origin::Dialed(_) => EventKind::OpenDialed,
+        };
+        self.record(id, kind, link.0, &[]);
+        self.turn(id);
+    }
+
+    /// Lets a node read what has come to one of its ends, and hear of the end's end.
+    pub(super) fn pump_node(&mut self, id: usize, link: u32, end: EndId) {
+        let link = LinkId(link);
+        while !self.hosts[id].paused && self.hosts[id].links.get(link.index()) == Some(&Some(end)) {
+            let now = self.now(id);
+            let Some(node) = self.hosts[id].node.as_mut() else { return };
+            if self.net.ends[end].closed {
+                self.hosts[id].remove_link(link);
+                let Some(node) = self.hosts[id].node.as_mut() else { return };
+                node.handle_close(now, link);
+                self.record(id, EventKind::Closed, link.0, &[]);
+                return self.turn(id);
+            }
+            if self.net.ends[end].inbox.is_empty() {
+                if std::mem::take(&mut self.net.ends[end].fin) {
+                    node.handle_eof(now, link);
+                    self.record(id, EventKind::Eof, link.0, &[]);
+                    self.turn(id);
+                }
+                return;
+            }
+            if !node.wants_read(link) || self.net.ends[end].rests_until_us > self.net.now_us {
+                return;
+            }
+            let most = self.net.chop.map_or(READ_MAX, |chop| chop.read_max);
+            let bytes = self.net.read(end, most);
+            node.handle_bytes(now, link, &bytes);
+            self.record(id, EventKind::Read, link.0, &bytes);
+            self.turn(id);
+            if let Some(chop) = self.net.chop
+                && self.net.draw(end, 100) < chop.stall_percent
+            {
+                let until_us = self.net.now_us + 1 + self.net.draw(end, 20_000);
+                self.net.ends[end].rests_until_us = until_us;
+                return self.net.schedule(until_us, Event::Pump(end));
+            }
+        }
+    }
+
+    pub(super) fn room_for_node(&mut self, id: usize, link: u32, end: EndId) {
+        if self.hosts[id].paused || !std::mem::take(&mut self.net.ends[end].short) {
+            return;
+        }
+        if let Some(node) = self.hosts[id].node.as_mut() {
+            node.handle_writable(LinkId(link));
+            self.record(id, EventKind::Writable, link, &[]);
+            self.turn(id);
+        }
+    }
+
+    pub(super) fn timer(&mut self, id: usize, due_us: u64) {
+        if self.hosts[id].timer_us != Some(due_us) || self.hosts[id].paused {
+            return;
+        }
+        self.hosts[id].timer_us = None;
+        let now = self.now(id);
+        if let Some(node) = self.hosts[id].node.as_mut() {
+            node.handle_timeout(now);
+            self.turn(id);
+        }
+    }
+
+    /// After a pause: all that came meanwhile.
+    pub(super) fn wake_node(&mut self, id: usize) {
+        self.hosts[id].paused = false;
+        for end in self.hosts[id].ends() {
+            self.net.schedule(self.net.now_us, Event::Room(end));
+            self.net.schedule(self.net.now_us, Event::Pump(end));
+        }
+        self.hosts[id].timer_us = None;
+        self.turn(id);
+    }
+
+    pub(super) fn dial_failed(&mut self, id: usize, life: u64, attempt: u64, peer: usize) {
+        let now = self.now(id);
+        let host = &mut self.hosts[id];
+        if host.life == life && host.attempts[peer] == attempt {
+            if let Some(node) = host.node.as_mut() {
+                node.handle_dial_failed(now, NodeId(peer as u16));
+            }
+            self.record(id, EventKind::DialFailed, peer as u32, &[]);
+            self.turn(id);
+        }
+    }
+
+    /// Whether an attempt of a node is still the one that counts.
+    pub(super) fn is_current(&self, id: usize, life: u64, attempt: u64, peer: usize) -> bool {
+        let host = &self.hosts[id];
+        host.node.is_some() && host.life == life && host.attempts[peer] == attempt
+    }
+
+    /// Ends a node's turn, and sees to what follows from it.
+    pub(super) fn turn(&mut self, id: usize) {
+        let Some(mut node) = self.hosts[id].node.take() else { return };
+        let mut wires = Wires { host: &mut self.hosts[id], net: &mut self.net, dials: Vec::new() };
+        finish_turn(&mut node, &mut wires);
+        let dials = wires.dials;
+        let host = &mut self.hosts[id];
+        let freed = std::mem::take(&mut host.freed);
+        host.free.extend(freed);
+        for end in host.links.iter().enumerate().filter_map(|(link, end)| {
+            let end = (*end)?;
+            let unread = !self.net.ends[end].inbox.is_empty();
+            (unread && node.wants_read(LinkId(link as u32))).then_some(end)
+        }) {
+            let at_us = self.net.ends[end].rests_until_us;
+            self.net.schedule(at_us, Event::Pump(end));
+        }
+        let due_us = node.poll_timeout().map(|due| host.when_us(due.as_micros()));
+        let due_us = due_us.map(|due_us| due_us.max(self.net.now_us));
+        if due_us != host.timer_us {
+            host.timer_us = due_us;
+            if let Some(due_us) = due_us {
+                self.net.schedule(due_us, Event::Timer(id, due_us));
+            }
+        }
+        let life = host.life;
+        for peer in dials {
+            let peer = peer.index();
+            host.attempts[peer] += 1;
+            let from = Caller::Node { node: id, life, attempt: host.attempts[peer] };
+            // A connection attempt takes as long as a message; there is no end yet to draw it from.
+            let latency_us = 100 + self.case.config.latency_ms.1 * 500;
+            if !self.net.is_blocked(id, peer) {
+                let at_us = self.net.now_us + latency_us;
+                self.net.schedule(at_us, Event::Syn(Call { from, to: peer }));
+            }
+        }
+        self.bounds(id, &node);
+        self.growth.sample(id, self.hosts[id].life, node.store());
+        self.hosts[id].node = Some(node);
+        for hook in take_reached() {
+            self.pass(id, hook);
+        }
+    }
+}
+
+/// A node's view of the net during its turn.
+struct Wires<'a> {
+    host: &'a mut Host,
+    net: &'a mut Net,
+    dials: Vec<NodeId>,
+}
+
+impl Transport for Wires<'_> {
+    fn dial(&mut self, peer: NodeId) {
+        self.dials.push(peer);
+    }
+
+    fn send(&mut self, link: LinkId, bytes: &[u8]) -> usize {
+        match self.host.links.get(link.index()) {
+            Some(Some(end)) => self.net.send(*end, bytes),
+            Some(None) | None => 0,
+        }
+    }
+
+    fn close(&mut self, link: LinkId) {
+        if let Some(end) = self.host.remove_link(link) {
+            self.net.close(end);
+        }
+    }
+}

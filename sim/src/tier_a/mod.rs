@@ -1,0 +1,332 @@
+//! Tier A: a case played on an event heap of our own, in one thread and no real time.
+//!
+//! The same node, the same connection code and the same [`quorate::turn::finish_turn`] as in
+//! production, over a network that can do what turmoil can't: partitions that hold bytes back,
+//! resets that lose what is under way, connections that only one side knows to be dead, nodes that
+//! stand still, clocks that drift and jump, faults that strike when a node passes a hook.
+//!
+//! There is no disk here yet. Its place is beside [`net`]: a second thing that takes what a turn
+//! hands over and answers later by an event.
+
+use quorate::{node::Node, probe::Hook, record::Db};
+
+use crate::{
+    case::{Case, FaultClass, Op, Step},
+    history::Entry,
+    oracle::{self, Failure, Kind, Observed, Replica, growth::Growth},
+    report::{Reached, Report},
+    trace::{EventKind, Trace},
+};
+
+mod host;
+mod net;
+mod player;
+mod weather;
+
+use host::Host;
+use net::{Call, Caller, Event, Net, Owner};
+use player::Player;
+
+/// Replicas are compared this often at the end.
+const COMPARE_MS: u64 = 100;
+/// A workload that has not ended so long after its last step hangs.
+const HANG_MS: u64 = 60_000;
+/// Events without time passing. A world that has more goes round and round.
+const SPIN_MAX: u64 = 1_000_000;
+
+/// A case being played.
+struct World<'c> {
+    case: &'c Case,
+    net: Net,
+    hosts: Vec<Host>,
+    players: Vec<Player>,
+    history: Vec<Entry>,
+    trace: Trace,
+    growth: Growth,
+    /// How often each node passed each hook.
+    passed: Vec<Vec<u64>>,
+    fired: [u64; FaultClass::ALL.len()],
+    faults_on: usize,
+    /// How many faults keep each node down.
+    down: Vec<u32>,
+    /// No fault begins any more.
+    quiet: bool,
+    refused_select: bool,
+    /// The first bound that a node broke.
+    broken: Option<String>,
+}
+
+/// Plays a case. `events` keeps the trace's events, not only their hash.
+#[must_use]
+pub fn run(case: &Case, events: bool) -> Report {
+    // What an earlier run on this thread left behind is none of ours.
+    drop(quorate::probe::take_reached());
+    let mut world = World::new(case, events);
+    let outcome = world.play();
+    let failure = match outcome {
+        Ok(_) => world.check().err(),
+        // Where something is also untrue, that comes first: it is the better clue.
+        Err(late) if late.kind == Kind::Liveness => Some(world.check().err().unwrap_or(late)),
+        Err(ref failure) => Some(failure.clone()),
+    };
+    let settled_ms = outcome.ok();
+    world.fired[FaultClass::CutRead as usize] = world.net.cut_reads;
+    world.fired[FaultClass::CutWrite as usize] = world.net.cut_writes;
+    let mut hooks = vec![0; Hook::ALL.len()];
+    for passed in &world.passed {
+        hooks.iter_mut().zip(passed).for_each(|(sum, count)| *sum += count);
+    }
+    let answered = world.history.iter().filter(|entry| entry.end_us.is_some()).count() as u64;
+    let (behind, copied) = (hooks[Hook::Behind as usize], hooks[Hook::CopyTaken as usize]);
+    Report {
+        trace: world.trace,
+        simulated_ms: world.net.now_us / 1000,
+        settled_ms,
+        fired: world.fired,
+        reached: Reached { behind, copied, answered, hooks },
+        history: world.history,
+        failure,
+    }
+}
+
+impl<'c> World<'c> {
+    fn new(case: &'c Case, events: bool) -> Self {
+        let config = &case.config;
+        let host = |id: usize| {
+            Host::new(config.nodes, config.clock_rates_ppm[id], config.clock_offsets_ms[id])
+        };
+        let player = |id: usize| {
+            let steps = case.workload.steps.iter().filter(|step| step.client == id).cloned();
+            Player { steps: steps.collect(), ..Player::default() }
+        };
+        let mut world = Self {
+            case,
+            net: Net::new(case),
+            hosts: (0..config.nodes).map(host).collect(),
+            players: (0..config.clients).map(player).collect(),
+            history: Vec::new(),
+            trace: if events { Trace::default() } else { Trace::hash_only() },
+            growth: Growth::new(config.nodes),
+            passed: vec![vec![0; Hook::ALL.len()]; config.nodes],
+            fired: [0; FaultClass::ALL.len()],
+            faults_on: 0,
+            down: vec![0; config.nodes],
+            quiet: false,
+            refused_select: false,
+            broken: None,
+        };
+        (0..config.nodes).for_each(|node| world.start(node));
+        for (index, fault) in case.faults.iter().enumerate() {
+            if let Some(at_ms) = fault.at_ms() {
+                world.net.schedule(at_ms * 1000, Event::Begin(index));
+            }
+        }
+        (0..config.clients).for_each(|client| world.net.schedule(0, Event::Wake(client)));
+        world
+    }
+
+    /// Plays workload and faults, leaves the core alone, and waits until its replicas are one; says
+    /// how long that took.
+    fn play(&mut self) -> Result<u64, Failure> {
+        let quiet_at_ms = self.case.quiet_at_ms();
+        while !(self.faults_on == 0
+            && self.net.now_us / 1000 >= quiet_at_ms
+            && self.players.iter().all(Player::is_done))
+        {
+            if self.net.now_us / 1000 > quiet_at_ms + HANG_MS {
+                return Err(Failure::new(Kind::Harness, "workload", "clients don't end"));
+            }
+            self.advance(COMPARE_MS)?;
+        }
+        self.quiet = true;
+        let core = self.case.config.core.clone();
+        for node in 0..self.hosts.len() {
+            if !core.contains(&node) {
+                self.end_life(node, node % 2 == 0);
+                self.net.dark[node] = true;
+            }
+        }
+        let quiet_ms = self.net.now_us / 1000;
+        let probes = self.send_probes(&core);
+        let mut agreed = false;
+        loop {
+            self.advance(COMPARE_MS)?;
+            let waited_ms = self.net.now_us / 1000 - quiet_ms;
+            let served = self.players.iter().all(Player::is_done);
+            // Twice in a row, for something may still have been under way.
+            match (served && self.agrees(&core), agreed) {
+                (true, true) => break,
+                (one, _) if waited_ms < self.case.config.settle_ms() => agreed = one,
+                _ => {
+                    let difference = oracle::convergence::difference(&self.replicas());
+                    let slow = || Failure::new(Kind::Liveness, "service", "clients still wait");
+                    return Err(difference.unwrap_or_else(slow).after(waited_ms));
+                }
+            }
+        }
+        let unserved = self.history[probes..].iter().find(|entry| !entry.wrote());
+        match unserved {
+            Some(entry) => {
+                let detail = format!("n{} did not take a write when all was quiet", entry.node);
+                Err(Failure::new(Kind::Liveness, "service", &detail))
+            }
+            None => Ok(self.net.now_us / 1000 - quiet_ms),
+        }
+    }
+
+    /// A write to each node of the core; where they begin in the history.
+    fn send_probes(&mut self, core: &[usize]) -> usize {
+        let now_ms = self.net.now_us / 1000;
+        for node in core {
+            let (key, value) = (format!("probe{node}"), format!("probe{node}.{now_ms}"));
+            let ops = vec![Op::Set { key, value }];
+            let step = Step { at_ms: now_ms, client: 0, node: *node, fresh: false, ops };
+            self.players[0].steps.push(step);
+        }
+        self.net.schedule(self.net.now_us, Event::Wake(0));
+        self.history.len()
+    }
+
+    fn advance(&mut self, span_ms: u64) -> Result<(), Failure> {
+        let until_us = self.net.now_us + span_ms * 1000;
+        let (mut at_us, mut spins) = (0, 0);
+        while let Some(event) = self.net.pop(until_us) {
+            spins = if at_us == self.net.now_us { spins + 1 } else { 0 };
+            at_us = self.net.now_us;
+            if spins > SPIN_MAX {
+                let detail = "events without end and without time passing";
+                return Err(Failure::new(Kind::Liveness, "spin", detail));
+            }
+            self.handle(event);
+        }
+        Ok(())
+    }
+
+    fn handle(&mut self, event: Event) {
+        match event {
+            Event::Arrive(end, number, segment) => {
+                if self.net.arrive(end, number, segment) {
+                    self.pump(end);
+                }
+            }
+            Event::Begin(index) => self.begin_fault(index),
+            Event::End(index) => self.end_fault(index),
+            Event::GiveUp(client, token) => self.lose_patience(client, token),
+            Event::Pump(end) => self.pump(end),
+            Event::Refused(call) => match call.from {
+                Caller::Client { client, session } => self.refused(client, session),
+                Caller::Node { node, life, attempt } => {
+                    self.dial_failed(node, life, attempt, call.to);
+                }
+            },
+            Event::Room(end) => match self.net.ends[end].owner {
+                Owner::Client { client, session } => self.room_for_client(client, session, end),
+                Owner::Node { node, link } => self.room_for_node(node, link, end),
+                Owner::Nobody => {}
+            },
+            Event::Syn(call) => self.accept(call),
+            Event::SynAck(call, end) => self.answer(call, end),
+            Event::Timer(node, due_us) => self.timer(node, due_us),
+            Event::Wake(client) => self.wake_client(client),
+        }
+    }
+
+    fn pump(&mut self, end: usize) {
+        match self.net.ends[end].owner {
+            Owner::Client { client, session } => self.pump_client(client, session, end),
+            Owner::Node { node, link } => self.pump_node(node, link, end),
+            Owner::Nobody => {}
+        }
+    }
+
+    /// A connection attempt has come to its node.
+    fn accept(&mut self, call: Call) {
+        let (from, to) = (self.place(call.from), call.to);
+        if self.net.dark[to] || self.net.is_blocked(from, to) || self.net.is_blocked(to, from) {
+            return;
+        }
+        let latency_us = 100 + self.case.config.latency_ms.1 * 500;
+        let at_us = self.net.now_us + latency_us;
+        if self.hosts[to].node.is_none() {
+            return self.net.schedule(at_us, Event::Refused(call));
+        }
+        let (here, there) = self.net.connect(from, to);
+        self.open(to, there, quorate::node::Origin::Accepted);
+        self.net.schedule(at_us, Event::SynAck(call, here));
+    }
+
+    /// A connection attempt was answered.
+    fn answer(&mut self, call: Call, end: usize) {
+        match call.from {
+            Caller::Client { client, session } => self.connected(client, session, end),
+            Caller::Node { node, life, attempt } => {
+                if self.is_current(node, life, attempt, call.to) {
+                    let peer = quorate::record::NodeId(call.to as u16);
+                    self.open(node, end, quorate::node::Origin::Dialed(peer));
+                } else {
+                    self.net.close(end);
+                }
+            }
+        }
+        self.pump(end);
+    }
+
+    const fn place(&self, caller: Caller) -> usize {
+        match caller {
+            Caller::Client { client, .. } => self.case.config.nodes + client,
+            Caller::Node { node, .. } => node,
+        }
+    }
+
+    fn record(&mut self, host: usize, kind: EventKind, link: u32, bytes: &[u8]) {
+        self.trace.record(self.net.now_us, host, kind, link, bytes);
+    }
+
+    /// Notes the first bound that a node breaks.
+    fn bounds(&mut self, id: usize, node: &Node) {
+        let limits = &self.case.config.limits;
+        let (outbox, clients) = (node.outbox_size(), node.client_buffers());
+        if outbox > limits.outbox_size_max || clients > limits.buffers_total {
+            let detail = format!("n{id} holds {outbox} B for a peer, {clients} B for clients");
+            self.broken.get_or_insert(detail);
+        }
+    }
+
+    /// Whether digests and flush stamps of the core are equal: cheap, and asked often.
+    fn agrees(&self, core: &[usize]) -> bool {
+        let slots = self.case.config.slots;
+        let mut images = core.iter().map(|node| {
+            let store = self.hosts[*node].node.as_ref().map(Node::store)?;
+            Some(Db::ALL.map(|db| (store.digest(db, 0, slots), store.flushed(db), store.live(db))))
+        });
+        let first = images.next().flatten();
+        first.is_some() && images.all(|image| image == first)
+    }
+
+    fn replicas(&self) -> Vec<Replica> {
+        self.hosts
+            .iter()
+            .filter_map(|host| Some(Replica::of(host.node.as_ref()?.store())))
+            .collect()
+    }
+
+    fn check(&self) -> Result<(), Failure> {
+        let safety = |oracle, detail: &str| Err(Failure::new(Kind::Safety, oracle, detail));
+        if let Some(broken) = &self.broken {
+            return safety("limits", broken);
+        }
+        if self.refused_select {
+            return safety("replies", "a SELECT was refused");
+        }
+        self.growth.check()?;
+        let observed = Observed {
+            nodes_keep_memory: !self.case.loses_memory()
+                && self.case.config.core.len() == self.hosts.len(),
+            history: self.history.clone(),
+            replicas: self.replicas(),
+        };
+        oracle::check(&observed)?;
+        // Digests were equal; that the replicas are is what they stand for.
+        oracle::convergence::difference(&observed.replicas).map_or(Ok(()), Err)
+    }
+}

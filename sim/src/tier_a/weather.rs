@@ -1,0 +1,116 @@
+//! Faults at work: brought on by time or by a hook, and ended in time.
+
+use quorate::probe::Hook;
+
+use super::{
+    World,
+    net::{Event, Owner},
+};
+use crate::{
+    case::{FaultKind, When},
+    trace::EventKind,
+};
+
+impl World<'_> {
+    /// A node passes a hook: faults may wait for just that.
+    pub(super) fn pass(&mut self, node: usize, hook: Hook) {
+        let count = &mut self.passed[node][hook as usize];
+        *count += 1;
+        let count = *count;
+        for (index, fault) in self.case.faults.iter().enumerate() {
+            let When::OnNth { node: at, hook: name, nth } = &fault.when else { continue };
+            if *at == node && *nth == count && name == hook.name() && !self.quiet {
+                self.net.schedule(self.net.now_us, Event::Begin(index));
+            }
+        }
+    }
+
+    pub(super) fn begin_fault(&mut self, index: usize) {
+        let fault = &self.case.faults[index];
+        if self.quiet {
+            return;
+        }
+        self.record(0, EventKind::FaultBegins, index as u32, &[]);
+        self.fired[fault.kind.class() as usize] += 1;
+        self.faults_on += 1;
+        self.net.schedule(self.net.now_us + fault.for_ms * 1000, Event::End(index));
+        match fault.kind {
+            FaultKind::Blackout => {
+                (0..self.hosts.len()).for_each(|node| self.go_down(node, true));
+            }
+            FaultKind::ClockJump { node, by_ms } => {
+                let host = &mut self.hosts[node];
+                host.offset_ms = host.base_offset_ms + by_ms;
+            }
+            FaultKind::HalfOpen { node, other } => self.cut(node, other, true),
+            FaultKind::Kill { node } => self.go_down(node, true),
+            FaultKind::OneWay { from, to } => self.net.block(from, to),
+            FaultKind::Partition { a, b } => {
+                self.net.block(a, b);
+                self.net.block(b, a);
+            }
+            FaultKind::Pause { node } => self.hosts[node].paused = true,
+            FaultKind::PowerLoss { node } => self.go_down(node, false),
+            FaultKind::Reset { a, b } => self.cut(a, b, false),
+            FaultKind::SlowLink { a, b, by_ms } => self.net.slow_down(a, b, by_ms as i64 * 1000),
+            FaultKind::SlowReader { client } => self.players[client].mute = true,
+        }
+    }
+
+    pub(super) fn end_fault(&mut self, index: usize) {
+        self.record(0, EventKind::FaultEnds, index as u32, &[]);
+        self.faults_on -= 1;
+        match self.case.faults[index].kind {
+            FaultKind::Blackout => (0..self.hosts.len()).for_each(|node| self.come_up(node)),
+            FaultKind::ClockJump { .. } | FaultKind::HalfOpen { .. } | FaultKind::Reset { .. } => {}
+            FaultKind::Kill { node } | FaultKind::PowerLoss { node } => self.come_up(node),
+            FaultKind::OneWay { from, to } => self.net.unblock(from, to),
+            FaultKind::Partition { a, b } => {
+                self.net.unblock(a, b);
+                self.net.unblock(b, a);
+            }
+            FaultKind::Pause { node } => self.wake_node(node),
+            FaultKind::SlowLink { a, b, by_ms } => {
+                self.net.slow_down(a, b, -(by_ms as i64 * 1000));
+            }
+            FaultKind::SlowReader { client } => {
+                self.players[client].mute = false;
+                if let Some(end) = self.players[client].end() {
+                    self.net.schedule(self.net.now_us, Event::Pump(end));
+                }
+            }
+        }
+    }
+
+    /// A node that several faults keep down comes up after the last of them.
+    fn go_down(&mut self, node: usize, told: bool) {
+        self.down[node] += 1;
+        self.end_life(node, told);
+        self.net.dark[node] |= !told;
+    }
+
+    fn come_up(&mut self, node: usize) {
+        self.down[node] -= 1;
+        if self.down[node] == 0 {
+            self.net.dark[node] = false;
+            self.start(node);
+        }
+    }
+
+    /// Breaks all links between two nodes: for both, or so that the second is not told.
+    fn cut(&mut self, a: usize, b: usize, half: bool) {
+        for end in self.hosts[a].ends() {
+            let other = self.net.ends[end].other;
+            let joins = matches!(self.net.ends[other].owner, Owner::Node { node, .. } if node == b);
+            if !joins {
+                continue;
+            }
+            self.net.vanish(end, true);
+            self.net.schedule(self.net.now_us, Event::Pump(end));
+            if !half {
+                self.net.vanish(other, true);
+                self.net.schedule(self.net.now_us, Event::Pump(other));
+            }
+        }
+    }
+}
