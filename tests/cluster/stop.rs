@@ -1,0 +1,100 @@
+//! The end of a process: what it has acknowledged is with its peer, what it has said is whole.
+
+use std::{
+    io,
+    sync::atomic::{AtomicUsize, Ordering},
+    thread,
+    time::Instant,
+};
+
+use super::common::{Client, Nodes, PATIENCE, Process, free_ports, serve_args, wait_until};
+
+/// Requests under way at a time.
+const WINDOW: usize = 64;
+
+/// Sends SETs of ever new keys until the node ends; how many were acknowledged.
+fn load(client: &mut Client, name: &str, acknowledged: &AtomicUsize) -> usize {
+    let mut sent = 0;
+    let mut count = 0;
+    loop {
+        let batch: String =
+            (sent..sent + WINDOW).map(|n| format!("SET {name}.{n} {n}\n")).collect();
+        sent += WINDOW;
+        let broken = io::Write::write_all(&mut client.stream(), batch.as_bytes()).is_err();
+        for _ in 0..WINDOW {
+            match client.line() {
+                Ok(Some(reply)) => assert_eq!(reply, "OK"),
+                // Closed, or reset because of requests that the node did not read any more.
+                Ok(None) | Err(_) => return count,
+            }
+            count += 1;
+            acknowledged.fetch_add(1, Ordering::Relaxed);
+        }
+        if broken {
+            return count;
+        }
+    }
+}
+
+#[test]
+fn sigterm_under_load_loses_no_acknowledged_write() {
+    let mut nodes = Nodes::start(2);
+    let total = AtomicUsize::new(0);
+    let counts: Vec<usize> = thread::scope(|scope| {
+        let loads: Vec<_> = (0..4)
+            .map(|n| {
+                let mut client = nodes.client(0);
+                let total = &total;
+                scope.spawn(move || load(&mut client, &format!("c{n}"), total))
+            })
+            .collect();
+        wait_until("a running load", || total.load(Ordering::Relaxed) > 5000);
+        nodes.process(0).signal("TERM");
+        loads.into_iter().map(|load| load.join().expect("only whole replies")).collect()
+    });
+    let told = Instant::now();
+    let status = nodes.process(0).wait();
+    assert_eq!(status.code(), Some(0), "{}", nodes.process(0).logged());
+    assert!(told.elapsed() < PATIENCE / 2, "it took {:?} to stop", told.elapsed());
+    for (n, count) in counts.iter().enumerate() {
+        let keys: Vec<String> = (0..*count).map(|at| format!("c{n}.{at}")).collect();
+        let held = nodes.client(1).table(&keys);
+        let missing = (0..*count).filter(|at| held[*at] != at.to_string()).count();
+        assert_eq!(missing, 0, "of {count} acknowledged writes of client {n}");
+    }
+}
+
+#[test]
+fn sigint_stops_an_idle_node_at_once() {
+    let mut nodes = Nodes::start(1);
+    let _idle = nodes.client(0);
+    nodes.process(0).signal("INT");
+    assert_eq!(nodes.process(0).wait().code(), Some(0));
+    assert!(nodes.process(0).logged().contains("stopped"));
+}
+
+#[test]
+fn what_the_user_can_mend_ends_with_code_2_and_says_so() {
+    let nodes = Nodes::start(1);
+    let taken = nodes.ports[0];
+    let [a, b] = free_ports(2)[..] else { unreachable!("two ports") };
+    let peers = |list: &str| vec![a.to_string(), "--peers".to_owned(), list.to_owned()];
+    let cases = [
+        (vec![taken.to_string()], "in use"),
+        (peers("nonsense"), "nonsense"),
+        (peers("example.com:9000"), "example.com"),
+        (peers(&format!("localhost:{a}")), "this node itself"),
+        (peers(&format!("localhost:{b},127.0.0.1:{b}")), "twice"),
+        (vec!["x".to_owned()], "x"),
+        (vec![a.to_string(), "--nonsense".to_owned()], "--nonsense"),
+    ];
+    for (args, word) in cases {
+        let mut process = Process::start(&args);
+        assert_eq!(process.wait().code(), Some(2), "{args:?}");
+        wait_until(&format!("an error that names {word}"), || process.logged().contains(word));
+    }
+    // A taken port says so before the start lines.
+    let mut process = Process::start(&serve_args(taken, &[]));
+    process.wait();
+    assert_eq!(process.printed(), "");
+}
