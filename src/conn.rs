@@ -18,6 +18,7 @@ use crate::{
     buffer::OutBuf,
     command::{Command, help},
     limits::Limits,
+    probe::{Mutant, planted},
     proto::{
         Args, Dialect, Progress, RequestError, Step, Style, Workspace, next_request,
         reply::ReplyWriter,
@@ -107,7 +108,9 @@ impl Connection {
             let consumed = self.parse(rest, limits, workspace, execute);
             rest = rest.split_at(consumed).1;
         }
-        if !self.closing {
+        let is_line = rest.first() != Some(&b'*');
+        let lost = is_line && !self.is_paused() && planted(Mutant::PartialLineLost);
+        if !self.closing && !lost {
             self.tail.extend(rest);
         }
     }
@@ -245,6 +248,7 @@ impl Connection {
         execute: &mut impl FnMut(Db, Command<'_>, &mut ReplyWriter<'_>),
     ) -> usize {
         let mut rest = bytes;
+        let mut last = None;
         self.need = 0;
         while !rest.is_empty() && self.parses() {
             let consumed = if self.dropping.is_some() {
@@ -261,7 +265,9 @@ impl Connection {
                         if dialect == Dialect::Detect && rest.first() == Some(&b'*') {
                             self.dialect = Dialect::Resp;
                         }
+                        let before = self.output.len();
                         self.answer(args, style, execute);
+                        self.swap_replies(&mut last, before);
                         consumed
                     }
                     Step::Incomplete { need } => {
@@ -285,6 +291,17 @@ impl Connection {
             }
         }
         if self.closing { bytes.len() } else { bytes.len() - rest.len() }
+    }
+
+    /// A planted bug: the second reply of a pipeline goes out before the first.
+    fn swap_replies(&mut self, last: &mut Option<usize>, start: usize) {
+        if planted(Mutant::RepliesSwapped)
+            && let Some(first) = last.replace(start)
+        {
+            let from = self.output.tail().len() - self.output.len() + first;
+            self.output.tail()[from..].rotate_left(start - first);
+            *last = None;
+        }
     }
 
     /// Drops an overlong line's bytes; answers when its end shows the style.

@@ -46,6 +46,7 @@
 //! | room | what it owns |
 //! |---|---|
 //! | [`time`], [`rng`], [`buffer`] | time and chance as arguments; bytes on their way out |
+//! | [`probe`] | points that simulations count, bugs that they plant; empty in production |
 //! | [`slot`], [`record`] | which slot a key falls into; one key's state at one version, its bytes, who wins |
 //! | [`limits`], [`members`] | every bound with its reason; who belongs to the cluster and what they are called |
 //! | [`proto`] | requests, replies, and frames between nodes: borrowed, incremental, not recursive |
@@ -79,6 +80,8 @@ pub mod time;
 pub mod rng;
 
 pub mod buffer;
+
+pub mod probe;
 
 pub mod slot;
 

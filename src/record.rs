@@ -20,6 +20,8 @@
 
 use std::fmt;
 
+use crate::probe::{Mutant, planted};
+
 /// The longest key, in bytes: what the record's 16-bit size can say. Redis allows 512 MiB, nobody
 /// uses it.
 pub const KEY_SIZE_MAX: usize = u16::MAX as usize;
@@ -173,7 +175,7 @@ impl<'a> Record<'a> {
     /// resolution.
     #[must_use]
     pub fn wins_over(&self, held: Version) -> bool {
-        self.version > held
+        self.version > held || planted(Mutant::MergeByArrival)
     }
 
     /// The value that a reader sees at `wall_ms`: none for a tombstone or an expired record.

@@ -5,10 +5,10 @@
 //! output anew; review the difference.
 //!
 //! Commands: `cluster key=value...` (first), `cN REQUEST` (a text client on node N), `send N BYTES`
-//! (a fresh connection with escapes, its reply and whether it was closed), `crash N`, `start N`,
-//! `stop N`, `stall A B`, `partition A B`, `heal`, `cut A B`, `clock N MS`, `advance MS`, `converge
-//! MS`, `table [DB]` (each key's value on each node), `info N WORD` (INFO lines that contain the
-//! word), `drained N`, `outbox N` (whether anything waits for a peer).
+//! (a fresh connection with escapes, its reply and whether it was closed), `crash N`, `forget N`
+//! (its incarnation), `start N`, `stop N`, `stall A B`, `partition A B`, `heal`, `cut A B`, `clock
+//! N MS`, `advance MS`, `converge MS`, `table [DB]` (each key's value on each node), `info N WORD`
+//! (INFO lines that contain the word), `drained N`, `outbox N` (whether anything waits for a peer).
 
 use std::{env, fmt::Write as _, fs, path::PathBuf};
 
@@ -65,6 +65,7 @@ impl Script {
                 self.cluster.crash(at(0));
                 self.clients[at(0)] = None;
             }
+            "forget" => self.cluster.forget_incarnation(at(0)),
             "start" => self.cluster.start(at(0)),
             "stop" => self.cluster.shut_down(at(0)),
             "stall" => self.cluster.stall(at(0), at(1)),
@@ -137,9 +138,10 @@ impl Script {
                 let cell = match node.map(|node| node.store().get(db, &key)) {
                     None => "(down)".to_owned(),
                     Some(None) => "-".to_owned(),
-                    Some(Some(record)) => record
-                        .value
-                        .map_or("(deleted)".to_owned(), |value| value.escape_ascii().to_string()),
+                    Some(Some(record)) => record.value.map_or_else(
+                        || "(deleted)".to_owned(),
+                        |value| value.escape_ascii().to_string(),
+                    ),
                 };
                 write!(shown, " {cell}").expect("writing to a string");
             }

@@ -17,6 +17,7 @@ const ROOMS: &[(&str, u8)] = &[
     ("time", 0),
     ("rng", 0),
     ("buffer", 0),
+    ("probe", 0),
     ("slot", 0),
     ("record", 1),
     ("limits", 2),

@@ -157,6 +157,12 @@ impl Cluster {
         host.node = Some(Node::new(config, now));
     }
 
+    /// The next life of a node that is down knows of its earlier ones only what its wall clock
+    /// says.
+    pub fn forget_incarnation(&mut self, node: usize) {
+        self.hosts[node].incarnation = 0;
+    }
+
     /// A node ends with all it holds; its links break.
     pub fn crash(&mut self, node: usize) {
         self.hosts[node].node = None;

@@ -8,7 +8,14 @@ use super::{
     peers::Peers,
     timers::Watch,
 };
-use crate::{command::Command, members::Members, proto::reply::ReplyWriter, record::Db, time::Now};
+use crate::{
+    command::Command,
+    members::Members,
+    probe::{Hook, reached},
+    proto::reply::ReplyWriter,
+    record::Db,
+    time::Now,
+};
 
 /// What happened to a client's connection.
 #[derive(Clone, Copy, Debug)]
@@ -25,7 +32,7 @@ pub(super) enum Input<'a> {
 
 impl Node {
     pub(super) fn run_client(&mut self, now: Now, link: LinkId, input: Input<'_>) {
-        let clients = self.links.len();
+        let clients = self.client_count();
         let clock_refused = self.peers.find_us_ahead();
         let Some(End::Client { connection, .. }) = self.links.end_mut(link) else { return };
         let before = connection.buffered();
@@ -65,6 +72,7 @@ impl Node {
             self.links.touch(link);
         }
         if paused && self.watched.iter().all(|watched| watched.link != link) {
+            reached(Hook::ClientPaused);
             self.watched.push(Watch::new(now, link, written));
         }
         if wrote {
@@ -74,12 +82,19 @@ impl Node {
 
     /// Answers a client with the one error for a full or stopping node.
     pub(super) fn turn_away(&mut self, link: LinkId) {
-        let Some(End::Client { connection, .. }) = self.links.end_mut(link) else { return };
+        let Some(End::Client { connection, fresh }) = self.links.end_mut(link) else { return };
+        *fresh = false;
         let before = connection.buffered();
         connection.turn_away("ERR max number of clients reached");
         self.buffered = self.buffered + connection.buffered() - before;
         self.stats.turned_away += 1;
         self.links.touch(link);
+    }
+
+    /// Open links that are not known to join nodes.
+    pub(super) fn client_count(&self) -> usize {
+        let dialed = self.peers.iter().filter(|peer| peer.link().is_some()).count();
+        self.links.len() - self.accepted.len() - dialed
     }
 
     /// Our streams have grown: write them, and give up those that have gone Behind. Their sessions
@@ -94,6 +109,7 @@ impl Node {
                 && self.links.peer(link).is_some_and(|open| open.is_live())
             {
                 tracing::warn!(peer = %self.members.name(id), "a peer is Behind: repair takes over");
+                reached(Hook::Behind);
                 self.stats.behind += 1;
                 self.close(now, link);
             }

@@ -7,6 +7,7 @@
 //! would drag all others along.
 
 use crate::{
+    probe::{Hook, Mutant, planted, reached},
     record::{Db, NodeId, Record, RecordError, Version},
     store::Store,
     time::{Millis, Now},
@@ -66,6 +67,7 @@ impl Replica {
         let decide = |held: Option<Record<'_>>| {
             let held = held?;
             held.visible(now.wall_ms)?;
+            reached(Hook::TombstoneStamped);
             let version = stamper.stamp(Some(held.version));
             Some(Record { db, key, version, expires_at_ms: None, value: None })
         };
@@ -103,7 +105,11 @@ impl Replica {
 
     /// Learns of a stamp: all later ones are above it.
     fn witness(&mut self, now: Now, version: Version) -> Result<(), Refused> {
+        if planted(Mutant::ClockReuse) {
+            return Ok(());
+        }
         if let Some(ahead_ms) = self.ahead(now, version) {
+            reached(Hook::AheadRefused);
             return Err(Refused::Ahead(ahead_ms));
         }
         self.clock = self.clock.max(version.hlc());
@@ -127,6 +133,14 @@ struct Stamper<'a> {
 
 impl Stamper<'_> {
     fn stamp(self, held: Option<Version>) -> Version {
+        if planted(Mutant::ClockReuse) {
+            let coarse = self.now.wall_ms / 10_000 * 10_000;
+            *self.clock = (coarse << COUNTER_BITS).max(*self.clock + 1);
+            return Version::stamp(*self.clock, self.me, 0);
+        }
+        if planted(Mutant::StampIgnoresSeen) {
+            return Version::stamp(self.now.wall_ms << COUNTER_BITS, self.me, self.life);
+        }
         let above_held = held.map_or(0, |held| held.hlc() + 1);
         let hlc = (self.now.wall_ms << COUNTER_BITS).max(*self.clock + 1).max(above_held);
         *self.clock = hlc;

@@ -15,6 +15,7 @@ use super::{
     repair::{self, Unexpected},
 };
 use crate::{
+    probe::{Hook, Mutant, planted, reached},
     proto::peer::{
         FRAME_SIZE_MAX, Frame, FrameError, FrameStep, GREETING_SIZE_MAX, Hello, PROTOCOL,
         STREAM_OVERHEAD,
@@ -91,9 +92,17 @@ impl Node {
                 return self.hang_up(now, link, reason);
             }
         }
-        let rest = input.get(at..).unwrap_or_default().to_vec();
+        // Of a frame that takes many reads nothing is copied twice.
+        if held.is_empty() {
+            held = bytes.get(at..).unwrap_or_default().to_vec();
+        } else {
+            held.drain(..at);
+        }
+        if !held.is_empty() {
+            reached(Hook::FrameHeld);
+        }
         if let Some(open) = self.links.peer_mut(link) {
-            open.tail = rest;
+            open.tail = held;
         }
         if self.inbound_pos(link) != before {
             self.acknowledge(link);
@@ -136,7 +145,11 @@ impl Node {
             // What the peer stamped.
             Frame::Record { pos, record } if begun => {
                 if self.in_order(from, pos, STREAM_OVERHEAD + record.len())? {
-                    self.replica.merge(now, record).inspect_err(|_| self.stats.ahead += 1)?;
+                    let skipped = planted(Mutant::AckSkipsRecord) && pos % 5 == 3;
+                    if !skipped {
+                        let taken = self.replica.merge(now, record);
+                        taken.inspect_err(|_| self.stats.ahead += 1)?;
+                    }
                     self.advance(from, STREAM_OVERHEAD + record.len());
                 }
                 Ok(())
@@ -155,7 +168,9 @@ impl Node {
             // The peer makes sure that we have what it has: what differs, what we lack, and the
             // missing records.
             Frame::Compare { db, flushed, first, span, digests } => {
-                self.replica.merge_flush(now, db, flushed)?;
+                if !planted(Mutant::FlushNotRepaired) {
+                    self.replica.merge_flush(now, db, flushed)?;
+                }
                 let bits = repair::differing(&self.replica.store, db, first, span, digests);
                 let bits = bits.ok_or(Hangup::Unexpected)?;
                 let flushed = self.replica.store.flushed(db);
@@ -168,7 +183,10 @@ impl Node {
                 self.say(link, Frame::Want { bits: &bits });
                 Ok(())
             }
-            Frame::Copy { record } => Ok(repair::take_copy(&mut self.replica, now, from, record)?),
+            Frame::Copy { record } => {
+                reached(Hook::CopyTaken);
+                Ok(repair::take_copy(&mut self.replica, now, from, record)?)
+            }
             Frame::Ack { .. }
             | Frame::Begin { .. }
             | Frame::Differ { .. }
@@ -212,6 +230,7 @@ impl Node {
         if let Some(outdated) =
             outdated.filter(|link| self.links.peer(*link).is_some_and(|open| open.is_live()))
         {
+            reached(Hook::OutdatedClosed);
             self.close(now, outdated);
             if let Some(peer) = self.peers.get_mut(hello.from) {
                 peer.on_sign_of_life(now);
@@ -290,6 +309,7 @@ impl Node {
     ) -> Result<(), Hangup> {
         let size = STREAM_OVERHEAD + 17;
         if self.in_order(from, pos, size)? {
+            reached(Hook::FlushTaken);
             let taken = self.replica.merge_flush(now, db, version);
             taken.inspect_err(|_| self.stats.ahead += 1)?;
             self.advance(from, size);
@@ -304,7 +324,11 @@ impl Node {
             return Ok(true);
         }
         let end = pos.checked_add(size as u64).ok_or(Hangup::Gap { cursor, pos })?;
-        if end <= cursor { Ok(false) } else { Err(Hangup::Gap { cursor, pos }) }
+        if end > cursor {
+            return Err(Hangup::Gap { cursor, pos });
+        }
+        reached(Hook::DuplicateDiscarded);
+        Ok(false)
     }
 
     fn advance(&mut self, from: NodeId, size: usize) {
@@ -329,6 +353,7 @@ impl Node {
             return;
         };
         if let Some(Cursor { generation, pos, .. }) = self.peers.get_mut(from).map(|p| p.cursor) {
+            reached(Hook::AckSent);
             self.say(link, Frame::Ack { generation, pos });
         }
     }

@@ -44,6 +44,9 @@ impl Stats {
     }
 }
 
+/// Writes the lines of one section.
+type Section = fn(&Source<'_>, &mut String);
+
 /// Everything that INFO looks at.
 pub(super) struct Source<'a> {
     pub(super) now: Now,
@@ -57,7 +60,7 @@ pub(super) struct Source<'a> {
 
 /// The text of INFO: sections of `name:value` lines, CRLF between them as Redis has it.
 pub(super) fn render(source: &Source<'_>) -> String {
-    let sections: [(&str, fn(&Source<'_>, &mut String)); 5] = [
+    let sections: [(&str, Section); 5] = [
         ("Server", server),
         ("Clients", clients),
         ("Stats", stats),

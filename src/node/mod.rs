@@ -346,6 +346,7 @@ impl Node {
             return self.actions.push_back(Action::Close(link));
         };
         let stale = peer.link();
+        peer.repair.on_close();
         peer.dialing = Dialing::Connected { link };
         let mut opened = PeerLink::new(Side::Dialed { to, live: false }, now.mono);
         opened.out.push(peer::PEER_BYTE);
@@ -362,7 +363,7 @@ impl Node {
         Frame::Hello(hello).encode(opened.out.tail());
         self.links.insert(link, End::Peer(Box::new(opened)));
         self.links.touch(link);
-        if let Some(stale) = stale {
+        if let Some(stale) = stale.filter(|stale| *stale != link) {
             self.drop_link(stale);
         }
     }
@@ -383,8 +384,7 @@ impl Node {
         if let Some(End::Client { fresh, .. }) = self.links.end_mut(link) {
             *fresh = false;
         }
-        let nodes = self.accepted.len() + self.peers.iter().filter(|p| p.link().is_some()).count();
-        if self.links.len() - nodes > self.limits.clients_max {
+        if self.client_count() > self.limits.clients_max {
             return self.turn_away(link);
         }
         self.run_client(now, link, Input::Bytes(bytes));

@@ -2,7 +2,12 @@
 //! heartbeats, repair answers; and how our stream and our copies get into that link's output.
 
 use super::{LinkId, Node, REFILLS_PER_TURN, inbound::Hangup, links::Side, repair::Walk};
-use crate::{proto::peer::Frame, record::NodeId, time::Now};
+use crate::{
+    probe::{Hook, Mutant, planted, reached},
+    proto::peer::Frame,
+    record::NodeId,
+    time::Now,
+};
 
 impl Node {
     pub(super) fn on_outbound(
@@ -39,7 +44,9 @@ impl Node {
                 Ok(())
             }
             Frame::Differ { db, flushed, bits } if live => {
-                self.replica.merge_flush(now, db, flushed)?;
+                if !planted(Mutant::FlushNotRepaired) {
+                    self.replica.merge_flush(now, db, flushed)?;
+                }
                 let (peer, walk) = self.walk(to, link).ok_or(Hangup::Unexpected)?;
                 if peer.repair.on_differ(walk, db, bits)? {
                     tracing::debug!(peer = %self.members.name(to), "a repair walk is complete");
@@ -85,6 +92,7 @@ impl Node {
         let pos = if same && peer.outbox.resume(pos) {
             pos
         } else {
+            reached(Hook::SessionBegun);
             peer.begin_session(incarnation);
             0
         };

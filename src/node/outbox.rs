@@ -10,6 +10,7 @@
 
 use crate::{
     buffer::OutBuf,
+    probe::{Hook, Mutant, planted, reached},
     proto::peer::{FRAME_HEAD, Frame, STREAM_OVERHEAD},
     record::{Db, Version},
 };
@@ -83,7 +84,12 @@ impl Outbox {
         if self.behind || pos < self.acked || pos > self.end() {
             return false;
         }
-        self.sent = pos;
+        if self.sent > pos {
+            reached(Hook::SessionResumed);
+        }
+        if !planted(Mutant::NoResend) {
+            self.sent = pos;
+        }
         self.on_ack(pos)
     }
 
@@ -120,6 +126,12 @@ impl Outbox {
 
     fn make_room(&mut self, size: usize) -> bool {
         if !self.behind && self.frames.len() + size > self.size_max {
+            if planted(Mutant::OutboxDropped) {
+                // Nothing shows: not even a gap in the stream.
+                let kept = (self.sent - self.acked) as usize;
+                self.frames.tail().truncate(kept);
+                return self.frames.len() + size <= self.size_max;
+            }
             self.give_up();
         }
         !self.behind

@@ -9,6 +9,7 @@ use super::{LinkId, outbox::Outbox, repair::Repair};
 use crate::{
     limits::{Limits, Timing},
     members::Members,
+    probe::{Mutant, planted},
     record::NodeId,
     rng::Rng,
     time::{Instant, Millis, Now},
@@ -88,7 +89,9 @@ impl Peer {
         self.receiver = receiver;
         self.generation += 1;
         self.outbox.reset();
-        self.repair.need();
+        if !planted(Mutant::BehindFlagLost) {
+            self.repair.need();
+        }
     }
 
     /// Our link to it, or the attempt to get one, is gone. The next attempt waits longer after each

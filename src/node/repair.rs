@@ -16,6 +16,7 @@ use std::collections::VecDeque;
 
 use super::eventual::{Refused, Replica};
 use crate::{
+    probe::{Hook, Mutant, planted, reached},
     proto::peer::{self, Frame},
     record::{Db, NodeId},
     slot::Slot,
@@ -100,6 +101,9 @@ impl Repair {
 
     /// The link is gone and with it all answers.
     pub(crate) fn on_close(&mut self) {
+        if !self.is_idle() {
+            reached(Hook::WalkCut);
+        }
         self.stage = Stage::Idle;
     }
 
@@ -132,9 +136,13 @@ impl Repair {
                 let end = slots.min(first + walk.span);
                 let differ = (first..end).enumerate().filter(|(index, _)| peer::bit(bits, *index));
                 self.slots = differ.map(|(_, slot)| slot).collect();
+                if planted(Mutant::RepairSkipsSlot) {
+                    self.slots.pop_back();
+                }
                 self.next_slot(&mut walk);
             }
             Stage::Ending => {
+                reached(Hook::WalkCompleted);
                 self.stage = Stage::Idle;
                 self.needed = false;
                 return Ok(true);
@@ -235,6 +243,7 @@ impl Repair {
         if entries.is_empty() {
             return false;
         }
+        reached(Hook::OfferSent);
         Frame::Offer { db: self.database(), entries: &entries }.encode(walk.out);
         self.stage = Stage::Offered { slot, entries, next };
         true

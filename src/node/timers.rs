@@ -11,6 +11,7 @@ use super::{
     repair::Walk,
 };
 use crate::{
+    probe::{Hook, reached},
     proto::peer::Frame,
     record::NodeId,
     time::{Instant, Millis, Now},
@@ -102,6 +103,7 @@ impl Node {
             }
             Due::GiveUp => peer.on_unreachable(now, &timing, &mut self.rng),
             Due::Silent(link) => {
+                reached(Hook::PeerSilent);
                 tracing::info!(peer = %self.members.name(id), "a peer has gone silent");
                 self.close(now, link);
             }

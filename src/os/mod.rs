@@ -11,6 +11,7 @@ mod clock;
 mod listener;
 mod open_files;
 mod reactor;
+mod socket;
 mod sockets;
 mod stop;
 

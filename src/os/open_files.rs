@@ -5,11 +5,15 @@
 
 use tracing::{info, warn};
 
-use crate::limits::Limits;
+use crate::{limits::Limits, members::MEMBERS_MAX};
 
-/// Descriptors per reactor that clients can't have: for links with peers, listeners, epoll, signals
-/// and the log.
-const RESERVED: u64 = 64;
+/// Links of one node that serves as many clients as its limits allow: two with every peer, while
+/// they replace one another, and some for clients over the limit, who are told so before they are
+/// closed.
+const LINKS_WANTED: u64 = (Limits::DEFAULT.clients_max + 2 * MEMBERS_MAX + 64) as u64;
+/// Other descriptors of a reactor: listeners, event queue, wake-up, signals; and standard streams,
+/// with room to spare.
+const OTHERS: u64 = 32;
 /// What we count on if the system doesn't even tell.
 const ASSUMED: u64 = 256;
 
@@ -17,7 +21,7 @@ const ASSUMED: u64 = 256;
 /// how many links each of them may have at once.
 #[must_use]
 pub fn links_max(reactors: u64) -> usize {
-    let wanted = reactors * (Limits::DEFAULT.clients_max as u64 + RESERVED);
+    let wanted = reactors * (LINKS_WANTED + OTHERS);
     let granted = match rlimit::increase_nofile_limit(wanted) {
         Ok(granted) => granted,
         Err(error) => {
@@ -25,7 +29,9 @@ pub fn links_max(reactors: u64) -> usize {
             rlimit::getrlimit(rlimit::Resource::NOFILE).map_or(ASSUMED, |(soft, _)| soft)
         }
     };
-    let links = (granted / reactors).saturating_sub(RESERVED).max(RESERVED);
+    // With next to no descriptors it is better to try; accepting then meets the system's own
+    // refusal.
+    let links = (granted / reactors).saturating_sub(OTHERS).clamp(OTHERS, LINKS_WANTED);
     if granted < wanted {
         info!(
             "{granted} open files allowed, {wanted} wanted: at most {links} connections a node; \
@@ -43,6 +49,6 @@ mod tests {
     fn reactors_share_what_there_is() {
         let alone = links_max(1);
         let shared = links_max(3);
-        assert!(shared >= 64 && alone >= shared, "{alone} alone, {shared} each of three");
+        assert!(shared >= 32 && alone >= shared, "{alone} alone, {shared} each of three");
     }
 }

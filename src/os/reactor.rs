@@ -128,6 +128,8 @@ impl Reactor {
     /// If the event queue fails.
     pub fn run(mut self) -> io::Result<()> {
         let mut events = Events::with_capacity(EVENTS_MAX);
+        // A new node may already want something done; no event would tell.
+        self.turn(self.clock.now(), &events);
         loop {
             let timeout = self.sleep_time();
             match self.poll.poll(&mut events, timeout) {

@@ -1,8 +1,7 @@
 //! Sockets: every connection of a node, and the node's [`Transport`].
 //!
-//! A link's id is its place in a slab and its mio token. Readiness is edge-triggered, so what an
-//! event said is kept here until the socket itself says otherwise. It never calls the node: it
-//! tells the reactor what to tell it.
+//! A link's id is its place in a slab and its mio token. It never calls the node: it tells the
+//! reactor what to tell it.
 //!
 //! Refused: buffers of its own beyond one scratch for reading; bytes the socket doesn't take stay
 //! with the node.
@@ -10,26 +9,21 @@
 //! Invariants:
 //! - A place freed in a turn is free only after [`Sockets::reap`], so no event or command of that
 //!   turn can mean another link.
-//! - `ready` holds exactly the open links with `unread` set, each once.
-//! - A link is registered for WRITABLE from the first short write until a write succeeds in full.
+//! - `ready` holds exactly the open links with something unread, each once.
 
-use std::io::{self, Read as _, Write as _};
+use std::io;
 use std::net::SocketAddr;
 
 use mio::{Interest, Registry, Token, event::Event, net::TcpStream};
 use slab::Slab;
 use tracing::debug;
 
+use super::socket::{BOTH, Got, Socket, State};
 use crate::{members::Members, node::LinkId, record::NodeId, turn::Transport};
 
 /// What is read of one link in one turn at most: enough for hundreds of pipelined requests, little
 /// enough that others need not wait long.
 const SCRATCH_SIZE: usize = 64 * 1024;
-/// How many times a scratch full of unread bytes is thrown away when a link closes.
-const DISCARDS_MAX: usize = 16;
-
-const BOTH: Interest = Interest::READABLE.add(Interest::WRITABLE);
-
 /// All sockets of a reactor but its listeners.
 pub(super) struct Sockets {
     registry: Registry,
@@ -47,33 +41,6 @@ pub(super) struct Sockets {
     /// Links that are over for the node too; their places are freed at the end of the turn.
     closed: Vec<LinkId>,
     scratch: Box<[u8]>,
-}
-
-struct Socket {
-    stream: TcpStream,
-    state: State,
-    /// The system may hold bytes, or an end of stream, that we haven't seen.
-    unread: bool,
-    /// An end of stream or an error lies behind the unread bytes.
-    hung_up: bool,
-    /// The end of the stream has been read.
-    ended: bool,
-    /// The last write fell short and the node waits to hear of room.
-    short: bool,
-    /// Registered for WRITABLE too.
-    wants_room: bool,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum State {
-    /// Over; only its place is still taken.
-    Closed,
-    /// A write failed.
-    Dead,
-    /// A connect is under way.
-    Dialing(NodeId),
-    /// Bytes flow.
-    Open,
 }
 
 /// What an event means to the node.
@@ -144,40 +111,24 @@ impl Sockets {
 
     fn on_open_event(&mut self, link: LinkId, event: &Event) -> Change {
         let socket = &mut self.slab[key(link)];
-        let gone = event.is_error() || event.is_write_closed();
-        if gone && socket.ended {
+        if socket.is_over(event) {
             self.retire(link);
             return Change::Gone(link);
         }
-        let hung_up = gone || event.is_read_closed();
-        if !socket.ended && (hung_up || event.is_readable()) {
-            socket.hung_up |= hung_up;
-            if !socket.unread {
-                socket.unread = true;
-                self.ready.push(link);
-            }
+        if socket.on_readable(event) {
+            self.ready.push(link);
         }
-        if socket.short && (gone || event.is_writable()) {
-            socket.short = false;
+        if socket.on_writable(event) {
             return Change::Writable(link);
         }
         Change::None
     }
 
-    /// Finds out whether a dial has ended, in the way that mio's documentation of `connect`
-    /// describes.
     fn on_dial_event(&mut self, link: LinkId, peer: NodeId, event: &Event) -> Change {
         let socket = &mut self.slab[key(link)];
-        let failure = match socket.stream.take_error() {
-            Ok(Some(error)) | Err(error) => Some(error),
-            Ok(None) => match socket.stream.peer_addr() {
-                Ok(there) => refuse_self_connect(&socket.stream, there).err(),
-                Err(error) if error.kind() == io::ErrorKind::NotConnected => return Change::None,
-                Err(error) => Some(error),
-            },
-        };
+        let Some(outcome) = socket.connected() else { return Change::None };
         self.dialing[peer.index()] = None;
-        if let Some(error) = failure {
+        if let Err(error) = outcome {
             debug!("can't reach {peer}: {error}");
             self.retire(link);
             return Change::DialFailed(peer);
@@ -208,27 +159,15 @@ impl Sockets {
     pub(super) fn read(&mut self, link: LinkId) -> Read<'_> {
         let socket = &mut self.slab[key(link)];
         debug_assert_eq!(socket.state, State::Open);
-        match retry(|| socket.stream.read(&mut self.scratch)) {
-            Ok(0) => {
-                socket.unread = false;
-                socket.ended = true;
-                Read::End
-            }
-            Ok(count) => {
-                // A short read has emptied the socket: what comes next makes a new edge. Only an
-                // end of stream may already be there, its edge spent.
-                socket.unread = count == self.scratch.len() || socket.hung_up;
-                Read::Bytes(&self.scratch[..count])
-            }
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                socket.unread = false;
-                Read::Nothing
-            }
-            Err(error) => {
+        match socket.read(&mut self.scratch) {
+            Got::Bytes(count) => Read::Bytes(&self.scratch[..count]),
+            Got::End => Read::End,
+            Got::Failed(error) => {
                 debug!("link {} failed: {error}", link.0);
                 self.retire(link);
                 Read::Gone
             }
+            Got::Nothing => Read::Nothing,
         }
     }
 
@@ -283,15 +222,7 @@ impl Sockets {
         let token = Token(place.key());
         let link = link_of(token).ok_or_else(|| io::Error::other("too many links"))?;
         self.registry.register(&mut stream, token, interest)?;
-        place.insert(Socket {
-            stream,
-            state,
-            unread: false,
-            hung_up: false,
-            ended: false,
-            short: false,
-            wants_room: interest.is_writable(),
-        });
+        place.insert(Socket::new(stream, state, interest));
         Ok(link)
     }
 
@@ -331,9 +262,7 @@ impl Transport for Sockets {
         if socket.state != State::Open {
             return 0;
         }
-        let (taken, outcome) = socket.write(bytes);
-        socket.short = taken < bytes.len();
-        let outcome = outcome.and_then(|()| socket.register_again(&self.registry, link));
+        let (taken, outcome) = socket.send(bytes, &self.registry, Token(key(link)));
         if let Err(error) = outcome {
             debug!("link {} failed: {error}", link.0);
             socket.state = State::Dead;
@@ -354,66 +283,6 @@ impl Transport for Sockets {
     }
 }
 
-impl Socket {
-    /// Writes until all is taken or the socket is full, and says how much was taken.
-    fn write(&mut self, bytes: &[u8]) -> (usize, io::Result<()>) {
-        let mut taken = 0;
-        while taken < bytes.len() {
-            match retry(|| self.stream.write(&bytes[taken..])) {
-                Ok(0) => return (taken, Err(io::ErrorKind::WriteZero.into())),
-                Ok(count) => taken += count,
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
-                Err(error) => return (taken, Err(error)),
-            }
-        }
-        (taken, Ok(()))
-    }
-
-    /// Listens for room exactly while a write is short. Costs a system call only when that changes.
-    fn register_again(&mut self, registry: &Registry, link: LinkId) -> io::Result<()> {
-        if self.wants_room == self.short {
-            return Ok(());
-        }
-        self.wants_room = self.short;
-        let interest = if self.short { BOTH } else { Interest::READABLE };
-        registry.reregister(&mut self.stream, Token(key(link)), interest)
-    }
-
-    /// Throws away what is unread: closing over unread bytes makes the system answer with a reset,
-    /// which can overtake and destroy our last words. Bounded, so a sender who never pauses gets
-    /// its reset.
-    fn discard_unread(&mut self, scratch: &mut [u8]) {
-        if self.ended {
-            return;
-        }
-        for _ in 0..DISCARDS_MAX {
-            match retry(|| self.stream.read(scratch)) {
-                Ok(count) if count == scratch.len() => {}
-                Ok(_) | Err(_) => return,
-            }
-        }
-    }
-}
-
-/// A connect to a free port from which the system happens to dial connects to itself and would keep
-/// the member from ever listening there.
-fn refuse_self_connect(stream: &TcpStream, there: SocketAddr) -> io::Result<()> {
-    if stream.local_addr()? == there {
-        return Err(io::Error::other("nobody listens there but ourselves"));
-    }
-    Ok(())
-}
-
-/// Repeats a system call that a signal interrupted.
-fn retry(mut call: impl FnMut() -> io::Result<usize>) -> io::Result<usize> {
-    loop {
-        match call() {
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            outcome => return outcome,
-        }
-    }
-}
-
 const fn key(link: LinkId) -> usize {
     link.0 as usize
 }
@@ -424,7 +293,11 @@ fn link_of(token: Token) -> Option<LinkId> {
 
 #[cfg(test)]
 mod tests {
-    use std::{net::TcpListener, net::TcpStream as StdStream, time::Duration};
+    use std::{
+        io::{Read as _, Write as _},
+        net::{Shutdown, TcpListener, TcpStream as StdStream},
+        time::Duration,
+    };
 
     use mio::{Events, Poll};
 
@@ -489,7 +362,7 @@ mod tests {
         assert_eq!(&got, b"ping");
 
         far.write_all(b"pong").expect("it leaves");
-        far.shutdown(std::net::Shutdown::Write).expect("it can");
+        far.shutdown(Shutdown::Write).expect("it can");
         // Both may come in one event; the short read must not hide the end behind it.
         let mut read = Vec::new();
         loop {
@@ -533,7 +406,6 @@ mod tests {
         }
         assert_eq!(bench.wait(), Change::Writable(link));
         assert_eq!(bench.sockets.send(link, b"more"), 4);
-        assert!(!bench.sockets.slab[key(link)].wants_room);
     }
 
     #[test]
@@ -557,7 +429,7 @@ mod tests {
             let (link, far) = bench.dial(&listener);
             bench.sockets.slab[key(link)]
                 .stream
-                .shutdown(std::net::Shutdown::Write)
+                .shutdown(Shutdown::Write)
                 .expect("it is connected");
             assert_eq!(bench.sockets.send(link, b"x"), 0);
             assert_eq!(bench.sockets.send(link, b"x"), 0, "a dead link takes nothing");
@@ -581,7 +453,7 @@ mod tests {
         // Closing over unread bytes makes a reset; shutting down first makes an end before it.
         bench.sockets.send(link, b"unread");
         far.peek(&mut [0]).expect("it arrives");
-        far.shutdown(std::net::Shutdown::Write).expect("it is connected");
+        far.shutdown(Shutdown::Write).expect("it is connected");
         assert_eq!(bench.wait(), Change::None);
         assert_eq!(bench.sockets.read(link), Read::End);
         bench.sockets.settle();

@@ -54,42 +54,119 @@ pub struct Hello<'a> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Frame<'a> {
     /// Everything of the stream up to `pos` is applied here.
-    Ack { generation: u64, pos: u64 },
+    Ack {
+        /// Of the dialer's session.
+        generation: u64,
+        /// Bytes of the stream.
+        pos: u64,
+    },
     /// The stream of this session begins, or goes on, at `pos`.
-    Begin { generation: u64, pos: u64 },
+    Begin {
+        /// Of the dialer's session; a new one is higher.
+        generation: u64,
+        /// Bytes of the stream; 0 in a new session.
+        pos: u64,
+    },
     /// Digests of the slots from `first` on, each over `span` slots: 16 bytes apiece.
-    Compare { db: Db, flushed: Version, first: u32, span: u32, digests: &'a [u8] },
+    Compare {
+        /// Of the slots.
+        db: Db,
+        /// The sender's flush stamp.
+        flushed: Version,
+        /// Slot.
+        first: u32,
+        /// Slots a digest.
+        span: u32,
+        /// Little-endian u128s.
+        digests: &'a [u8],
+    },
     /// A record outside the stream, wanted by repair.
-    Copy { record: &'a [u8] },
+    Copy {
+        /// A [`crate::record::Record`].
+        record: &'a [u8],
+    },
     /// Which digests of a `Compare` differ here: a bit each, lowest first.
-    Differ { db: Db, flushed: Version, bits: &'a [u8] },
+    Differ {
+        /// As asked.
+        db: Db,
+        /// The answering side's flush stamp.
+        flushed: Version,
+        /// See [`bit`].
+        bits: &'a [u8],
+    },
     /// A flush of a database, in the stream.
-    Flush { pos: u64, db: Db, version: Version },
+    Flush {
+        /// Where in the stream this frame begins.
+        pos: u64,
+        /// What is flushed.
+        db: Db,
+        /// Records at or below it are dead.
+        version: Version,
+    },
     /// Opens a link.
     Hello(Hello<'a>),
     /// Versions and keys that the sender holds: see [`offers`].
-    Offer { db: Db, entries: &'a [u8] },
+    Offer {
+        /// Of all entries.
+        db: Db,
+        /// See [`push_offer`].
+        entries: &'a [u8],
+    },
     /// A sign of life with the sender's wall clock.
-    Ping { wall_ms: u64 },
+    Ping {
+        /// Unix milliseconds.
+        wall_ms: u64,
+    },
     /// The answer to a ping.
-    Pong { wall_ms: u64 },
+    Pong {
+        /// Unix milliseconds.
+        wall_ms: u64,
+    },
     /// A record of the sender's own stamp, in the stream.
-    Record { pos: u64, record: &'a [u8] },
+    Record {
+        /// Where in the stream this frame begins.
+        pos: u64,
+        /// A [`crate::record::Record`].
+        record: &'a [u8],
+    },
     /// The hello is not accepted, and why. `incarnation` is the highest known of the dialer.
-    Refuse { incarnation: u64, reason: &'a [u8] },
+    Refuse {
+        /// 0 if none is known.
+        incarnation: u64,
+        /// Text for the log.
+        reason: &'a [u8],
+    },
     /// Which entries of an `Offer` are wanted: a bit each, lowest first.
-    Want { bits: &'a [u8] },
+    Want {
+        /// See [`bit`].
+        bits: &'a [u8],
+    },
     /// The hello is accepted; the last session known and how far it was applied.
-    Welcome { incarnation: u64, generation: u64, pos: u64 },
+    Welcome {
+        /// Of the answering side.
+        incarnation: u64,
+        /// Of the dialer's session that it knows; 0 if none.
+        generation: u64,
+        /// Bytes of that session's stream that it has applied.
+        pos: u64,
+    },
 }
 
 /// What the bytes at the front of a buffer are.
 #[derive(Debug, PartialEq, Eq)]
 pub enum FrameStep<'a> {
     /// A frame of `consumed` bytes.
-    Complete { frame: Frame<'a>, consumed: usize },
+    Complete {
+        /// Borrows the buffer.
+        frame: Frame<'a>,
+        /// Size of the frame.
+        consumed: usize,
+    },
     /// No use to look again before there are `need` bytes.
-    Incomplete { need: usize },
+    Incomplete {
+        /// More than there are.
+        need: usize,
+    },
     /// Nothing that a node sends.
     Broken(FrameError),
 }
@@ -98,11 +175,19 @@ pub enum FrameStep<'a> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FrameError {
     /// The body does not fit its kind.
-    Body { kind: u8 },
+    Body {
+        /// The frame's kind.
+        kind: u8,
+    },
     /// No frame is of this kind.
     Kind(u8),
     /// The declared size is over the limit.
-    Size { size: usize, limit: usize },
+    Size {
+        /// As declared.
+        size: usize,
+        /// As set by the reader.
+        limit: usize,
+    },
 }
 
 impl fmt::Display for FrameError {
@@ -371,3 +456,6 @@ impl<'a> Fields<'a> {
         Some((version, key))
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -13,6 +13,7 @@ use hashbrown::{HashTable, hash_table::Entry};
 use xxhash_rust::xxh3::{xxh3_64_with_seed, xxh3_128_with_seed};
 
 use crate::{
+    probe::{Mutant, planted},
     record::{Blob, Db, Record, Version},
     slot::Slot,
 };
@@ -140,10 +141,18 @@ impl Store {
         if record.version <= database.flushed {
             return None;
         }
+        let mut rewritten = false;
         let blob = match entry {
+            Entry::Vacant(_) if record.value.is_none() && planted(Mutant::TombstoneForgotten) => {
+                return None;
+            }
             Entry::Occupied(held) => {
                 let blob = held.into_mut();
-                *digest = digest.wrapping_sub(digest_item(blob, digest_seed));
+                let outdated = digest_item(blob, digest_seed);
+                if !planted(Mutant::DigestNotUpdated) {
+                    *digest = digest.wrapping_sub(outdated);
+                }
+                rewritten = true;
                 database.live -= u64::from(!blob.is_tombstone());
                 database.tombstones -= u64::from(blob.is_tombstone());
                 blob.replace(&record);
@@ -151,7 +160,9 @@ impl Store {
             }
             Entry::Vacant(free) => free.insert(Blob::of(&record)).into_mut(),
         };
-        *digest = digest.wrapping_add(digest_item(blob, digest_seed));
+        if !(rewritten && planted(Mutant::DigestNotUpdated)) {
+            *digest = digest.wrapping_add(digest_item(blob, digest_seed));
+        }
         database.live += u64::from(!blob.is_tombstone());
         database.tombstones += u64::from(blob.is_tombstone());
         Some(blob.bytes())
@@ -226,6 +237,9 @@ impl Store {
 /// What one record adds to its slot's digest: a hash of version and key. The value needs no part in
 /// it, since a version names one body.
 fn digest_item(blob: &Blob, seed: u64) -> u128 {
+    if blob.is_tombstone() && planted(Mutant::DigestIgnoresTombstones) {
+        return 0;
+    }
     xxh3_128_with_seed(blob.version_and_key(), seed)
 }
 

@@ -33,7 +33,8 @@ fn record() -> impl Strategy<Value = Owned> {
     (0..3_u8, 0..12_u8, 1..40_u64, 0..3_u16).prop_map(|(db, key, hlc, node)| {
         let version = Version::stamp(hlc, NodeId(node), 1);
         let body = xxh3_64_with_seed(&[key, hlc as u8, node as u8], 0);
-        let value = (body % 3 != 0).then(|| body.to_le_bytes()[..(body % 8) as usize].to_vec());
+        let value =
+            (!body.is_multiple_of(3)).then(|| body.to_le_bytes()[..(body % 8) as usize].to_vec());
         Owned { db: Db::new(db).expect("below 3"), key: vec![b'k', key], version, value }
     })
 }
@@ -64,7 +65,10 @@ fn apply(store: &mut Store, step: &Step) {
 }
 
 /// Everything that replicas compare and users read.
-fn image(store: &Store) -> Vec<(Db, Vec<u8>, Version, Option<Vec<u8>>)> {
+/// A record taken apart.
+type Row = (Db, Vec<u8>, Version, Option<Vec<u8>>);
+
+fn image(store: &Store) -> Vec<Row> {
     let mut all = Vec::new();
     for db in Db::ALL {
         let records = store.records(db);

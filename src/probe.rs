@@ -1,0 +1,183 @@
+//! Probes for simulation: named points that a run may pass, and bugs that can be switched on.
+//!
+//! A hook tells the simulator that a rare point was reached, so that it can strike just there and
+//! can tell a batch that never got anywhere interesting. A mutant is a planted bug: with it on, the
+//! simulator's oracles must fail, or they could not be believed when they pass. Both exist only with
+//! the features `hooks` and `mutants`; without them each probe is an empty function or a constant
+//! `false`, and costs nothing. What is reached or switched on is kept per thread, because one thread
+//! runs one simulated cluster.
+
+/// Declares an enum whose variants can be listed and named.
+macro_rules! named {
+    ($(#[$meta:meta])* $name:ident { $($(#[$doc:meta])* $variant:ident => $text:literal,)* }) => {
+        $(#[$meta])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+        pub enum $name { $($(#[$doc])* $variant,)* }
+
+        impl $name {
+            /// All of them, in order.
+            pub const ALL: &[Self] = &[$(Self::$variant,)*];
+
+            /// The name by which cases and command lines call it.
+            #[must_use]
+            pub const fn name(self) -> &'static str {
+                match self { $(Self::$variant => $text,)* }
+            }
+
+            /// The one of that name.
+            #[must_use]
+            pub fn named(name: &str) -> Option<Self> {
+                Self::ALL.iter().copied().find(|one| one.name() == name)
+            }
+        }
+    };
+}
+
+named! {
+    /// A point in the node that a run may pass.
+    Hook {
+        /// An acknowledgement of a stream goes out.
+        AckSent => "ack_sent",
+        /// A stamp from too far ahead was not taken.
+        AheadRefused => "ahead_refused",
+        /// An outbox went over its limit on a live link.
+        Behind => "behind",
+        /// Requests of a client wait because it does not read.
+        ClientPaused => "client_paused",
+        /// Repair brought a record.
+        CopyTaken => "copy_taken",
+        /// A frame of a stream came a second time.
+        DuplicateDiscarded => "duplicate_discarded",
+        /// A flush came from a peer.
+        FlushTaken => "flush_taken",
+        /// A frame between nodes arrived in part.
+        FrameHeld => "frame_held",
+        /// Our link to a peer's earlier life was closed on word of its new one.
+        OutdatedClosed => "outdated_closed",
+        /// A link was closed because nothing was heard on it.
+        PeerSilent => "peer_silent",
+        /// A page of a slot is offered.
+        OfferSent => "offer_sent",
+        /// A new session began with a peer.
+        SessionBegun => "session_begun",
+        /// A session went on over a new connection with frames to send again.
+        SessionResumed => "session_resumed",
+        /// A tombstone was stamped.
+        TombstoneStamped => "tombstone_stamped",
+        /// A repair walk was completed.
+        WalkCompleted => "walk_completed",
+        /// A repair walk ended with its link.
+        WalkCut => "walk_cut",
+    }
+}
+
+named! {
+    /// A planted bug.
+    Mutant {
+        /// A cursor moves past a record that was not applied.
+        AckSkipsRecord => "ack_skips_record",
+        /// A new session begins without the walk that makes up for what no stream carries.
+        BehindFlagLost => "behind_flag_lost",
+        /// Stamps repeat after a restart: no incarnation in them, and a coarse clock.
+        ClockReuse => "clock_reuse",
+        /// Deleted keys are left out of digests.
+        DigestIgnoresTombstones => "digest_ignores_tombstones",
+        /// A slot's digest stays as it is when a key is written again.
+        DigestNotUpdated => "digest_not_updated",
+        /// A flush is not passed on by repair.
+        FlushNotRepaired => "flush_not_repaired",
+        /// The last of several records to arrive wins, whatever its version.
+        MergeByArrival => "merge_by_arrival",
+        /// A new connection goes on after what was sent, not after what was acknowledged.
+        NoResend => "no_resend",
+        /// An outbox over its limit forgets its frames and goes on as if nothing had happened.
+        OutboxDropped => "outbox_dropped",
+        /// A line that arrives in two parts loses the first.
+        PartialLineLost => "partial_line_lost",
+        /// A walk leaves out the last differing slot of each span.
+        RepairSkipsSlot => "repair_skips_slot",
+        /// Two replies of one pipeline change places.
+        RepliesSwapped => "replies_swapped",
+        /// A stamp looks at the wall clock alone, not at what was seen.
+        StampIgnoresSeen => "stamp_ignores_seen",
+        /// A tombstone is not kept.
+        TombstoneForgotten => "tombstone_forgotten",
+    }
+}
+
+/// This point was reached.
+#[cfg(not(feature = "hooks"))]
+#[inline]
+pub const fn reached(_hook: Hook) {}
+
+/// Whether this planted bug is switched on.
+#[cfg(not(feature = "mutants"))]
+#[inline]
+#[must_use]
+pub const fn planted(_mutant: Mutant) -> bool {
+    false
+}
+
+#[cfg(feature = "hooks")]
+pub use hooks::{reached, take_reached};
+
+#[cfg(feature = "mutants")]
+pub use mutants::{plant, planted};
+
+#[cfg(feature = "hooks")]
+mod hooks {
+    use super::Hook;
+    use std::cell::RefCell;
+
+    thread_local! {
+        static REACHED: RefCell<Vec<Hook>> = const { RefCell::new(Vec::new()) };
+    }
+
+    /// This point was reached.
+    pub fn reached(hook: Hook) {
+        REACHED.with_borrow_mut(|reached| reached.push(hook));
+    }
+
+    /// The points reached on this thread since the last call, in order.
+    #[must_use]
+    pub fn take_reached() -> Vec<Hook> {
+        REACHED.take()
+    }
+}
+
+#[cfg(feature = "mutants")]
+mod mutants {
+    use super::Mutant;
+    use std::cell::Cell;
+
+    thread_local! {
+        static PLANTED: Cell<Option<Mutant>> = const { Cell::new(None) };
+    }
+
+    /// Whether this planted bug is switched on.
+    #[must_use]
+    pub fn planted(mutant: Mutant) -> bool {
+        PLANTED.get() == Some(mutant)
+    }
+
+    /// Switches one planted bug on for this thread, and any other off.
+    pub fn plant(mutant: Option<Mutant>) {
+        PLANTED.set(mutant);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Hook, Mutant};
+
+    #[test]
+    fn names_name_one_each() {
+        for hook in Hook::ALL {
+            assert_eq!(Hook::named(hook.name()), Some(*hook));
+        }
+        for mutant in Mutant::ALL {
+            assert_eq!(Mutant::named(mutant.name()), Some(*mutant));
+        }
+        assert_eq!(Hook::named("nowhere"), None);
+    }
+}
