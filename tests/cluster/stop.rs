@@ -7,7 +7,7 @@ use std::{
     time::Instant,
 };
 
-use super::common::{Client, Nodes, PATIENCE, Process, free_ports, serve_args, wait_until};
+use super::common::{Client, Nodes, PATIENCE, wait_until};
 
 /// Requests under way at a time.
 const WINDOW: usize = 64;
@@ -62,39 +62,4 @@ fn sigterm_under_load_loses_no_acknowledged_write() {
         let missing = (0..*count).filter(|at| held[*at] != at.to_string()).count();
         assert_eq!(missing, 0, "of {count} acknowledged writes of client {n}");
     }
-}
-
-#[test]
-fn sigint_stops_an_idle_node_at_once() {
-    let mut nodes = Nodes::start(1);
-    let _idle = nodes.client(0);
-    nodes.process(0).signal("INT");
-    assert_eq!(nodes.process(0).wait().code(), Some(0));
-    assert!(nodes.process(0).logged().contains("stopped"));
-}
-
-#[test]
-fn what_the_user_can_mend_ends_with_code_2_and_says_so() {
-    let nodes = Nodes::start(1);
-    let taken = nodes.ports[0];
-    let [a, b] = free_ports(2)[..] else { unreachable!("two ports") };
-    let peers = |list: &str| vec![a.to_string(), "--peers".to_owned(), list.to_owned()];
-    let cases = [
-        (vec![taken.to_string()], "in use"),
-        (peers("nonsense"), "nonsense"),
-        (peers("example.com:9000"), "example.com"),
-        (peers(&format!("localhost:{a}")), "this node itself"),
-        (peers(&format!("localhost:{b},127.0.0.1:{b}")), "twice"),
-        (vec!["x".to_owned()], "x"),
-        (vec![a.to_string(), "--nonsense".to_owned()], "--nonsense"),
-    ];
-    for (args, word) in cases {
-        let mut process = Process::start(&args);
-        assert_eq!(process.wait().code(), Some(2), "{args:?}");
-        wait_until(&format!("an error that names {word}"), || process.logged().contains(word));
-    }
-    // A taken port says so before the start lines.
-    let mut process = Process::start(&serve_args(taken, &[]));
-    process.wait();
-    assert_eq!(process.printed(), "");
 }
