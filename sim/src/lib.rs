@@ -13,6 +13,7 @@ pub mod batch;
 pub mod birth;
 pub mod case;
 pub mod chance;
+pub mod check;
 pub mod clients;
 pub mod dialect;
 pub mod history;

@@ -46,9 +46,10 @@ impl Replica {
         self.incarnation
     }
 
-    /// Peers know of a later life than this: become a still later one.
+    /// Peers know of a later life than this: become a still later one. After the last that can be
+    /// told, which only nonsense names, there is none.
     pub(crate) fn outlive(&mut self, known: u64) {
-        self.incarnation = self.incarnation.max(known + 1);
+        self.incarnation = self.incarnation.max(known.saturating_add(1));
     }
 
     /// Writes a value and returns the record's bytes.

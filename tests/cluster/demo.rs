@@ -1,0 +1,25 @@
+//! `quorate demo`: three nodes in one terminal, until Ctrl-C.
+
+use super::common::{Client, Process, answers, free_ports, wait_until};
+
+#[test]
+fn the_demo_says_what_to_try_and_it_works() {
+    let ports = free_ports(3);
+    let args = ["demo", "--port", &ports[0].to_string()].map(str::to_owned);
+    let mut demo = Process::start(&args);
+    wait_until("three nodes that answer", || ports.iter().all(|port| answers(*port)));
+    wait_until("what to try", || demo.printed().contains("Ctrl-C"));
+    let printed = demo.printed();
+    for port in &ports {
+        assert!(printed.contains(&format!("nc localhost {port}")), "{printed}");
+    }
+    // What it suggests, literally.
+    assert_eq!(Client::connect(ports[0]).ask("SET name john"), "OK");
+    Client::connect(ports[1]).wait_for("GET name", "john");
+    Client::connect(ports[2]).wait_for("GET name", "john");
+    assert_eq!(Client::connect(ports[2]).ask("DEL name"), "1");
+    Client::connect(ports[0]).wait_for("GET name", "Not Found");
+    demo.signal("INT");
+    assert_eq!(demo.wait().code(), Some(0));
+    assert!(!ports.iter().any(|port| answers(*port)));
+}
