@@ -1,34 +1,52 @@
 //! Many seeds in a row: progress, counts, and the checks that only a batch can make.
 //!
-//! A batch fails when a seed fails, when two runs of one seed differ, or when a class of faults
-//! that some case had never struck: faults that don't fire make a green that means nothing.
+//! A batch fails when a seed fails, when two runs of one seed differ, when a class of faults that
+//! some case had never struck, or when a hook was never passed: what doesn't happen makes a green
+//! that means nothing.
 
 use std::{
     io::{self, Write},
+    sync::{
+        atomic::{AtomicBool, AtomicU64, Ordering},
+        mpsc,
+    },
+    thread,
     time::{Duration, Instant},
 };
+
+use quorate::probe::{Hook, Mutant};
 
 use crate::{
     case::{Case, FaultClass},
     oracle::{Failure, Kind},
-    report::{Reached, Report},
-    tier_b,
+    play::{Tier, play, play_twice},
+    report::Reached,
 };
 
 /// Each seed of so many is played twice.
 const TWICE_EVERY: u64 = 10;
 /// Progress is shown this often.
-const PROGRESS: Duration = Duration::from_secs(2);
+const PROGRESS: Duration = Duration::from_secs(5);
+/// A batch of so many seeds must pass every hook.
+const HOOKS_FROM: u64 = 500;
 
 /// What to play.
 #[derive(Clone, Copy, Debug)]
 pub struct Batch {
+    /// On which tier.
+    pub tier: Tier,
     /// The first seed.
     pub from: u64,
     /// How many.
     pub count: u64,
+    /// No new seed after this long.
+    pub time: Option<Duration>,
+    /// How many threads play.
+    pub jobs: usize,
     /// Go on after a failure.
     pub keep_going: bool,
+    /// A bug to plant.
+    pub mutant: Option<Mutant>,
 }
 
 /// What came of it.
@@ -52,23 +70,27 @@ pub struct Summary {
 
 /// The command that plays a seed again.
 #[must_use]
-pub fn reproduction(seed: u64) -> String {
-    format!("cargo run --release -p sim -- --seed {seed}")
+pub fn reproduction(tier: Tier, seed: u64) -> String {
+    format!("cargo run --release -p sim -- --tier {tier} --seed {seed}")
 }
 
-/// Plays a seed, twice if asked to.
-#[must_use]
-pub fn play(seed: u64, twice: bool) -> Report {
-    let case = Case::draw(seed);
-    let mut report = tier_b::run(&case);
-    if twice && report.failure.is_none() {
-        let again = tier_b::run(&case);
-        if let Some(difference) = report.trace.first_difference(&again.trace) {
-            let failure = Failure::new(Kind::Nondeterminism, "two runs differ", &difference);
-            report.failure = Some(failure);
-        }
-    }
-    report
+/// Plants a bug for this thread, where the simulator was built with them.
+pub fn plant(mutant: Option<Mutant>) {
+    #[cfg(feature = "mutants")]
+    quorate::probe::plant(mutant);
+    #[cfg(not(feature = "mutants"))]
+    assert!(mutant.is_none(), "planted bugs need the feature `mutants`");
+}
+
+/// What one seed adds to a summary.
+struct Played {
+    seed: u64,
+    case: Case,
+    simulated_ms: u64,
+    settled_ms: u64,
+    fired: [u64; FaultClass::ALL.len()],
+    reached: Reached,
+    failure: Option<Failure>,
 }
 
 impl Batch {
@@ -76,38 +98,71 @@ impl Batch {
     ///
     /// # Errors
     /// If `out` can't be written.
-    pub fn run(&self, out: &mut impl Write, mut before: impl FnMut(u64)) -> io::Result<Summary> {
+    pub fn run(&self, out: &mut impl Write) -> io::Result<Summary> {
         let started = Instant::now();
         let mut shown = started;
         let mut summary = Summary::default();
-        for seed in self.from..self.from.saturating_add(self.count) {
-            before(seed);
-            let report = play(seed, (seed - self.from).is_multiple_of(TWICE_EVERY));
-            summary.add(seed, &Case::draw(seed), &report);
-            if let Some(failure) = report.failure {
-                writeln!(out, "seed {seed}: {failure}\n  {}", reproduction(seed))?;
-                summary.failures.push((seed, failure));
-                if !self.keep_going {
-                    break;
+        let (next, stop) = (AtomicU64::new(0), AtomicBool::new(false));
+        let (results, played) = mpsc::sync_channel(64);
+        thread::scope(|scope| {
+            for _ in 0..self.jobs.max(1) {
+                let results = results.clone();
+                let (next, stop) = (&next, &stop);
+                scope.spawn(move || self.work(next, stop, &results));
+            }
+            drop(results);
+            for played in played {
+                summary.add(&played);
+                if let Some(failure) = played.failure {
+                    let again = reproduction(self.tier, played.seed);
+                    writeln!(out, "seed {}: {failure}\n  {again}", played.seed)?;
+                    summary.failures.push((played.seed, failure));
+                    if !self.keep_going {
+                        stop.store(true, Ordering::Relaxed);
+                    }
+                }
+                if shown.elapsed() >= PROGRESS {
+                    shown = Instant::now();
+                    writeln!(out, "{}", summary.line(started.elapsed()))?;
+                }
+                if self.time.is_some_and(|time| started.elapsed() >= time) {
+                    stop.store(true, Ordering::Relaxed);
                 }
             }
-            if shown.elapsed() >= PROGRESS {
-                shown = Instant::now();
-                writeln!(out, "{}", summary.line(started.elapsed()))?;
+            Ok::<(), io::Error>(())
+        })?;
+        summary.failures.sort_by_key(|(seed, _)| *seed);
+        summary.tell(started.elapsed(), self.tier, out)?;
+        Ok(summary)
+    }
+
+    fn work(&self, next: &AtomicU64, stop: &AtomicBool, results: &mpsc::SyncSender<Played>) {
+        plant(self.mutant);
+        while !stop.load(Ordering::Relaxed) {
+            let number = next.fetch_add(1, Ordering::Relaxed);
+            if number >= self.count {
+                return;
+            }
+            let seed = self.from.saturating_add(number);
+            let case = self.tier.case(Case::draw(seed));
+            let report = if number.is_multiple_of(TWICE_EVERY) {
+                play_twice(&case, self.tier)
+            } else {
+                play(&case, self.tier, false)
+            };
+            let played = Played {
+                seed,
+                case,
+                simulated_ms: report.simulated_ms,
+                settled_ms: report.settled_ms.unwrap_or(0),
+                fired: report.fired,
+                reached: report.reached,
+                failure: report.failure,
+            };
+            if results.send(played).is_err() {
+                return;
             }
         }
-        writeln!(out, "{}", summary.line(started.elapsed()))?;
-        for (class, (enabled, fired)) in
-            FaultClass::ALL.iter().zip(summary.enabled.iter().zip(summary.fired))
-        {
-            writeln!(out, "  {:20} in {enabled:5} cases, {fired:8} times", class.name())?;
-        }
-        let Reached { answered, behind, copied } = summary.reached;
-        writeln!(out, "  {answered} requests answered, {behind} streams overflowed")?;
-        let (slowest_ms, seed) = summary.slowest;
-        write!(out, "  {copied} records copied by repair; ")?;
-        writeln!(out, "replicas became one within {slowest_ms} ms (seed {seed})")?;
-        Ok(summary)
     }
 }
 
@@ -120,40 +175,75 @@ impl Summary {
         classes.find(|(_, (enabled, fired))| **enabled > 0 && *fired == 0).map(|(class, _)| *class)
     }
 
+    /// Hooks that a batch long enough should have passed, and did not.
+    #[must_use]
+    pub fn idle_hooks(&self) -> Vec<Hook> {
+        if self.seeds < HOOKS_FROM || self.reached.hooks.is_empty() {
+            return Vec::new();
+        }
+        let hooks = Hook::ALL.iter().zip(&self.reached.hooks);
+        hooks.filter(|(_, count)| **count == 0).map(|(hook, _)| *hook).collect()
+    }
+
     /// What the process ends with.
     #[must_use]
     pub fn exit_code(&self) -> u8 {
         match self.failures.first() {
             Some((_, failure)) => failure.kind.exit_code(),
             None if self.idle_class().is_some() => Kind::Harness.exit_code(),
+            None if !self.idle_hooks().is_empty() => Kind::Harness.exit_code(),
             None => 0,
         }
     }
 
-    fn add(&mut self, seed: u64, case: &Case, report: &Report) {
+    fn add(&mut self, played: &Played) {
         self.seeds += 1;
-        self.simulated_ms += report.simulated_ms;
-        for class in case.classes() {
+        self.simulated_ms += played.simulated_ms;
+        for class in played.case.classes() {
             self.enabled[class as usize] += 1;
         }
-        for (sum, fired) in self.fired.iter_mut().zip(report.fired) {
+        for (sum, fired) in self.fired.iter_mut().zip(played.fired) {
             *sum += fired;
         }
-        self.reached.answered += report.reached.answered;
-        self.reached.behind += report.reached.behind;
-        self.reached.copied += report.reached.copied;
-        self.slowest = self.slowest.max((report.settled_ms.unwrap_or(0), seed));
+        self.reached.add(&played.reached);
+        self.slowest = self.slowest.max((played.settled_ms, played.seed));
     }
 
     fn line(&self, elapsed: Duration) -> String {
         let seconds = elapsed.as_secs_f64().max(0.001);
         let hours = self.simulated_ms as f64 / 3.6e6;
         format!(
-            "{} seeds, {:.1} seeds/s, {hours:.2} simulated hours, {} failures",
+            "{} seeds, {:.1} seeds/s, {hours:.2} simulated hours ({:.0} simulated s/s), {} failures",
             self.seeds,
             self.seeds as f64 / seconds,
+            self.simulated_ms as f64 / 1e3 / seconds,
             self.failures.len()
         )
+    }
+
+    fn tell(&self, elapsed: Duration, tier: Tier, out: &mut impl Write) -> io::Result<()> {
+        writeln!(out, "tier {tier}: {}", self.line(elapsed))?;
+        for (class, (enabled, fired)) in
+            FaultClass::ALL.iter().zip(self.enabled.iter().zip(self.fired))
+        {
+            if *enabled > 0 {
+                writeln!(out, "  {:20} in {enabled:6} cases, {fired:9} times", class.name())?;
+            }
+        }
+        for (hook, count) in Hook::ALL.iter().zip(&self.reached.hooks) {
+            writeln!(out, "  {:20} passed {count:12} times", hook.name())?;
+        }
+        let Reached { answered, behind, copied, .. } = self.reached;
+        writeln!(out, "  {answered} requests answered, {behind} streams overflowed,")?;
+        writeln!(out, "  {copied} records copied by repair; replicas became one within")?;
+        writeln!(out, "  {} ms (seed {})", self.slowest.0, self.slowest.1)?;
+        if let Some(class) = self.idle_class() {
+            writeln!(out, "no case with {} had any: the batch proves nothing", class.name())?;
+        }
+        for hook in self.idle_hooks() {
+            writeln!(out, "{} was never passed: the batch proves too little", hook.name())?;
+        }
+        Ok(())
     }
 }
 
@@ -171,5 +261,16 @@ mod tests {
         assert_eq!(summary.exit_code(), 0);
         summary.failures.push((7, Failure::new(Kind::Liveness, "convergence", "")));
         assert_eq!(summary.exit_code(), 2);
+    }
+
+    #[test]
+    fn a_hook_that_was_never_passed_fails_a_long_batch() {
+        let mut summary = Summary { seeds: HOOKS_FROM, ..Summary::default() };
+        summary.reached.hooks = vec![1; Hook::ALL.len()];
+        assert_eq!(summary.exit_code(), 0);
+        summary.reached.hooks[Hook::Behind as usize] = 0;
+        assert_eq!((summary.idle_hooks(), summary.exit_code()), (vec![Hook::Behind], 4));
+        summary.seeds -= 1;
+        assert_eq!(summary.exit_code(), 0);
     }
 }

@@ -18,6 +18,7 @@ pub mod clients;
 pub mod dialect;
 pub mod history;
 pub mod oracle;
+pub mod play;
 pub mod report;
 pub mod tier_a;
 pub mod tier_b;

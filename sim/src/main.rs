@@ -5,16 +5,17 @@
 
 use std::{
     io::{self, Write},
-    panic::PanicHookInfo,
     process::ExitCode,
-    sync::atomic::{AtomicU64, Ordering},
+    time::Duration,
 };
 
 use clap::Parser;
+use quorate::probe::Mutant;
 use sim::{
-    batch::{Batch, play, reproduction},
+    batch::{Batch, plant, reproduction},
     case::Case,
     oracle::Kind,
+    play::{Tier, catch_panics, play},
     tier_b::narrate,
 };
 
@@ -31,38 +32,40 @@ struct Flags {
     /// Play so many seeds; each tenth one twice.
     #[arg(long, default_value_t = 100)]
     seeds: u64,
+    /// Play seeds for so many minutes instead.
+    #[arg(long, conflicts_with = "seeds")]
+    minutes: Option<u64>,
     /// The first of the seeds.
     #[arg(long, default_value_t = 0)]
     from: u64,
+    /// The driver: a is our event heap, b is turmoil.
+    #[arg(long, default_value_t = Tier::A)]
+    tier: Tier,
+    /// How many threads play.
+    #[arg(long, default_value_t = 1)]
+    jobs: usize,
     /// Go on with the other seeds after one has failed.
     #[arg(long)]
     keep_going: bool,
-    /// Plant this bug first; the run should fail.
-    #[cfg(feature = "mutants")]
+    /// Plant this bug first; the run should fail. Needs the feature `mutants`.
     #[arg(long, value_parser = mutant)]
-    mutant: Option<quorate::probe::Mutant>,
+    mutant: Option<Mutant>,
 }
 
-#[cfg(feature = "mutants")]
-fn mutant(name: &str) -> Result<quorate::probe::Mutant, String> {
-    use quorate::probe::Mutant;
+fn mutant(name: &str) -> Result<Mutant, String> {
+    if !cfg!(feature = "mutants") {
+        return Err("build with --features mutants".to_owned());
+    }
     let names = || Mutant::ALL.iter().map(|mutant| mutant.name()).collect::<Vec<_>>().join(", ");
     Mutant::named(name).ok_or_else(|| format!("the planted bugs are {}", names()))
 }
 
-/// The seed being played, for the panic hook.
-static SEED: AtomicU64 = AtomicU64::new(0);
-
 fn main() -> ExitCode {
     let flags = Flags::parse();
-    // Not the default hook: a panic must end with the line that reproduces it, even where panics
-    // abort.
-    std::panic::set_hook(Box::new(on_panic));
-    #[cfg(feature = "mutants")]
-    quorate::probe::plant(flags.mutant);
+    catch_panics();
     let mut out = io::stdout().lock();
     let outcome = match flags.seed {
-        Some(seed) => tell(seed, flags.events, &mut out),
+        Some(seed) => tell(&flags, seed, &mut out),
         None => run_batch(&flags, &mut out),
     };
     match outcome {
@@ -72,11 +75,12 @@ fn main() -> ExitCode {
     }
 }
 
-fn tell(seed: u64, events: bool, out: &mut impl Write) -> io::Result<u8> {
-    SEED.store(seed, Ordering::Relaxed);
-    writeln!(out, "{}", Case::draw(seed))?;
-    let report = play(seed, false);
-    if events {
+fn tell(flags: &Flags, seed: u64, out: &mut impl Write) -> io::Result<u8> {
+    plant(flags.mutant);
+    let case = flags.tier.case(Case::draw(seed));
+    writeln!(out, "{case}")?;
+    let report = play(&case, flags.tier, true);
+    if flags.events {
         for line in narrate(&report.trace) {
             writeln!(out, "{line}")?;
         }
@@ -91,7 +95,7 @@ fn tell(seed: u64, events: bool, out: &mut impl Write) -> io::Result<u8> {
     }
     match report.failure {
         Some(failure) => {
-            writeln!(out, "  FAILED    {failure}\n{}", reproduction(seed))?;
+            writeln!(out, "  FAILED    {failure}\n{}", reproduction(flags.tier, seed))?;
             Ok(failure.kind.exit_code())
         }
         None => {
@@ -102,22 +106,14 @@ fn tell(seed: u64, events: bool, out: &mut impl Write) -> io::Result<u8> {
 }
 
 fn run_batch(flags: &Flags, out: &mut impl Write) -> io::Result<u8> {
-    let Flags { seeds: count, from, keep_going, .. } = *flags;
-    let summary =
-        Batch { from, count, keep_going }.run(out, |seed| SEED.store(seed, Ordering::Relaxed))?;
-    if let Some(class) = summary.idle_class() {
-        writeln!(out, "no case with {} had any: the batch proves nothing", class.name())?;
-    }
-    Ok(summary.exit_code())
-}
-
-/// A panic of a node is a failure of safety, one of ours is not.
-fn on_panic(info: &PanicHookInfo<'_>) {
-    let ours = info
-        .location()
-        .is_some_and(|at| at.file().starts_with("sim/") || at.file().contains("/turmoil-"));
-    let kind = if ours { Kind::Harness } else { Kind::Safety };
-    eprintln!("{kind:?} failure, oracle panic: {info}");
-    eprintln!("{}", reproduction(SEED.load(Ordering::Relaxed)));
-    std::process::exit(i32::from(kind.exit_code()));
+    let batch = Batch {
+        tier: flags.tier,
+        from: flags.from,
+        count: if flags.minutes.is_some() { u64::MAX } else { flags.seeds },
+        time: flags.minutes.map(|minutes| Duration::from_secs(60 * minutes)),
+        jobs: flags.jobs,
+        keep_going: flags.keep_going,
+        mutant: flags.mutant,
+    };
+    Ok(batch.run(out)?.exit_code())
 }

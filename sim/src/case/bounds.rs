@@ -3,8 +3,6 @@
 //! The node's own types know nothing of files; these mirror them field by field, and the compiler
 //! sees to it that none is forgotten.
 
-#![expect(missing_docs, reason = "each field is documented where it is mirrored from")]
-
 use quorate::{
     limits::{Limits, Timing},
     time::Millis,
@@ -17,7 +15,7 @@ struct MillisShape(u64);
 
 #[derive(Serialize, Deserialize)]
 #[serde(remote = "Limits")]
-pub struct LimitsShape {
+pub(super) struct LimitsShape {
     args_max: usize,
     line_size_max: usize,
     request_size_max: usize,
@@ -34,7 +32,7 @@ pub struct LimitsShape {
 
 #[derive(Serialize, Deserialize)]
 #[serde(remote = "Timing")]
-pub struct TimingShape {
+pub(super) struct TimingShape {
     #[serde(with = "MillisShape")]
     heartbeat: Millis,
     #[serde(with = "MillisShape")]

@@ -2,7 +2,7 @@
 
 use quorate::{
     node::{LinkId, Node, Origin},
-    probe::take_reached,
+    probe::{Hook, take_reached},
     record::NodeId,
     time::{Instant, Now},
     turn::{Transport, finish_turn},
@@ -174,7 +174,11 @@ impl World<'_> {
                 }
                 return;
             }
-            if !node.wants_read(link) || self.net.ends[end].rests_until_us > self.net.now_us {
+            if !node.wants_read(link) {
+                self.net.ends[end].unwelcome = true;
+                return;
+            }
+            if self.net.ends[end].rests_until_us > self.net.now_us {
                 return;
             }
             let most = self.net.chop.map_or(READ_MAX, |chop| chop.read_max);
@@ -253,13 +257,14 @@ impl World<'_> {
         let host = &mut self.hosts[id];
         let freed = std::mem::take(&mut host.freed);
         host.free.extend(freed);
-        for end in host.links.iter().enumerate().filter_map(|(link, end)| {
-            let end = (*end)?;
+        for (link, end) in host.links.iter().enumerate() {
+            let Some(end) = *end else { continue };
             let unread = !self.net.ends[end].inbox.is_empty();
-            (unread && node.wants_read(LinkId(link as u32))).then_some(end)
-        }) {
-            let at_us = self.net.ends[end].rests_until_us;
-            self.net.schedule(at_us, Event::Pump(end));
+            // A link that rests, or that is being read, is looked at again anyway.
+            if unread && self.net.ends[end].unwelcome && node.wants_read(LinkId(link as u32)) {
+                self.net.ends[end].unwelcome = false;
+                self.net.schedule(self.net.now_us, Event::Pump(end));
+            }
         }
         let due_us = node.poll_timeout().map(|due| host.when_us(due.as_micros()));
         let due_us = due_us.map(|due_us| due_us.max(self.net.now_us));
@@ -284,8 +289,9 @@ impl World<'_> {
         self.bounds(id, &node);
         self.growth.sample(id, self.hosts[id].life, node.store());
         self.hosts[id].node = Some(node);
-        for hook in take_reached() {
-            self.pass(id, hook);
+        let passed = take_reached();
+        for (hook, count) in Hook::ALL.iter().zip(passed) {
+            (0..count).for_each(|_| self.pass(id, *hook));
         }
     }
 }

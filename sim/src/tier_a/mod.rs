@@ -60,14 +60,16 @@ struct World<'c> {
 #[must_use]
 pub fn run(case: &Case, events: bool) -> Report {
     // What an earlier run on this thread left behind is none of ours.
-    drop(quorate::probe::take_reached());
+    let _ = quorate::probe::take_reached();
     let mut world = World::new(case, events);
     let outcome = world.play();
-    let failure = match outcome {
-        Ok(_) => world.check().err(),
+    let failure = match &outcome {
+        Ok(_) => world.check(true).err(),
         // Where something is also untrue, that comes first: it is the better clue.
-        Err(late) if late.kind == Kind::Liveness => Some(world.check().err().unwrap_or(late)),
-        Err(ref failure) => Some(failure.clone()),
+        Err(late) if late.kind == Kind::Liveness => {
+            Some(world.check(false).err().unwrap_or_else(|| late.clone()))
+        }
+        Err(failure) => Some(failure.clone()),
     };
     let settled_ms = outcome.ok();
     world.fired[FaultClass::CutRead as usize] = world.net.cut_reads;
@@ -97,7 +99,7 @@ impl<'c> World<'c> {
         };
         let player = |id: usize| {
             let steps = case.workload.steps.iter().filter(|step| step.client == id).cloned();
-            Player { steps: steps.collect(), ..Player::default() }
+            Player::new(steps.collect())
         };
         let mut world = Self {
             case,
@@ -310,7 +312,7 @@ impl<'c> World<'c> {
             .collect()
     }
 
-    fn check(&self) -> Result<(), Failure> {
+    fn check(&self, settled: bool) -> Result<(), Failure> {
         let safety = |oracle, detail: &str| Err(Failure::new(Kind::Safety, oracle, detail));
         if let Some(broken) = &self.broken {
             return safety("limits", broken);
@@ -320,6 +322,7 @@ impl<'c> World<'c> {
         }
         self.growth.check()?;
         let observed = Observed {
+            settled,
             nodes_keep_memory: !self.case.loses_memory()
                 && self.case.config.core.len() == self.hosts.len(),
             history: self.history.clone(),
@@ -327,6 +330,7 @@ impl<'c> World<'c> {
         };
         oracle::check(&observed)?;
         // Digests were equal; that the replicas are is what they stand for.
-        oracle::convergence::difference(&observed.replicas).map_or(Ok(()), Err)
+        let difference = oracle::convergence::difference(&observed.replicas);
+        difference.filter(|_| settled).map_or(Ok(()), Err)
     }
 }

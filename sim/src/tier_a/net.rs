@@ -103,6 +103,8 @@ pub(super) struct End {
     held: Vec<(u64, Segment)>,
     /// Its last write fell short.
     pub(super) short: bool,
+    /// The node did not want its bytes when last asked.
+    pub(super) unwelcome: bool,
     /// Nothing is read before this time.
     pub(super) rests_until_us: u64,
     draws: u64,
@@ -189,6 +191,7 @@ impl Net {
                 arrives_us: 0,
                 held: Vec::new(),
                 short: false,
+                unwelcome: false,
                 rests_until_us: 0,
                 draws: 0,
             });

@@ -47,6 +47,10 @@ struct Playing {
 }
 
 impl Player {
+    pub(super) fn new(steps: Vec<Step>) -> Self {
+        Self { steps, ..Self::default() }
+    }
+
     /// Its side of its connection, if it has one.
     pub(super) const fn end(&self) -> Option<EndId> {
         self.end
