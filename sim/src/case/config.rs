@@ -1,0 +1,185 @@
+//! What a case is played on: the cluster, its bounds and timing, the network and the clocks.
+
+use std::fmt;
+
+use quorate::{
+    limits::{Limits, Timing},
+    time::Millis,
+};
+
+use crate::chance::Chance;
+
+/// Regimes of latency, each the least and the most that a message takes.
+pub const LATENCIES_MS: [(u64, u64); 4] = [(0, 10), (1, 50), (5, 100), (20, 200)];
+
+/// A pause between comparisons that no case lives to see: then the streams alone have to bring
+/// every write home.
+const NEVER: Millis = Millis(24 * 3600 * 1000);
+
+/// The cluster, its bounds and timing, the network and the clocks.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Config {
+    /// How many nodes.
+    pub nodes: usize,
+    /// How many clients.
+    pub clients: usize,
+    /// How many slots each database has.
+    pub slots: u32,
+    /// Operations and faults begin within this span.
+    pub span_ms: u64,
+    /// The grain of the network's time.
+    pub tick_ms: u64,
+    /// The least and the most that a message takes.
+    pub latency_ms: (u64, u64),
+    /// One pair of nodes that is further apart, and how far.
+    pub slow_link: Option<(usize, usize, u64)>,
+    /// Whether hosts run in another order each tick.
+    pub shuffle: bool,
+    /// Messages under way on one connection and direction before a writer waits.
+    pub window: usize,
+    /// How reads and writes are cut, if at all.
+    pub chop: Option<Chop>,
+    /// What each node's wall clock is off by.
+    pub clock_offsets_ms: Vec<i64>,
+    /// Bounds of the nodes.
+    pub limits: Limits,
+    /// Timing of the nodes.
+    pub timing: Timing,
+}
+
+/// How a transport cuts what passes through it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Chop {
+    /// The most bytes of one read.
+    pub read_max: usize,
+    /// The most bytes of one write.
+    pub write_max: usize,
+    /// So many writes in a hundred are cut short and not taken up before the next round.
+    pub stall_percent: u64,
+}
+
+impl Config {
+    /// The configuration of `seed`. Where nodes lose their memory, comparing replicas from time to
+    /// time is what brings back writes whose sender died; elsewhere a case may do without.
+    pub(super) fn draw(seed: u64, loses_memory: bool) -> Self {
+        let mut chance = Chance::new(seed, "config", 0);
+        let nodes = chance.between(3, 5) as usize;
+        let clients = chance.between(2, 6) as usize;
+        let slots = chance.between(4, 64) as u32;
+        let span_ms = chance.between(3, 15) * 1000;
+        let latency_ms = chance.pick(&LATENCIES_MS);
+        let timing = draw_timing(seed, loses_memory, latency_ms.1);
+        let slow_link = chance.percent(25).then(|| {
+            let slow = chance.between(100, 300);
+            (0, chance.between(1, nodes as u64 - 1) as usize, slow)
+        });
+        let skew = timing.skew_max.0.min(4000) / 3;
+        let offset = |chance: &mut Chance| chance.between(0, skew) as i64 - (skew / 2) as i64;
+        let skewed = chance.percent(60);
+        Self {
+            nodes,
+            clients,
+            slots,
+            span_ms,
+            tick_ms: 10,
+            latency_ms,
+            slow_link,
+            shuffle: chance.percent(50),
+            window: chance.pick(&[64, 128, 1024]),
+            chop: chance.percent(70).then(|| Chop {
+                read_max: chance.pick(&[7, 40, 200, 1000]),
+                write_max: chance.pick(&[40, 100, 500, 2000]),
+                stall_percent: chance.pick(&[0, 5, 20]),
+            }),
+            clock_offsets_ms: (0..nodes)
+                .map(|_| if skewed { offset(&mut chance) } else { 0 })
+                .collect(),
+            limits: draw_limits(seed, latency_ms.1),
+            timing,
+        }
+    }
+
+    /// How long a link that fell silent may still keep a node busy with it, at the most.
+    #[must_use]
+    pub const fn reconnect_ms(&self) -> u64 {
+        let Timing { silence, dial, redial_max, .. } = self.timing;
+        silence.0 + dial.0 + redial_max.0
+    }
+
+    /// How long after the last fault and write all replicas must have become one. Generous: in a
+    /// round each node reconnects to each other one and compares; a write may need to be passed on
+    /// by a node that got it so itself.
+    #[must_use]
+    pub fn settle_ms(&self) -> u64 {
+        let slowest = self.slow_link.map_or(0, |(_, _, latency)| latency).max(self.latency_ms.1);
+        let repair = if self.timing.repair == NEVER { 0 } else { self.timing.repair.0 };
+        let walk = 4 * (slowest + self.tick_ms) * (u64::from(self.slots) + 10);
+        3 * (self.reconnect_ms() + repair * 5 / 4 + walk) + 5000
+    }
+}
+
+fn draw_timing(seed: u64, loses_memory: bool, latency_max_ms: u64) -> Timing {
+    let mut chance = Chance::new(seed, "timing", 0);
+    let heartbeat = chance.pick(&[100, 250, 500]);
+    let repairs = loses_memory || chance.percent(50);
+    Timing {
+        heartbeat: Millis(heartbeat),
+        // Twice the longest way there and back, a slow link included, so that only a fault looks
+        // like one.
+        silence: Millis(3 * heartbeat + 1300),
+        dial: Millis(chance.between(4 * latency_max_ms.max(100), 1500)),
+        // Each refused attempt to connect leaks a socket of the simulated network, so pauses are
+        // generous.
+        redial_min: Millis(chance.between(25, 200)),
+        redial_max: Millis(chance.between(500, 2000)),
+        repair: if repairs { Millis(chance.between(1000, 4000)) } else { NEVER },
+        skew_max: Millis(chance.pick(&[500, 5000, 60_000])),
+        drain: Millis(2000),
+    }
+}
+
+fn draw_limits(seed: u64, latency_max_ms: u64) -> Limits {
+    let mut chance = Chance::new(seed, "limits", 0);
+    // A page of one record costs each record a way there and back.
+    let pages: &[usize] = if latency_max_ms > 50 { &[200, 64 << 10] } else { &[1, 200, 64 << 10] };
+    Limits {
+        output_pause: chance.pick(&[64, 4096, 1 << 20]),
+        outbox_size_max: chance.pick(&[300, 1000, 4000, 64 << 10, 1 << 20]),
+        link_output: chance.pick(&[50, 1000, 256 << 10]),
+        offer_size: chance.pick(pages),
+        repair_span: chance.pick(&[1, 4, 256]),
+        ..Limits::DEFAULT
+    }
+}
+
+impl fmt::Display for Config {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { nodes, slots, clients, span_ms, latency_ms: (least, most), .. } = self;
+        write!(f, "{nodes} nodes, {slots} slots, {clients} clients, {span_ms} ms; ")?;
+        write!(f, "latency {least}-{most} ms")?;
+        if let Some((a, b, latency)) = self.slow_link {
+            write!(f, " (n{a}-n{b} {latency} ms)")?;
+        }
+        match self.chop {
+            Some(Chop { read_max, write_max, stall_percent }) => {
+                write!(
+                    f,
+                    ", reads cut at {read_max}, writes at {write_max} (stalls {stall_percent} %)"
+                )?;
+            }
+            None => write!(f, ", nothing cut")?,
+        }
+        write!(f, ", window {}, clocks off by {:?} ms", self.window, self.clock_offsets_ms)?;
+        let Limits { outbox_size_max, link_output, offer_size, repair_span, .. } = self.limits;
+        write!(
+            f,
+            "\n            outbox {outbox_size_max} B, link {link_output} B, offer {offer_size} B, "
+        )?;
+        write!(f, "span {repair_span}; silence {} ms, ", self.timing.silence.0)?;
+        if self.timing.repair == NEVER {
+            write!(f, "no periodic repair")
+        } else {
+            write!(f, "repair every {} ms", self.timing.repair.0)
+        }
+    }
+}

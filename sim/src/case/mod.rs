@@ -1,0 +1,134 @@
+//! A case: everything that happens in one simulation, as plain data.
+//!
+//! A seed draws a case, and a driver plays it; a driver adds no decision of its own except the fine
+//! grain that the case leaves open (latency of one message, place of one cut), which it takes from
+//! the same seed. Nothing in here knows of a driver, so one case can be played by several.
+//!
+//! Swarm: a seed also draws which classes of faults it has at all, since a simulation in which
+//! everything happens a little finds less than one in which few things happen a lot (Groce et al.,
+//! "Swarm testing", 2012).
+
+use std::fmt;
+
+mod config;
+mod faults;
+mod workload;
+
+pub use config::{Chop, Config, LATENCIES_MS};
+pub use faults::{Fault, FaultClass, FaultKind};
+pub use workload::{Dialect, Op, Step, Workload, value_of};
+
+/// The format and meaning of cases; a seed of another version is another case.
+pub const VERSION: u32 = 1;
+
+/// One simulation.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Case {
+    /// [`VERSION`].
+    pub version: u32,
+    /// What it was drawn from, and what the driver takes its fine grain from.
+    pub seed: u64,
+    /// Cluster, network and clocks.
+    pub config: Config,
+    /// What clients ask, and when.
+    pub workload: Workload,
+    /// What goes wrong, and when.
+    pub faults: Vec<Fault>,
+}
+
+impl Case {
+    /// The case of `seed`.
+    #[must_use]
+    pub fn draw(seed: u64) -> Self {
+        let faults = faults::Plan::draw(seed);
+        let config = Config::draw(seed, faults.loses_memory());
+        let faults = faults.faults(seed, &config);
+        let workload = Workload::draw(seed, &config, &faults);
+        Self { version: VERSION, seed, config, workload, faults }
+    }
+
+    /// Whether a node loses its memory somewhere in it.
+    #[must_use]
+    pub fn loses_memory(&self) -> bool {
+        self.faults.iter().any(|fault| fault.kind.loses_memory())
+    }
+
+    /// When the last fault is over and the last operation sent.
+    #[must_use]
+    pub fn quiet_at_ms(&self) -> u64 {
+        let faults = self.faults.iter().map(|fault| fault.at_ms + fault.for_ms);
+        let steps = self.workload.steps.iter().map(|step| step.at_ms);
+        faults.chain(steps).max().unwrap_or(0)
+    }
+
+    /// The classes of faults that this case has.
+    #[must_use]
+    pub fn classes(&self) -> Vec<FaultClass> {
+        let mut classes: Vec<FaultClass> =
+            self.faults.iter().map(|fault| fault.kind.class()).collect();
+        if self.config.chop.is_some() {
+            classes.extend([FaultClass::CutRead, FaultClass::CutWrite]);
+        }
+        classes.sort_unstable();
+        classes.dedup();
+        classes
+    }
+}
+
+impl fmt::Display for Case {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { seed, config, workload, faults, .. } = self;
+        writeln!(f, "seed {seed} (cases of version {})", self.version)?;
+        writeln!(f, "  cluster   {config}")?;
+        writeln!(f, "  workload  {workload}")?;
+        if faults.is_empty() {
+            return write!(f, "  faults    none");
+        }
+        for (index, fault) in faults.iter().enumerate() {
+            let head = if index == 0 { "  faults    " } else { "            " };
+            let end = if index + 1 == faults.len() { "" } else { "\n" };
+            write!(f, "{head}{fault}{end}")?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_seed_draws_one_case_and_seeds_differ() {
+        assert_eq!(Case::draw(5), Case::draw(5));
+        assert_ne!(Case::draw(5), Case::draw(6));
+    }
+
+    #[test]
+    fn cases_keep_to_their_bounds() {
+        for seed in 0..300 {
+            let case = Case::draw(seed);
+            let config = &case.config;
+            assert!((3..=5).contains(&config.nodes) && (4..=64).contains(&config.slots));
+            let spread =
+                config.clock_offsets_ms.iter().max().zip(config.clock_offsets_ms.iter().min());
+            let spread = spread.map_or(0, |(max, min)| max - min) as u64;
+            assert!(spread < config.timing.skew_max.0, "no clock may be refused");
+            for step in &case.workload.steps {
+                assert!(step.node < config.nodes && step.client < config.clients);
+                assert!(!step.ops.is_empty());
+            }
+            for fault in &case.faults {
+                assert!(fault.kind.nodes().iter().all(|node| *node < config.nodes));
+            }
+            assert!(case.quiet_at_ms() < 60_000);
+        }
+    }
+
+    #[test]
+    fn every_class_of_faults_is_drawn() {
+        let mut classes: Vec<FaultClass> = (0..100).flat_map(|s| Case::draw(s).classes()).collect();
+        classes.sort_unstable();
+        classes.dedup();
+        assert_eq!(classes, FaultClass::ALL);
+    }
+}

@@ -1,0 +1,244 @@
+//! What clients ask in a case, and when.
+//!
+//! Made to disagree: few hot keys written on several nodes at once, deletions and re-creation of
+//! the same keys, bursts around each fault so that streams are cut in the middle and outboxes
+//! overflow, and nodes that nobody talks to after a while, so that nothing but the cluster itself
+//! can bring them up to date.
+
+use std::fmt;
+
+use super::{Config, Fault};
+use crate::chance::Chance;
+
+/// Everything that clients ask, by time.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Workload {
+    /// Ordered by time; a client takes its own ones one after the other.
+    pub steps: Vec<Step>,
+    /// The dialect of each client.
+    pub dialects: Vec<Dialect>,
+    /// The database of each client.
+    pub databases: Vec<u8>,
+}
+
+/// Requests that one client sends to one node in one go, before it reads any reply.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Step {
+    /// When, unless the client is still busy.
+    pub at_ms: u64,
+    /// Who.
+    pub client: usize,
+    /// To whom.
+    pub node: usize,
+    /// What; as many as the pipeline is deep.
+    pub ops: Vec<Op>,
+}
+
+/// One request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Op {
+    /// Delete a key.
+    Del {
+        /// Which.
+        key: String,
+    },
+    /// Delete everything in the client's database.
+    FlushDb,
+    /// Read a key.
+    Get {
+        /// Which.
+        key: String,
+    },
+    /// Write a key.
+    Set {
+        /// Which.
+        key: String,
+        /// What; no two writes of a case write the same.
+        value: String,
+    },
+}
+
+/// How a client talks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Dialect {
+    /// Arrays of bulk strings.
+    Resp,
+    /// Lines.
+    Text,
+}
+
+/// The value of the write number `number` of `client`, at least `size` bytes long.
+#[must_use]
+pub fn value_of(client: usize, number: u64, size: usize) -> String {
+    let name = format!("v{client}.{number}");
+    let padding = size.saturating_sub(name.len() + 1);
+    if padding == 0 {
+        return name;
+    }
+    let mut chance = Chance::new(number, "padding", client as u64);
+    let letters: Vec<u8> = (0..padding.min(8)).map(|_| b'a' + chance.below(26) as u8).collect();
+    let padding: String = (0..padding).map(|at| char::from(letters[at % letters.len()])).collect();
+    format!("{name}-{padding}")
+}
+
+impl Workload {
+    pub(super) fn draw(seed: u64, config: &Config, faults: &[Fault]) -> Self {
+        let style = Style::draw(seed, config);
+        let mut steps = Vec::new();
+        for client in 0..config.clients {
+            let mut chance = Chance::new(seed, "client", client as u64);
+            let home = chance.below(config.nodes as u64) as usize;
+            let count = chance.between(10, 60);
+            for number in 0..count {
+                let id = (client as u64) << 32 | number;
+                steps.push(style.step(seed, id, config, home));
+            }
+        }
+        if style.storms {
+            for (number, fault) in faults.iter().enumerate() {
+                steps.extend(style.storm(seed, number as u64, config, fault));
+            }
+        }
+        steps.sort_by_key(|step| step.at_ms);
+        let per_client = |client| {
+            let mut chance = Chance::new(seed, "dialect", client as u64);
+            let dialect = chance.pick(&[Dialect::Resp, Dialect::Text]);
+            let database = if style.one_database { style.database } else { chance.below(3) as u8 };
+            (dialect, database)
+        };
+        let (dialects, databases) = (0..config.clients).map(per_client).unzip();
+        Self { steps, dialects, databases }
+    }
+
+    /// How many requests there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.steps.iter().map(|step| step.ops.len()).sum()
+    }
+
+    /// Whether there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.steps.is_empty()
+    }
+}
+
+impl fmt::Display for Workload {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let count = |wanted: fn(&Op) -> bool| {
+            self.steps.iter().flat_map(|step| &step.ops).filter(|op| wanted(op)).count()
+        };
+        let sets = count(|op| matches!(op, Op::Set { .. }));
+        let gets = count(|op| matches!(op, Op::Get { .. }));
+        let dels = count(|op| matches!(op, Op::Del { .. }));
+        let flushes = count(|op| matches!(op, Op::FlushDb));
+        write!(f, "{} requests in {} goes: {sets} SET, ", self.len(), self.steps.len())?;
+        write!(f, "{gets} GET, {dels} DEL, {flushes} FLUSHDB; databases {:?}", self.databases)
+    }
+}
+
+/// What the requests of one seed have in common.
+struct Style {
+    hot_keys: u64,
+    cold_keys: u64,
+    hot_percent: u64,
+    /// Shares of SET and DEL; the rest reads.
+    set_percent: u64,
+    del_percent: u64,
+    /// Flushes in ten thousand requests.
+    flushes: u64,
+    sizes: &'static [u64],
+    depths: &'static [u64],
+    /// Clients go to other nodes than their own.
+    roam_percent: u64,
+    storms: bool,
+    /// A node that nobody talks to after this time.
+    quiet: Option<(usize, u64)>,
+    one_database: bool,
+    database: u8,
+}
+
+impl Style {
+    fn draw(seed: u64, config: &Config) -> Self {
+        let mut chance = Chance::new(seed, "workload", 0);
+        let quiet_node = chance.below(config.nodes as u64) as usize;
+        let quiet_from = chance.between(config.span_ms / 4, config.span_ms);
+        Self {
+            hot_keys: chance.between(1, 6),
+            cold_keys: chance.between(5, 120),
+            hot_percent: chance.pick(&[20, 60, 95]),
+            set_percent: chance.pick(&[40, 60, 90]),
+            del_percent: chance.pick(&[0, 10, 30]),
+            flushes: chance.pick(&[0, 0, 0, 30]),
+            sizes: chance.pick(&[&[0][..], &[0, 0, 30, 200], &[0, 100, 1000, 3000]]),
+            depths: chance.pick(&[&[1][..], &[1, 1, 4], &[1, 8, 16]]),
+            roam_percent: chance.pick(&[0, 10, 50]),
+            storms: chance.percent(60),
+            quiet: chance.percent(50).then_some((quiet_node, quiet_from)),
+            one_database: chance.percent(60),
+            database: chance.below(3) as u8,
+        }
+    }
+
+    fn step(&self, seed: u64, id: u64, config: &Config, home: usize) -> Step {
+        let mut chance = Chance::new(seed, "step", id);
+        let client = (id >> 32) as usize;
+        let at_ms = chance.between(200, config.span_ms);
+        let nodes = config.nodes as u64;
+        let mut node =
+            if chance.percent(self.roam_percent) { chance.below(nodes) as usize } else { home };
+        if self.quiet.is_some_and(|(quiet, from)| node == quiet && at_ms >= from) {
+            node = (node + 1) % config.nodes;
+        }
+        let depth = chance.pick(self.depths);
+        let ops = (0..depth).map(|nth| self.op(seed, client, id << 8 | nth)).collect();
+        Step { at_ms, client, node, ops }
+    }
+
+    fn op(&self, seed: u64, client: usize, number: u64) -> Op {
+        let mut chance = Chance::new(seed, "op", number);
+        let key = self.key(&mut chance);
+        if chance.below(10_000) < self.flushes {
+            return Op::FlushDb;
+        }
+        let dice = chance.below(100);
+        if dice < self.set_percent {
+            let size = chance.pick(self.sizes) as usize;
+            let value = value_of(client, number & 0xffff_ffff_ffff, size);
+            Op::Set { key, value }
+        } else if dice < self.set_percent + self.del_percent {
+            Op::Del { key }
+        } else {
+            Op::Get { key }
+        }
+    }
+
+    fn key(&self, chance: &mut Chance) -> String {
+        if chance.percent(self.hot_percent) {
+            format!("hot{}", chance.below(self.hot_keys))
+        } else {
+            format!("cold{}", chance.below(self.cold_keys))
+        }
+    }
+
+    /// Writes around a fault, on the nodes that it strikes and one more.
+    fn storm(&self, seed: u64, number: u64, config: &Config, fault: &Fault) -> Vec<Step> {
+        let mut chance = Chance::new(seed, "storm", number);
+        let mut nodes = fault.kind.nodes();
+        nodes.push(chance.below(config.nodes as u64) as usize);
+        let mut goes = Vec::new();
+        for go in 0..chance.between(2, 12) {
+            let client = chance.below(config.clients as u64) as usize;
+            let node = chance.pick(&nodes);
+            let early = chance.below(60);
+            let spread = if chance.percent(60) { 120 } else { fault.for_ms + 60 };
+            let at_ms = fault.at_ms.saturating_sub(early) + chance.below(spread);
+            let depth = chance.between(1, 12);
+            // Above the numbers of all clients' own requests.
+            let id = 1 << 47 | number << 16 | go << 8;
+            let ops = (0..depth).map(|nth| self.op(seed, client, id | nth)).collect();
+            goes.push(Step { at_ms, client, node, ops });
+        }
+        goes
+    }
+}

@@ -1,0 +1,75 @@
+//! What clients asked and what they were told: the oracles' evidence.
+
+use crate::case::Op;
+
+/// One request and its fate.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// Who asked.
+    pub client: usize,
+    /// Which node.
+    pub node: usize,
+    /// In which database.
+    pub db: u8,
+    /// What.
+    pub op: Op,
+    /// When its first byte may have left.
+    pub start_us: u64,
+    /// When its reply had arrived.
+    pub end_us: Option<u64>,
+    /// The reply.
+    pub outcome: Outcome,
+}
+
+/// What became of a request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// So many keys were deleted.
+    Count(i64),
+    /// Done.
+    Done,
+    /// There is no such key.
+    Missing,
+    /// It may have been carried out or not, and may still be.
+    Unknown,
+    /// It holds this.
+    Value(Vec<u8>),
+    /// The reply fits no such request.
+    Wrong(String),
+}
+
+impl Entry {
+    /// The key it is about, if it is about one.
+    #[must_use]
+    pub fn key(&self) -> Option<&str> {
+        match &self.op {
+            Op::Del { key } | Op::Get { key } | Op::Set { key, .. } => Some(key),
+            Op::FlushDb => None,
+        }
+    }
+
+    /// What it writes, if it is a SET.
+    #[must_use]
+    pub fn value(&self) -> Option<&str> {
+        match &self.op {
+            Op::Set { value, .. } => Some(value),
+            Op::Del { .. } | Op::FlushDb | Op::Get { .. } => None,
+        }
+    }
+
+    /// Whether it has changed its key for sure.
+    #[must_use]
+    pub fn wrote(&self) -> bool {
+        match (&self.op, &self.outcome) {
+            (Op::Set { .. }, outcome) => *outcome == Outcome::Done,
+            (Op::Del { .. }, outcome) => matches!(outcome, Outcome::Count(1..)),
+            (Op::FlushDb | Op::Get { .. }, _) => false,
+        }
+    }
+
+    /// Whether it was over before `other` began.
+    #[must_use]
+    pub fn precedes(&self, other: &Self) -> bool {
+        self.end_us.is_some_and(|end| end < other.start_us)
+    }
+}

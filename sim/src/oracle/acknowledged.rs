@@ -1,0 +1,175 @@
+//! Acknowledged writes last, as long as no node loses its memory.
+//!
+//! A node stamps each of its writes above all that it has seen, and the highest version wins
+//! everywhere. So of two writes on one node, the second one sent after the first was acknowledged,
+//! the first can neither be the last word on its key nor be read on that node any more once the
+//! second is acknowledged; and a key that was written and that nobody deletes is there. Databases
+//! that were ever flushed are left out: which writes a flush outlives is for replicas to agree
+//! upon.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::{DbKey, Failure, Observed, State, brief};
+use crate::{
+    case::Op,
+    history::{Entry, Outcome},
+};
+
+const ORACLE: &str = "acknowledged";
+
+/// Checks it.
+///
+/// # Errors
+/// What was lost.
+pub fn check(observed: &Observed) -> Result<(), Failure> {
+    let flushes = observed.history.iter().filter(|entry| entry.op == Op::FlushDb);
+    let flushed: BTreeSet<u8> = flushes.map(|entry| entry.db).collect();
+    let mut keys: BTreeMap<DbKey, Vec<&Entry>> = BTreeMap::new();
+    for entry in observed.history.iter().filter(|entry| !flushed.contains(&entry.db)) {
+        if let Some(key) = entry.key() {
+            keys.entry((entry.db, key.as_bytes().to_vec())).or_default().push(entry);
+        }
+    }
+    for (key, entries) in &keys {
+        let fail = |detail: String| Err(Failure::of_key(ORACLE, key.0, &key.1, detail));
+        for (node, replica) in observed.replicas.iter().enumerate() {
+            if let Some(lost) = lost(entries, replica.records.get(key)) {
+                return fail(format!("n{node} {lost}"));
+            }
+        }
+        for read in entries.iter().filter(|entry| matches!(entry.op, Op::Get { .. })) {
+            if let Some(stale) = stale(entries, read) {
+                return fail(format!("c{} on n{} {stale}", read.client, read.node));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// What is wrong with the last word on a key.
+fn lost(entries: &[&Entry], held: Option<&State>) -> Option<String> {
+    let deleted = entries.iter().any(|entry| matches!(entry.op, Op::Del { .. }));
+    let written = entries.iter().find(|entry| entry.wrote());
+    let Some(State { value, .. }) = held else {
+        return written.map(|write| format!("holds nothing; {} was acknowledged", name(write)));
+    };
+    if value.is_none() && !deleted {
+        return Some("holds a tombstone; nobody deleted the key".to_owned());
+    }
+    // The last word must be that of a request that nothing on its own node came after.
+    let authors = entries.iter().filter(|entry| match (&entry.op, value) {
+        (Op::Set { value: set, .. }, Some(value)) => set.as_bytes() == value.as_slice(),
+        (Op::Del { .. }, None) => entry.wrote() || entry.outcome == Outcome::Unknown,
+        _ => false,
+    });
+    let mut overruled = None;
+    for author in authors {
+        let later = entries
+            .iter()
+            .find(|later| later.node == author.node && later.wrote() && author.precedes(later));
+        match later {
+            Some(later) => overruled = Some((author, later)),
+            None => return None,
+        }
+    }
+    let (author, later) = overruled?;
+    let (author, later) = (name(author), name(later));
+    Some(format!("holds the outcome of {author}, but {later} came after it on the same node"))
+}
+
+/// What is wrong with a read.
+fn stale(entries: &[&Entry], read: &Entry) -> Option<String> {
+    let before: Vec<&&Entry> = entries
+        .iter()
+        .filter(|entry| entry.node == read.node && entry.wrote() && entry.precedes(read))
+        .collect();
+    match &read.outcome {
+        Outcome::Missing => {
+            let mut dels = entries.iter().filter(|entry| matches!(entry.op, Op::Del { .. }));
+            if dels.any(|del| read.end_us.is_none_or(|end| del.start_us <= end)) {
+                return None;
+            }
+            let write = before.first()?;
+            Some(format!("found nothing after {} there", name(write)))
+        }
+        Outcome::Value(value) => {
+            let author = entries.iter().find(|entry| {
+                entry.value().is_some_and(|set| set.as_bytes() == value.as_slice())
+            })?;
+            let later =
+                before.iter().find(|later| later.node == author.node && author.precedes(later))?;
+            Some(format!("read {} after {} there", brief(Some(value)), name(later)))
+        }
+        Outcome::Count(_) | Outcome::Done | Outcome::Unknown | Outcome::Wrong(_) => None,
+    }
+}
+
+fn name(entry: &Entry) -> String {
+    let (client, node, start_us) = (entry.client, entry.node, entry.start_us);
+    let what = match entry.value() {
+        Some(value) => format!("SET {}", brief(Some(value.as_bytes()))),
+        None => "DEL".to_owned(),
+    };
+    format!("{what} (c{client} on n{node} at {} ms)", start_us / 1000)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::oracle::{Replica, doctor};
+
+    fn detail(history: Vec<Entry>, replica: Replica) -> Option<String> {
+        let observed = Observed { history, replicas: vec![replica], nodes_keep_memory: true };
+        check(&observed).err().map(|failure| failure.detail)
+    }
+
+    fn done(value: &str, node: usize, at: u64) -> Entry {
+        doctor::set("k", value, node, (at, Some(at + 5)))
+    }
+
+    #[test]
+    fn either_of_two_concurrent_writes_may_win() {
+        for winner in ["v1", "v2"] {
+            let history = vec![done("v1", 0, 10), done("v2", 1, 20)];
+            assert_eq!(detail(history, doctor::holds("k", 1, Some(winner))), None);
+        }
+        let history = vec![done("v1", 0, 10), doctor::set("k", "v2", 0, (20, None))];
+        assert_eq!(detail(history, doctor::holds("k", 1, Some("v1"))), None);
+    }
+
+    #[test]
+    fn a_lost_write_is_seen() {
+        let lost = detail(vec![done("v1", 0, 10)], Replica::default());
+        assert!(lost.is_some_and(|lost| lost.contains("holds nothing; SET v1")));
+        let lost = detail(vec![done("v1", 0, 10)], doctor::holds("k", 1, None));
+        assert!(lost.is_some_and(|lost| lost.contains("nobody deleted")));
+    }
+
+    #[test]
+    fn an_overruled_write_is_seen() {
+        let history = vec![done("v1", 0, 10), done("v2", 0, 20)];
+        let lost = detail(history, doctor::holds("k", 1, Some("v1")));
+        assert!(lost.is_some_and(|lost| lost.contains("SET v2")));
+        let history = vec![done("v1", 0, 5), doctor::del("k", 0, (10, 15), 1), done("v2", 0, 20)];
+        assert!(detail(history.clone(), doctor::holds("k", 1, None)).is_some());
+        assert_eq!(detail(history, doctor::holds("k", 1, Some("v2"))), None);
+    }
+
+    #[test]
+    fn a_node_that_goes_back_is_seen() {
+        let read = |outcome| doctor::get("k", 0, (40, 50), outcome);
+        let seen = |outcome| {
+            let history = vec![done("v1", 0, 10), done("v2", 0, 20), read(outcome)];
+            detail(history, doctor::holds("k", 2, Some("v2")))
+        };
+        assert_eq!(seen(Outcome::Value(b"v2".to_vec())), None);
+        assert!(seen(Outcome::Value(b"v1".to_vec())).is_some_and(|why| why.contains("read v1")));
+        assert!(seen(Outcome::Missing).is_some_and(|why| why.contains("found nothing")));
+    }
+
+    #[test]
+    fn flushed_databases_are_left_out() {
+        let flush = Entry { op: Op::FlushDb, ..done("x", 0, 30) };
+        assert_eq!(detail(vec![done("v1", 0, 10), flush], Replica::default()), None);
+    }
+}

@@ -1,0 +1,201 @@
+//! What must be true of a run, told from what clients saw and from what the replicas hold at the
+//! end.
+//!
+//! An oracle knows no driver. It reports the first thing that is untrue: which oracle, which key,
+//! and why.
+
+use std::{collections::BTreeMap, fmt};
+
+use quorate::{record::Db, store::Store};
+
+use crate::history::{Entry, Outcome};
+
+pub mod acknowledged;
+pub mod convergence;
+pub mod thin_air;
+
+/// The evidence.
+#[derive(Clone, Debug, Default)]
+pub struct Observed {
+    /// No node ever lost its memory, so nothing acknowledged may be lost.
+    pub nodes_keep_memory: bool,
+    /// What clients asked and were told, in the order of asking.
+    pub history: Vec<Entry>,
+    /// What each replica holds at the end.
+    pub replicas: Vec<Replica>,
+}
+
+/// What one replica holds.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Replica {
+    /// The newest record of each key, tombstones included.
+    pub records: BTreeMap<DbKey, State>,
+    /// The flush stamp of each database.
+    pub flushed: [u128; Db::COUNT],
+}
+
+/// A database's number and a key in it.
+pub type DbKey = (u8, Vec<u8>);
+
+/// A record but for its key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct State {
+    /// Its place in the order of the key's records.
+    pub version: u128,
+    /// Its value; none for a tombstone.
+    pub value: Option<Vec<u8>>,
+    /// When it ends, if it does.
+    pub expires_at_ms: Option<u64>,
+}
+
+/// Something is untrue.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Failure {
+    /// How bad it is.
+    pub kind: Kind,
+    /// Who says so.
+    pub oracle: &'static str,
+    /// About which key, if about one.
+    pub key: Option<String>,
+    /// Why.
+    pub detail: String,
+}
+
+/// Kinds of failures; each has its exit code.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// The simulation itself is at fault.
+    Harness,
+    /// Something that must happen did not happen in time.
+    Liveness,
+    /// Two runs of one case differ.
+    Nondeterminism,
+    /// Something happened that must never happen.
+    Safety,
+}
+
+/// Asks all oracles that need no waiting.
+///
+/// # Errors
+/// The first thing that is untrue.
+pub fn check(observed: &Observed) -> Result<(), Failure> {
+    for entry in &observed.history {
+        if let Outcome::Wrong(reply) = &entry.outcome {
+            let detail = format!("{:?} on n{} was answered {reply}", entry.op, entry.node);
+            return Err(Failure::new(Kind::Safety, "replies", &detail));
+        }
+    }
+    thin_air::check(observed)?;
+    if observed.nodes_keep_memory {
+        acknowledged::check(observed)?;
+    }
+    Ok(())
+}
+
+impl Replica {
+    /// All that `store` holds.
+    #[must_use]
+    pub fn of(store: &Store) -> Self {
+        let mut records = BTreeMap::new();
+        for db in Db::ALL {
+            for record in store.records(db) {
+                let state = State {
+                    version: record.version.to_bits(),
+                    value: record.value.map(<[u8]>::to_vec),
+                    expires_at_ms: record.expires_at_ms,
+                };
+                records.insert((db.number(), record.key.to_vec()), state);
+            }
+        }
+        Self { records, flushed: Db::ALL.map(|db| store.flushed(db).to_bits()) }
+    }
+}
+
+impl Failure {
+    /// A failure that is about no key.
+    #[must_use]
+    pub fn new(kind: Kind, oracle: &'static str, detail: &str) -> Self {
+        Self { kind, oracle, key: None, detail: detail.to_owned() }
+    }
+
+    /// A broken promise about one key.
+    #[must_use]
+    pub fn of_key(oracle: &'static str, db: u8, key: &[u8], detail: String) -> Self {
+        let key = format!("{} in database {db}", String::from_utf8_lossy(key));
+        Self { kind: Kind::Safety, oracle, key: Some(key), detail }
+    }
+
+    /// Adds how long was waited.
+    #[must_use]
+    pub fn after(mut self, waited_ms: u64) -> Self {
+        self.detail = format!("{} (waited {waited_ms} ms)", self.detail);
+        self
+    }
+}
+
+impl Kind {
+    /// What the process ends with.
+    #[must_use]
+    pub const fn exit_code(self) -> u8 {
+        match self {
+            Self::Safety => 1,
+            Self::Liveness => 2,
+            Self::Nondeterminism => 3,
+            Self::Harness => 4,
+        }
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?} failure, oracle {}", self.kind, self.oracle)?;
+        if let Some(key) = &self.key {
+            write!(f, ", key {key}")?;
+        }
+        write!(f, ": {}", self.detail)
+    }
+}
+
+/// A value in few letters.
+fn brief(value: Option<&[u8]>) -> String {
+    match value {
+        Some(value) => {
+            let text = String::from_utf8_lossy(value);
+            text.split('-').next().unwrap_or_default().to_owned()
+        }
+        None => "a tombstone".to_owned(),
+    }
+}
+
+/// Evidence made up for the oracles' own tests.
+#[cfg(test)]
+mod doctor {
+    use super::{Replica, State};
+    use crate::{
+        case::Op,
+        history::{Entry, Outcome},
+    };
+
+    pub(super) fn set(key: &str, value: &str, node: usize, span: (u64, Option<u64>)) -> Entry {
+        let op = Op::Set { key: key.to_owned(), value: value.to_owned() };
+        let outcome = if span.1.is_some() { Outcome::Done } else { Outcome::Unknown };
+        Entry { client: 0, node, db: 0, op, start_us: span.0, end_us: span.1, outcome }
+    }
+
+    pub(super) fn get(key: &str, node: usize, span: (u64, u64), outcome: Outcome) -> Entry {
+        let op = Op::Get { key: key.to_owned() };
+        Entry { client: 1, node, db: 0, op, start_us: span.0, end_us: Some(span.1), outcome }
+    }
+
+    pub(super) fn del(key: &str, node: usize, span: (u64, u64), count: i64) -> Entry {
+        let op = Op::Del { key: key.to_owned() };
+        let outcome = Outcome::Count(count);
+        Entry { client: 2, node, db: 0, op, start_us: span.0, end_us: Some(span.1), outcome }
+    }
+
+    pub(super) fn holds(key: &str, version: u128, value: Option<&str>) -> Replica {
+        let value = value.map(|value| value.as_bytes().to_vec());
+        let state = State { version, value, expires_at_ms: None };
+        Replica { records: [((0, key.as_bytes().to_vec()), state)].into(), flushed: [0; 3] }
+    }
+}

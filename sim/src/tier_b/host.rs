@@ -1,0 +1,182 @@
+//! One node as a turmoil host: the reactor's loop over simulated sockets.
+//!
+//! The host is a single future. Each round takes what the sockets have, lets time pass, ends the
+//! turn, and goes on until nothing more can be done now; then it sleeps until a socket wakes it or
+//! the node's next timeout.
+
+use std::{
+    cell::RefCell,
+    future::{Future, poll_fn},
+    io,
+    net::SocketAddr,
+    pin::Pin,
+    rc::Rc,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use quorate::{
+    members::Members,
+    node::{LinkId, Node, NodeConfig, Origin},
+    time::{Instant, Now},
+    turn::finish_turn,
+};
+use tokio::time::{Sleep, sleep};
+use turmoil::net::{TcpListener, TcpStream};
+
+use super::{
+    EPOCH_MS, PORT, Shared,
+    sockets::{Input, Sockets},
+};
+use crate::{case::Case, chance::Chance, clients::now_us, trace::EventKind};
+
+/// A node that still has something to do after so many rounds without time passing never ends.
+const ROUNDS_MAX: usize = 1_000_000;
+/// What is said of it then.
+pub(super) const SPINS: &str = "a node goes round and round without time passing";
+
+type Accepting = Pin<Box<dyn Future<Output = io::Result<(TcpStream, SocketAddr)>>>>;
+
+/// One life of a node, from power to crash.
+pub(super) async fn run(shared: Rc<Shared>, id: usize) -> turmoil::Result {
+    let life = shared.lives[id].get() + 1;
+    shared.lives[id].set(life);
+    let listener = Rc::new(TcpListener::bind(("0.0.0.0", PORT)).await?);
+    let clock_offset_ms = shared.case.config.clock_offsets_ms[id];
+    let node = Node::new(node_config(&shared.case, id, life), now(clock_offset_ms));
+    let node = Rc::new(RefCell::new(node));
+    shared.nodes.borrow_mut()[id] = Some(Rc::clone(&node));
+    let sockets = Sockets::new(shared, id, life);
+    sockets.record(EventKind::Boot, LinkId(0), &life.to_le_bytes());
+    let accepting = accept(&listener);
+    let sleep = Box::pin(sleep(Duration::ZERO));
+    let mut host = Host { node, sockets, listener, accepting, sleep, clock_offset_ms };
+    poll_fn(|context| host.poll(context)).await?;
+    Ok(())
+}
+
+/// What a node says to a request that never was on any network; for looking at it when all is over.
+pub(super) fn ask(node: &mut Node, now_ms: u64, request: &[u8]) -> String {
+    let now = Now { mono: Instant::from_micros(now_ms * 1000), wall_ms: EPOCH_MS + now_ms };
+    // Far from any link that a driver could have opened.
+    let link = LinkId(1 << 16);
+    node.handle_open(now, link, Origin::Accepted);
+    node.handle_bytes(now, link, request);
+    String::from_utf8_lossy(node.output(link)).into_owned()
+}
+
+struct Host {
+    node: Rc<RefCell<Node>>,
+    sockets: Sockets,
+    listener: Rc<TcpListener>,
+    accepting: Accepting,
+    sleep: Pin<Box<Sleep>>,
+    clock_offset_ms: i64,
+}
+
+impl Host {
+    fn poll(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let cell = Rc::clone(&self.node);
+        let node = &mut *cell.borrow_mut();
+        for _ in 0..ROUNDS_MAX {
+            self.sockets.begin(context);
+            let now = now(self.clock_offset_ms);
+            let mut busy = self.take_inputs(context, node, now)?;
+            node.handle_timeout(now);
+            finish_turn(node, &mut self.sockets);
+            for link in self.sockets.take_failed() {
+                node.handle_close(now, link);
+                busy = true;
+            }
+            self.sockets.end_turn();
+            let welcome =
+                |link: &LinkId| self.sockets.is_unwelcome(*link) && node.wants_read(*link);
+            busy |= self.sockets.links().any(|link| welcome(&link));
+            if !busy && self.falls_asleep(context, node) {
+                return Poll::Pending;
+            }
+        }
+        Poll::Ready(Err(io::Error::other(SPINS)))
+    }
+
+    /// Hands the node everything that happened outside. Whether anything did.
+    fn take_inputs(
+        &mut self,
+        context: &mut Context<'_>,
+        node: &mut Node,
+        now: Now,
+    ) -> io::Result<bool> {
+        let mut busy = false;
+        while let Poll::Ready(accepted) = self.accepting.as_mut().poll(context) {
+            let link = self.sockets.open(accepted?.0, EventKind::OpenAccepted);
+            self.accepting = accept(&self.listener);
+            node.handle_open(now, link, Origin::Accepted);
+            busy = true;
+        }
+        for (peer, result) in self.sockets.poll_dials() {
+            busy = true;
+            if let Ok(stream) = result {
+                let link = self.sockets.open(stream, EventKind::OpenDialed);
+                node.handle_open(now, link, Origin::Dialed(peer));
+            } else {
+                self.sockets.record(EventKind::DialFailed, LinkId(u32::from(peer.0)), &[]);
+                node.handle_dial_failed(now, peer);
+            }
+        }
+        for link in self.sockets.links() {
+            for input in self.sockets.poll_input(link, node.wants_read(link)) {
+                busy = true;
+                match input {
+                    Input::Bytes(bytes) => node.handle_bytes(now, link, &bytes),
+                    Input::Closed => node.handle_close(now, link),
+                    Input::Eof => node.handle_eof(now, link),
+                    Input::Writable => node.handle_writable(link),
+                }
+            }
+        }
+        Ok(busy)
+    }
+
+    /// Sets the alarm clock. False if it rings already.
+    fn falls_asleep(&mut self, context: &mut Context<'_>, node: &Node) -> bool {
+        let timeout_us = node.poll_timeout().map(Instant::as_micros);
+        let Some(at_us) = timeout_us.into_iter().chain(self.sockets.rested_at_us()).min() else {
+            return true;
+        };
+        let now_us = now_us();
+        if at_us <= now_us {
+            return false;
+        }
+        let until = tokio::time::Instant::now() + Duration::from_micros(at_us - now_us);
+        self.sleep.as_mut().reset(until);
+        self.sleep.as_mut().poll(context).is_pending()
+    }
+}
+
+fn accept(listener: &Rc<TcpListener>) -> Accepting {
+    let listener = Rc::clone(listener);
+    Box::pin(async move { listener.accept().await })
+}
+
+/// Both clocks of a host. The wall clock is off by as much as the case says.
+fn now(clock_offset_ms: i64) -> Now {
+    let now_us = now_us();
+    let wall_ms = (EPOCH_MS + now_us / 1000).saturating_add_signed(clock_offset_ms);
+    Now { mono: Instant::from_micros(now_us), wall_ms }
+}
+
+fn node_config(case: &Case, id: usize, life: u64) -> NodeConfig {
+    let config = &case.config;
+    // Names sort as the nodes are numbered, so a node's id is its number here. The names' addresses
+    // are never dialed.
+    let name = |node: usize| format!("localhost:{}", 9000 + node);
+    let peers: Vec<String> = (0..config.nodes).filter(|node| *node != id).map(name).collect();
+    NodeConfig {
+        members: Members::form(&name(id), &peers).expect("the names are well formed"),
+        incarnation: EPOCH_MS + life,
+        slots: config.slots,
+        limits: config.limits,
+        timing: config.timing,
+        seed: Chance::new(case.seed, "node", (id as u64) << 32 | life).bits(),
+    }
+}
