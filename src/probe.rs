@@ -119,7 +119,7 @@ pub const fn planted(_mutant: Mutant) -> bool {
 }
 
 #[cfg(feature = "hooks")]
-pub use hooks::{reached, take_reached};
+pub use hooks::{Passed, reached, take_reached};
 
 #[cfg(feature = "mutants")]
 pub use mutants::{plant, planted};
@@ -127,21 +127,26 @@ pub use mutants::{plant, planted};
 #[cfg(feature = "hooks")]
 mod hooks {
     use super::Hook;
-    use std::cell::RefCell;
+    use std::cell::Cell;
+
+    /// How often each hook was passed, in the order of [`Hook::ALL`].
+    pub type Passed = [u32; Hook::ALL.len()];
 
     thread_local! {
-        static REACHED: RefCell<Vec<Hook>> = const { RefCell::new(Vec::new()) };
+        static PASSED: Cell<Passed> = const { Cell::new([0; Hook::ALL.len()]) };
     }
 
     /// This point was reached.
     pub fn reached(hook: Hook) {
-        REACHED.with_borrow_mut(|reached| reached.push(hook));
+        let mut passed = PASSED.get();
+        passed[hook as usize] = passed[hook as usize].wrapping_add(1);
+        PASSED.set(passed);
     }
 
-    /// The points reached on this thread since the last call, in order.
+    /// How often this thread has passed each hook since the last call.
     #[must_use]
-    pub fn take_reached() -> Vec<Hook> {
-        REACHED.take()
+    pub fn take_reached() -> Passed {
+        PASSED.take()
     }
 }
 

@@ -12,6 +12,7 @@
 pub mod batch;
 pub mod case;
 pub mod chance;
+pub mod check;
 pub mod clients;
 pub mod dialect;
 pub mod history;

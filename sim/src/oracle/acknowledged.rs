@@ -32,7 +32,8 @@ pub fn check(observed: &Observed) -> Result<(), Failure> {
     }
     for (key, entries) in &keys {
         let fail = |detail: String| Err(Failure::of_key(ORACLE, key.0, &key.1, detail));
-        for (node, replica) in observed.replicas.iter().enumerate() {
+        let settled = observed.replicas.iter().enumerate().filter(|_| observed.settled);
+        for (node, replica) in settled {
             if let Some(lost) = lost(entries, replica.records.get(key)) {
                 return fail(format!("n{node} {lost}"));
             }
@@ -119,7 +120,8 @@ mod tests {
     use crate::oracle::{Replica, doctor};
 
     fn detail(history: Vec<Entry>, replica: Replica) -> Option<String> {
-        let observed = Observed { history, replicas: vec![replica], nodes_keep_memory: true };
+        let replicas = vec![replica];
+        let observed = Observed { history, replicas, nodes_keep_memory: true, settled: true };
         check(&observed).err().map(|failure| failure.detail)
     }
 

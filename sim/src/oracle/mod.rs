@@ -19,6 +19,8 @@ pub mod thin_air;
 pub struct Observed {
     /// No node ever lost its memory, so nothing acknowledged may be lost.
     pub nodes_keep_memory: bool,
+    /// The replicas had become one, so what they hold is the last word.
+    pub settled: bool,
     /// What clients asked and were told, in the order of asking.
     pub history: Vec<Entry>,
     /// What each replica holds at the end.

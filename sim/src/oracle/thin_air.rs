@@ -120,7 +120,7 @@ mod tests {
             doctor::del("k", 1, (50, 60), 1),
         ];
         let replicas = vec![doctor::holds("k", 7, None), doctor::holds("k", 5, Some("v1"))];
-        let observed = Observed { history, replicas, nodes_keep_memory: true };
+        let observed = Observed { history, replicas, ..Observed::default() };
         assert_eq!(key_of(&observed), None);
     }
 
@@ -147,7 +147,7 @@ mod tests {
             doctor::holds("k", 1, None),
         ] {
             let replicas = vec![Replica::default(), replica];
-            let observed = Observed { history: history.clone(), replicas, nodes_keep_memory: true };
+            let observed = Observed { history: history.clone(), replicas, ..Observed::default() };
             assert!(key_of(&observed).is_some_and(|detail| detail.starts_with("n1 holds")));
         }
     }

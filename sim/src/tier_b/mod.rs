@@ -142,7 +142,7 @@ pub fn run(case: &Case) -> Report {
     let outcome = run.play();
     let simulated_ms = run.now_ms();
     let reached = run.reached(&history.borrow());
-    let observed = run.observe(history.borrow().clone());
+    let observed = run.observe(history.borrow().clone(), outcome.is_ok());
     // Hosts end here, while the simulation can still tell them so.
     drop(run.sim);
     let (settled_ms, failure) = match outcome {
@@ -235,9 +235,10 @@ impl Run {
         nodes.iter().flatten().map(|node| Replica::of(node.borrow().store())).collect()
     }
 
-    fn observe(&self, history: Vec<Entry>) -> Observed {
+    fn observe(&self, history: Vec<Entry>, settled: bool) -> Observed {
         Observed {
             nodes_keep_memory: !self.shared.case.loses_memory(),
+            settled,
             history,
             replicas: self.replicas(),
         }
