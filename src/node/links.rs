@@ -32,6 +32,10 @@ pub(crate) struct PeerLink {
     pub(crate) out: OutBuf,
     /// When the other side last said anything.
     pub(crate) heard: Instant,
+    /// The last write left some of `out` unwritten.
+    backed_up: bool,
+    /// A link that was backed up has taken more since the last look.
+    progressed: bool,
     /// Closed once `out` is written; nothing more is read.
     pub(crate) closing: bool,
     /// How often stream and copies were moved into `out` this turn.
@@ -50,7 +54,26 @@ pub(crate) enum Side {
 impl PeerLink {
     pub(crate) fn new(side: Side, heard: Instant) -> Self {
         let (tail, out) = (Vec::new(), OutBuf::new());
-        Self { side, tail, out, heard, closing: false, refills: 0 }
+        let (backed_up, progressed, closing, refills) = (false, false, false, 0);
+        Self { side, tail, out, heard, backed_up, progressed, closing, refills }
+    }
+
+    /// The first `count` bytes of the output are written.
+    pub(crate) fn on_written(&mut self, count: usize) {
+        self.progressed |= self.backed_up && count > 0;
+        self.out.consume(count);
+        self.backed_up = !self.out.is_empty();
+    }
+
+    /// When the other side last showed that it is there. That a link which was backed up takes more
+    /// is a sign of life too: on a slow link an answer may stand behind more bytes than pass within
+    /// the silence that ends a link. A write that no earlier one holds up is none; a dead peer's
+    /// socket takes it just as well.
+    pub(crate) fn last_sign(&mut self, now: Instant) -> Instant {
+        if std::mem::take(&mut self.progressed) {
+            self.heard = now;
+        }
+        self.heard
     }
 
     /// Whether each side knows who the other is.

@@ -268,7 +268,7 @@ impl Node {
                 connection.is_finished()
             }
             Some(End::Peer(peer)) => {
-                peer.out.consume(count);
+                peer.on_written(count);
                 peer.closing && peer.out.is_empty()
             }
             None => false,

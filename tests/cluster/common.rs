@@ -111,10 +111,10 @@ impl Process {
         let _ = self.child.wait();
     }
 
-    /// Resident memory in bytes.
-    pub(crate) fn memory(&self) -> u64 {
+    /// The most resident memory it has had so far, in bytes.
+    pub(crate) fn memory_peak(&self) -> u64 {
         let status = self.proc_file("status");
-        let line = status.lines().find(|line| line.starts_with("VmRSS:")).expect("a VmRSS line");
+        let line = status.lines().find(|line| line.starts_with("VmHWM:")).expect("a VmHWM line");
         let kib = line.split_whitespace().nth(1).expect("a number of KiB");
         kib.parse::<u64>().expect("a number") * 1024
     }

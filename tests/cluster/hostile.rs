@@ -127,14 +127,14 @@ fn slow_readers_hold_up_nobody_and_fill_nothing() {
     assert_eq!(other.line().expect("a reply").as_deref(), Some("+OK\r"));
     let mut other = nodes.client(0);
     assert_eq!(other.ask("PING"), "PONG");
-    let before = nodes.process(0).memory();
+    let before = nodes.process(0).memory_peak();
     let greedy: Vec<Client> = (0..10).map(|_| nodes.client(0)).collect();
     for client in &greedy {
         fill(client, &b"GET big\n".repeat(10_000));
         let asked = Instant::now();
         assert_eq!(other.ask("PING"), "PONG");
         assert!(asked.elapsed() < Duration::from_secs(5), "others wait for a slow reader");
-        let growth = nodes.process(0).memory().saturating_sub(before);
+        let growth = nodes.process(0).memory_peak().saturating_sub(before);
         assert!(growth < 100 << 20, "slow readers made the node grow by {growth} bytes");
     }
     // Who then reads gets what it asked for.

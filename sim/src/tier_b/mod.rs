@@ -8,7 +8,7 @@
 //!   between attempts are generous. `fail_rate` undoes one-way partitions and is never used.
 //! - A crash sends the ends of all streams. A power loss therefore cuts the host off first and
 //!   heals after it is back.
-//! - One write is one segment is one read; [`sockets`] cuts both.
+//! - One write is one segment is one read; `sockets` cuts both.
 //! - A panic in a spawned task is swallowed; every host here is one task, whose panic ends the run.
 
 use std::{
