@@ -90,12 +90,13 @@ impl Node {
             Dialing::Waiting { until } if until <= now.mono => Due::Dial,
             Dialing::Connecting { until } if until <= now.mono => Due::GiveUp,
             Dialing::Waiting { .. } | Dialing::Connecting { .. } => Due::Nothing,
-            Dialing::Connected { link } => match self.links.peer_mut(link) {
-                Some(open) if open.last_sign(now.mono) + timing.silence > now.mono => {
-                    Due::Talk(link)
+            Dialing::Connected { link } => {
+                let sign = self.links.peer_mut(link).map(|open| open.last_sign(now.mono));
+                match sign {
+                    Some(sign) if sign + timing.silence > now.mono => Due::Talk(link),
+                    Some(_) | None => Due::Silent(link),
                 }
-                Some(_) | None => Due::Silent(link),
-            },
+            }
         };
         match due {
             Due::Nothing => {}
