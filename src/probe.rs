@@ -46,8 +46,6 @@ named! {
         ClientPaused => "client_paused",
         /// Repair brought a record.
         CopyTaken => "copy_taken",
-        /// A frame of a stream came a second time.
-        DuplicateDiscarded => "duplicate_discarded",
         /// A flush came from a peer.
         FlushTaken => "flush_taken",
         /// A frame between nodes arrived in part.

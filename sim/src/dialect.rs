@@ -5,6 +5,9 @@ use crate::{
     history::Outcome,
 };
 
+/// How a node begins that refuses to write because of its clock.
+const CLOCK_ERROR: &str = "ERR the clock of this node is ahead";
+
 /// Appends a request's bytes.
 pub fn encode(dialect: Dialect, op: &Op, out: &mut Vec<u8>) {
     match op {
@@ -33,6 +36,11 @@ pub fn decode(dialect: Dialect, op: &Op, bytes: &[u8]) -> Option<(Outcome, usize
         (Op::Get { .. }, Reply::Bulk(value)) => Outcome::Value(value),
         (Op::Get { .. }, Reply::Null) => Outcome::Missing,
         (Op::FlushDb | Op::Set { .. }, Reply::Ok) => Outcome::Done,
+        (Op::Del { .. } | Op::FlushDb | Op::Set { .. }, Reply::Other(error))
+            if error.trim_start_matches('-').starts_with(CLOCK_ERROR) =>
+        {
+            Outcome::Refused
+        }
         (_, Reply::Other(line)) => Outcome::Wrong(line),
         (_, other) => Outcome::Wrong(format!("{other:?}")),
     };

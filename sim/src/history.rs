@@ -30,6 +30,8 @@ pub enum Outcome {
     Done,
     /// There is no such key.
     Missing,
+    /// Refused for sure, because the node's clock is too far ahead.
+    Refused,
     /// It may have been carried out or not, and may still be.
     Unknown,
     /// It holds this.

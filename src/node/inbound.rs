@@ -2,7 +2,7 @@
 //! repair questions.
 //!
 //! A hello that doesn't fit is refused with a reason that names both values. The stream is taken
-//! strictly in order: what is behind the cursor was applied before and is discarded, a gap ends the
+//! strictly in order: what does not go on at the cursor ends the
 //! link. Acknowledgements are cumulative, one for all that arrived together.
 
 use std::fmt;
@@ -17,8 +17,8 @@ use super::{
 use crate::{
     probe::{Hook, Mutant, planted, reached},
     proto::peer::{
-        FRAME_SIZE_MAX, Frame, FrameError, FrameStep, GREETING_SIZE_MAX, Hello, PROTOCOL,
-        STREAM_OVERHEAD,
+        FLUSH_SIZE, FRAME_SIZE_MAX, Frame, FrameError, FrameStep, GREETING_SIZE_MAX, Hello,
+        PROTOCOL, STREAM_OVERHEAD,
     },
     record::{Db, NodeId, Version},
     time::Now,
@@ -144,14 +144,13 @@ impl Node {
             }
             // What the peer stamped.
             Frame::Record { pos, record } if begun => {
-                if self.in_order(from, pos, STREAM_OVERHEAD + record.len())? {
-                    let skipped = planted(Mutant::AckSkipsRecord) && pos % 5 == 3;
-                    if !skipped {
-                        let taken = self.replica.merge(now, record);
-                        taken.inspect_err(|_| self.stats.ahead += 1)?;
-                    }
-                    self.advance(from, STREAM_OVERHEAD + record.len());
+                self.in_order(from, pos)?;
+                let skipped = planted(Mutant::AckSkipsRecord) && pos % 5 == 3;
+                if !skipped {
+                    let taken = self.replica.merge(now, record);
+                    taken.inspect_err(|_| self.stats.ahead += 1)?;
                 }
+                self.advance(from, STREAM_OVERHEAD + record.len());
                 Ok(())
             }
             Frame::Flush { pos, db, version } if begun => {
@@ -307,28 +306,19 @@ impl Node {
         db: Db,
         version: Version,
     ) -> Result<(), Hangup> {
-        let size = STREAM_OVERHEAD + 17;
-        if self.in_order(from, pos, size)? {
-            reached(Hook::FlushTaken);
-            let taken = self.replica.merge_flush(now, db, version);
-            taken.inspect_err(|_| self.stats.ahead += 1)?;
-            self.advance(from, size);
-        }
+        self.in_order(from, pos)?;
+        reached(Hook::FlushTaken);
+        let taken = self.replica.merge_flush(now, db, version);
+        taken.inspect_err(|_| self.stats.ahead += 1)?;
+        self.advance(from, FLUSH_SIZE);
         Ok(())
     }
 
-    /// Whether the frame at `pos` is the next of its stream; false if it was applied before.
-    fn in_order(&mut self, from: NodeId, pos: u64, size: usize) -> Result<bool, Hangup> {
+    /// The frame at `pos` must be the next of its stream. Nothing is sent twice: a session goes on
+    /// where its cursor stands.
+    fn in_order(&mut self, from: NodeId, pos: u64) -> Result<(), Hangup> {
         let cursor = self.peers.get_mut(from).ok_or(Hangup::Unexpected)?.cursor.pos;
-        if pos == cursor {
-            return Ok(true);
-        }
-        let end = pos.checked_add(size as u64).ok_or(Hangup::Gap { cursor, pos })?;
-        if end > cursor {
-            return Err(Hangup::Gap { cursor, pos });
-        }
-        reached(Hook::DuplicateDiscarded);
-        Ok(false)
+        if pos == cursor { Ok(()) } else { Err(Hangup::Gap { cursor, pos }) }
     }
 
     fn advance(&mut self, from: NodeId, size: usize) {

@@ -284,7 +284,13 @@ impl Node {
     pub fn wants_read(&self, link: LinkId) -> bool {
         match self.links.end(link) {
             Some(End::Client { connection, .. }) => connection.wants_read(),
-            Some(End::Peer(peer)) => peer.out.len() < self.limits.output_pause,
+            // Questions wait while our answers do. Answers never wait, or two nodes that both have
+            // much to say would wait for each other: what they lead us to say is bounded, since one
+            // question at a time is under way.
+            Some(End::Peer(peer)) => {
+                let answers = matches!(peer.side, Side::Dialed { .. });
+                answers || peer.out.len() < self.limits.output_pause
+            }
             None => false,
         }
     }

@@ -2,7 +2,7 @@
 //!
 //! The stream to a peer is a sequence of whole frames; a position in it is the count of bytes
 //! before. Acknowledgements are cumulative. On a new connection of the same session `sent` goes
-//! back to `acked` and everything after it is sent again; the peer discards what it has. An outbox
+//! back to what the peer says it has applied, and everything after that is sent again. An outbox
 //! over its limit gives up: it forgets its frames and takes no more until a new session begins.
 //! Then the peer is Behind, and repair from the current table takes over.
 //!
@@ -11,7 +11,7 @@
 use crate::{
     buffer::OutBuf,
     probe::{Hook, Mutant, planted, reached},
-    proto::peer::{FRAME_HEAD, Frame, STREAM_OVERHEAD},
+    proto::peer::{FLUSH_SIZE, FRAME_HEAD, Frame, STREAM_OVERHEAD},
     record::{Db, Version},
 };
 
@@ -43,7 +43,7 @@ impl Outbox {
 
     /// Appends a flush's frame.
     pub(crate) fn push_flush(&mut self, db: Db, version: Version) {
-        if self.make_room(STREAM_OVERHEAD + 17) {
+        if self.make_room(FLUSH_SIZE) {
             let pos = self.end();
             Frame::Flush { pos, db, version }.encode(self.frames.tail());
         }

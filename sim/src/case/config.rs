@@ -79,7 +79,10 @@ impl Config {
         let slots = chance.between(4, 64) as u32;
         let span_ms = chance.between(3, 15) * 1000;
         let latency_ms = chance.pick(&LATENCIES_MS);
-        let timing = draw_timing(seed, loses_memory, latency_ms.1);
+        let core = draw_core(seed, nodes);
+        // What reached only some of the core before the others went must be passed on.
+        let loses_nodes = loses_memory || core.len() < nodes;
+        let timing = draw_timing(seed, loses_nodes, latency_ms.1);
         let slow_link = chance.percent(25).then(|| {
             let slow = chance.between(100, 300);
             (0, chance.between(1, nodes as u64 - 1) as usize, slow)
@@ -107,7 +110,7 @@ impl Config {
                 .collect(),
             clock_rates_ppm: draw_rates(seed, nodes),
             window_bytes: chance.pick(&[200, 2000, 64 << 10]),
-            core: draw_core(seed, nodes),
+            core,
             limits: draw_limits(seed, latency_ms.1),
             timing,
         }
@@ -120,15 +123,22 @@ impl Config {
         silence.0 + dial.0 + redial_max.0
     }
 
+    /// The longest that a message takes.
+    #[must_use]
+    pub fn slowest_ms(&self) -> u64 {
+        self.slow_link.map_or(0, |(_, _, latency)| latency) + self.latency_ms.1
+    }
+
     /// How long after the last fault and write all replicas must have become one. Generous: in a
     /// round each node reconnects to each other one and compares; a write may need to be passed on
     /// by a node that got it so itself.
     #[must_use]
     pub fn settle_ms(&self) -> u64 {
-        let slowest = self.slow_link.map_or(0, |(_, _, latency)| latency).max(self.latency_ms.1);
+        let slowest = self.slowest_ms();
         let repair = if self.timing.repair == NEVER { 0 } else { self.timing.repair.0 };
         let walk = 4 * (slowest + self.tick_ms) * (u64::from(self.slots) + 10);
-        3 * (self.reconnect_ms() + repair * 5 / 4 + walk) + 5000
+        // A stamp from too far ahead is taken when time has caught up.
+        3 * (self.reconnect_ms() + repair * 5 / 4 + walk) + 10_000
     }
 }
 
@@ -147,7 +157,8 @@ fn draw_timing(seed: u64, loses_memory: bool, latency_max_ms: u64) -> Timing {
         redial_min: Millis(chance.between(25, 200)),
         redial_max: Millis(chance.between(500, 2000)),
         repair: if repairs { Millis(chance.between(1000, 4000)) } else { NEVER },
-        skew_max: Millis(chance.pick(&[500, 5000, 60_000])),
+        // More than a message can be old that a partition held back: its sender's clock is as old.
+        skew_max: Millis(chance.pick(&[6000, 60_000])),
         drain: Millis(2000),
     }
 }

@@ -65,7 +65,7 @@ impl Fault {
 pub enum FaultKind {
     /// All nodes are killed; they come back empty.
     Blackout,
-    /// A wall clock jumps and stays.
+    /// A wall clock jumps, and is put right in the end.
     ClockJump {
         /// Whose.
         node: usize,
@@ -382,12 +382,13 @@ impl Plan {
         let kind = match chance.pick(&self.classes) {
             FaultClass::Blackout => FaultKind::Blackout,
             FaultClass::ClockJump => {
-                // Back and forth within what all nodes accept of each other.
-                let reach = config.timing.skew_max.0.min(4000) as i64 / 4;
-                FaultKind::ClockJump {
-                    node: a,
-                    by_ms: chance.between(0, 2 * reach as u64) as i64 - reach,
-                }
+                // Back and forth within what all nodes accept of each other, or too far ahead.
+                let skew_max = config.timing.skew_max.0;
+                let reach = skew_max.min(4000) / 4;
+                let far = skew_max <= 10_000 && chance.percent(30);
+                let near = chance.between(0, 2 * reach) as i64 - reach as i64;
+                let by_ms = if far { skew_max as i64 + 4000 } else { near };
+                FaultKind::ClockJump { node: a, by_ms }
             }
             FaultClass::HalfOpen => FaultKind::HalfOpen { node: a, other: b },
             FaultClass::Kill => FaultKind::Kill { node: a },

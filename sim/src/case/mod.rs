@@ -63,6 +63,19 @@ impl Case {
         self
     }
 
+    /// How long after the last fault and write all replicas must have become one: what the cluster
+    /// needs to find out, and what the network needs to carry all that was written once more.
+    #[must_use]
+    pub fn settle_ms(&self) -> u64 {
+        let values = self.workload.steps.iter().flat_map(|step| &step.ops).map(|op| match op {
+            Op::Set { value, .. } => value.len() as u64 + 100,
+            Op::Del { .. } | Op::FlushDb | Op::Get { .. } => 100,
+        });
+        let window = self.config.window_bytes as u64;
+        // A window full each way there and back.
+        self.config.settle_ms() + values.sum::<u64>() * 2 * self.config.slowest_ms() / window
+    }
+
     /// When the last fault is over and the last operation sent.
     #[must_use]
     pub fn quiet_at_ms(&self) -> u64 {

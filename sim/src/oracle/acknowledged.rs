@@ -101,7 +101,11 @@ fn stale(entries: &[&Entry], read: &Entry) -> Option<String> {
                 before.iter().find(|later| later.node == author.node && author.precedes(later))?;
             Some(format!("read {} after {} there", brief(Some(value)), name(later)))
         }
-        Outcome::Count(_) | Outcome::Done | Outcome::Unknown | Outcome::Wrong(_) => None,
+        Outcome::Count(_)
+        | Outcome::Done
+        | Outcome::Refused
+        | Outcome::Unknown
+        | Outcome::Wrong(_) => None,
     }
 }
 

@@ -57,6 +57,7 @@ fn check_reply(asked: &Asked<'_>, entry: &Entry) -> Result<(), Failure> {
         Outcome::Count(_)
         | Outcome::Done
         | Outcome::Missing
+        | Outcome::Refused
         | Outcome::Unknown
         | Outcome::Wrong(_) => None,
     };

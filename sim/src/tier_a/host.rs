@@ -20,6 +20,9 @@ use crate::{
 /// Where nothing is cut, a read gives at most this.
 const READ_MAX: usize = 16 * 1024;
 
+/// How long a link may rest after a read.
+const REST_US: u64 = 2000;
+
 /// One node's place.
 #[derive(Debug)]
 pub(super) struct Host {
@@ -189,7 +192,7 @@ impl World<'_> {
             if let Some(chop) = self.net.chop
                 && self.net.draw(end, 100) < chop.stall_percent
             {
-                let until_us = self.net.now_us + 1 + self.net.draw(end, 20_000);
+                let until_us = self.net.now_us + 1 + self.net.draw(end, REST_US);
                 self.net.ends[end].rests_until_us = until_us;
                 return self.net.schedule(until_us, Event::Pump(end));
             }

@@ -158,7 +158,7 @@ impl<'c> World<'c> {
             // Twice in a row, for something may still have been under way.
             match (served && self.agrees(&core), agreed) {
                 (true, true) => break,
-                (one, _) if waited_ms < self.case.config.settle_ms() => agreed = one,
+                (one, _) if waited_ms < self.case.settle_ms() => agreed = one,
                 _ => {
                     let difference = oracle::convergence::difference(&self.replicas());
                     let slow = || Failure::new(Kind::Liveness, "service", "clients still wait");
@@ -178,7 +178,8 @@ impl<'c> World<'c> {
 
     /// A write to each node of the core; where they begin in the history.
     fn send_probes(&mut self, core: &[usize]) -> usize {
-        let now_ms = self.net.now_us / 1000;
+        // By then each node has heard from all others that are left.
+        let now_ms = self.net.now_us / 1000 + self.case.config.reconnect_ms();
         for node in core {
             let (key, value) = (format!("probe{node}"), format!("probe{node}.{now_ms}"));
             let ops = vec![Op::Set { key, value }];

@@ -305,11 +305,12 @@ impl Net {
             return false;
         }
         let here = &mut self.ends[end];
-        if let Segment::Bytes(bytes) = &segment {
-            here.flight -= bytes.len();
-        }
+        // What vanishes is never confirmed, so the sender's window stays full of it.
         if here.void || self.dark[place] {
             return false;
+        }
+        if let Segment::Bytes(bytes) = &segment {
+            here.flight -= bytes.len();
         }
         if here.closed {
             // Nobody knows this connection here.

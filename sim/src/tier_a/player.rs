@@ -235,9 +235,14 @@ impl World<'_> {
         player.session += 1;
         player.connecting = false;
         player.received.clear();
+        let torn = !player.unsent.is_empty();
         player.unsent.clear();
         player.greetings = 0;
         if let Some(end) = player.end.take() {
+            if torn {
+                // An orderly end would make a request of the half of one: the end of input ends a line.
+                self.net.transmit(end, Segment::Reset);
+            }
             self.net.close(end);
         }
     }

@@ -62,7 +62,11 @@ impl World<'_> {
         self.faults_on -= 1;
         match self.case.faults[index].kind {
             FaultKind::Blackout => (0..self.hosts.len()).for_each(|node| self.come_up(node)),
-            FaultKind::ClockJump { .. } | FaultKind::HalfOpen { .. } | FaultKind::Reset { .. } => {}
+            FaultKind::ClockJump { node, .. } => {
+                let host = &mut self.hosts[node];
+                host.offset_ms = host.base_offset_ms;
+            }
+            FaultKind::HalfOpen { .. } | FaultKind::Reset { .. } => {}
             FaultKind::Kill { node } | FaultKind::PowerLoss { node } => self.come_up(node),
             FaultKind::OneWay { from, to } => self.net.unblock(from, to),
             FaultKind::Partition { a, b } => {
