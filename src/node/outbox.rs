@@ -128,7 +128,8 @@ impl Outbox {
         if !self.behind && self.frames.len() + size > self.size_max {
             if planted(Mutant::OutboxDropped) {
                 // Nothing shows: not even a gap in the stream.
-                let kept = (self.sent - self.acked) as usize;
+                let dropped = self.frames.len() - (self.sent - self.acked) as usize;
+                let kept = self.frames.tail().len() - dropped;
                 self.frames.tail().truncate(kept);
                 return self.frames.len() + size <= self.size_max;
             }

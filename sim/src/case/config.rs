@@ -123,6 +123,12 @@ impl Config {
         silence.0 + dial.0 + redial_max.0
     }
 
+    /// Whether nodes compare themselves from time to time.
+    #[must_use]
+    pub fn repairs(&self) -> bool {
+        self.timing.repair != NEVER
+    }
+
     /// The longest that a message takes.
     #[must_use]
     pub fn slowest_ms(&self) -> u64 {

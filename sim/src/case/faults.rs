@@ -385,7 +385,8 @@ impl Plan {
                 // Back and forth within what all nodes accept of each other, or too far ahead.
                 let skew_max = config.timing.skew_max.0;
                 let reach = skew_max.min(4000) / 4;
-                let far = skew_max <= 10_000 && chance.percent(30);
+                // What was refused for being ahead comes again only with a later comparison.
+                let far = skew_max <= 10_000 && config.repairs() && chance.percent(50);
                 let near = chance.between(0, 2 * reach) as i64 - reach as i64;
                 let by_ms = if far { skew_max as i64 + 4000 } else { near };
                 FaultKind::ClockJump { node: a, by_ms }

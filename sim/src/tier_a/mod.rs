@@ -183,7 +183,8 @@ impl<'c> World<'c> {
         for node in core {
             let (key, value) = (format!("probe{node}"), format!("probe{node}.{now_ms}"));
             let ops = vec![Op::Set { key, value }];
-            let step = Step { at_ms: now_ms, client: 0, node: *node, fresh: false, ops };
+            // Fresh: an old connection may lead to an earlier life, and nobody told the client.
+            let step = Step { at_ms: now_ms, client: 0, node: *node, fresh: true, ops };
             self.players[0].steps.push(step);
         }
         self.net.schedule(self.net.now_us, Event::Wake(0));
