@@ -1,13 +1,14 @@
 //! Seeded simulations of quorate clusters.
 //!
 //! A seed draws a [`case`]: a cluster, what clients ask of it, and what goes wrong. A driver plays
-//! the case and hands what happened to the [`oracle`]s. There is one driver so far, [`tier_b`] on
-//! turmoil: the real turn of the real node over simulated sockets. Nothing but the seed decides
-//! anything, which [`batch`] checks by playing seeds twice and comparing their [`trace`]s.
+//! the case and hands what happened to the [`oracle`]s. There are two: [`tier_a`] on an event heap
+//! of our own, fast and able to do every fault, and [`tier_b`] on turmoil, which shares no network
+//! code with the first. Both end the turns of the real node in the real
+//! [`quorate::turn::finish_turn`]. Nothing but the seed decides anything, which [`batch`] checks by
+//! playing seeds twice and comparing the hashes of their [`trace`]s.
 //!
-//! What is not here yet: the driver with an event heap of its own, which can do what turmoil can't
-//! (lost suffixes, half-open connections, pauses, disks), cases as files, and shrinking. They fit
-//! behind [`case::Case`] and [`tier_b::Report`].
+//! [`check`] holds checkers of linearizability for the strong database to come. What is not here
+//! yet: a simulated disk (nodes keep nothing so far), and a picture of a run.
 
 pub mod batch;
 pub mod birth;

@@ -8,7 +8,7 @@
 
 use std::{
     cmp::Reverse,
-    collections::{BinaryHeap, VecDeque},
+    collections::{BTreeMap, BinaryHeap, VecDeque},
 };
 
 use crate::case::{Case, Chop};
@@ -101,6 +101,11 @@ pub(super) struct End {
     flight: usize,
     arrives_us: u64,
     held: Vec<(u64, Segment)>,
+    /// How many segments were sent here and how many were delivered, and those that came before
+    /// their turn.
+    sent: u64,
+    delivered: u64,
+    early: BTreeMap<u64, Segment>,
     /// Its last write fell short.
     pub(super) short: bool,
     /// The node did not want its bytes when last asked.
@@ -190,6 +195,9 @@ impl Net {
                 flight: 0,
                 arrives_us: 0,
                 held: Vec::new(),
+                sent: 0,
+                delivered: 0,
+                early: BTreeMap::new(),
                 short: false,
                 unwelcome: false,
                 rests_until_us: 0,
@@ -281,8 +289,8 @@ impl Net {
         if let Segment::Bytes(bytes) = &segment {
             self.ends[to].flight += bytes.len();
         }
-        self.next += 1;
-        let number = self.next;
+        self.ends[to].sent += 1;
+        let number = self.ends[to].sent;
         if self.is_blocked(self.ends[from].place, self.ends[to].place) {
             self.ends[to].held.push((number, segment));
         } else {
@@ -304,11 +312,27 @@ impl Net {
             self.ends[end].held.push((number, segment));
             return false;
         }
-        let here = &mut self.ends[end];
         // What vanishes is never confirmed, so the sender's window stays full of it.
-        if here.void || self.dark[place] {
+        if self.ends[end].void || self.dark[place] {
             return false;
         }
+        // A segment that a partition held back may come after a later one; nobody sees that.
+        self.ends[end].early.insert(number, segment);
+        let mut news = false;
+        while let Some(segment) = {
+            let here = &mut self.ends[end];
+            here.early.remove(&(here.delivered + 1))
+        } {
+            self.ends[end].delivered += 1;
+            news |= self.deliver(end, segment);
+        }
+        news
+    }
+
+    /// The next segment in order. Whether the end's owner must look.
+    fn deliver(&mut self, end: EndId, segment: Segment) -> bool {
+        let other = self.ends[end].other;
+        let here = &mut self.ends[end];
         if let Segment::Bytes(bytes) = &segment {
             here.flight -= bytes.len();
         }
