@@ -74,6 +74,8 @@ named! {
     Mutant {
         /// A cursor moves past a record that was not applied.
         AckSkipsRecord => "ack_skips_record",
+        /// A node reads no answers while it has much to say itself.
+        AnswersNotRead => "answers_not_read",
         /// A new session begins without the walk that makes up for what no stream carries.
         BehindFlagLost => "behind_flag_lost",
         /// Stamps repeat after a restart: no incarnation in them, and a coarse clock.
@@ -92,6 +94,8 @@ named! {
         OutboxDropped => "outbox_dropped",
         /// A line that arrives in two parts loses the first.
         PartialLineLost => "partial_line_lost",
+        /// That a backed-up link moves is no sign of life.
+        ProgressIsNoSign => "progress_is_no_sign",
         /// A walk leaves out the last differing slot of each span.
         RepairSkipsSlot => "repair_skips_slot",
         /// Two replies of one pipeline change places.

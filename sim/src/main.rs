@@ -4,7 +4,9 @@
 //! of a seed differ, and 4 if the simulation itself is at fault.
 
 use std::{
+    fs,
     io::{self, Write},
+    path::PathBuf,
     process::ExitCode,
     time::Duration,
 };
@@ -14,8 +16,11 @@ use quorate::probe::Mutant;
 use sim::{
     batch::{Batch, plant, reproduction},
     case::Case,
+    mutants::hunt,
     oracle::Kind,
     play::{Tier, catch_panics, play},
+    shrink::shrink,
+    story,
     tier_b::narrate,
 };
 
@@ -26,8 +31,20 @@ struct Flags {
     /// Play this seed and tell about it.
     #[arg(long, conflicts_with = "seeds")]
     seed: Option<u64>,
-    /// With --seed: list all events between drivers, clients and nodes.
-    #[arg(long, requires = "seed")]
+    /// Play the case of this file.
+    #[arg(long, conflicts_with_all = ["seed", "seeds"])]
+    replay: Option<PathBuf>,
+    /// With --seed or --replay: make a case that fails as small as possible.
+    #[arg(long)]
+    shrink: bool,
+    /// With --seed or --replay: write the case to this file, after shrinking it if asked to.
+    #[arg(long)]
+    save: Option<PathBuf>,
+    /// Plant each bug in turn and show how soon it is seen. Needs the feature `mutants`.
+    #[arg(long, conflicts_with_all = ["seed", "replay"])]
+    mutants: bool,
+    /// With --seed or --replay: list all events between drivers, clients and nodes.
+    #[arg(long)]
     events: bool,
     /// Play so many seeds; each tenth one twice.
     #[arg(long, default_value_t = 100)]
@@ -64,9 +81,18 @@ fn main() -> ExitCode {
     let flags = Flags::parse();
     catch_panics();
     let mut out = io::stdout().lock();
-    let outcome = match flags.seed {
-        Some(seed) => tell(&flags, seed, &mut out),
-        None => run_batch(&flags, &mut out),
+    let outcome = match case_of(&flags) {
+        Ok(Some((case, again))) => tell(&flags, &case, &again, &mut out),
+        Ok(None) if flags.mutants && !cfg!(feature = "mutants") => {
+            eprintln!("sim: planted bugs are not built in; add --features mutants");
+            return ExitCode::from(Kind::Harness.exit_code());
+        }
+        Ok(None) if flags.mutants => hunt(flags.tier, flags.from, &mut out),
+        Ok(None) => run_batch(&flags, &mut out),
+        Err(error) => {
+            eprintln!("sim: {error}");
+            return ExitCode::from(Kind::Harness.exit_code());
+        }
     };
     match outcome {
         Ok(code) => ExitCode::from(code),
@@ -75,11 +101,26 @@ fn main() -> ExitCode {
     }
 }
 
-fn tell(flags: &Flags, seed: u64, out: &mut impl Write) -> io::Result<u8> {
+/// The one case to play, if it is one, and the command that plays it again.
+fn case_of(flags: &Flags) -> Result<Option<(Case, String)>, String> {
+    let case = match (&flags.replay, flags.seed) {
+        (Some(path), _) => {
+            let shown = path.display();
+            let text = fs::read_to_string(path).map_err(|error| format!("{shown}: {error}"))?;
+            let again =
+                format!("cargo run --release -p sim -- --tier {} --replay {shown}", flags.tier);
+            (Case::from_json(&text).map_err(|error| format!("{shown}: {error}"))?, again)
+        }
+        (None, Some(seed)) => (Case::draw(seed), reproduction(flags.tier, seed)),
+        (None, None) => return Ok(None),
+    };
+    Ok(Some((flags.tier.case(case.0), case.1)))
+}
+
+fn tell(flags: &Flags, case: &Case, again: &str, out: &mut impl Write) -> io::Result<u8> {
     plant(flags.mutant);
-    let case = flags.tier.case(Case::draw(seed));
     writeln!(out, "{case}")?;
-    let report = play(&case, flags.tier, true);
+    let report = play(case, flags.tier, true);
     if flags.events {
         for line in narrate(&report.trace) {
             writeln!(out, "{line}")?;
@@ -93,16 +134,29 @@ fn tell(flags: &Flags, seed: u64, out: &mut impl Write) -> io::Result<u8> {
         Some(settled_ms) => writeln!(out, ", replicas one within {settled_ms} ms of quiet")?,
         None => writeln!(out)?,
     }
-    match report.failure {
-        Some(failure) => {
-            writeln!(out, "  FAILED    {failure}\n{}", reproduction(flags.tier, seed))?;
-            Ok(failure.kind.exit_code())
-        }
-        None => {
-            writeln!(out, "  outcome   ok")?;
-            Ok(0)
-        }
+    let Some(failure) = &report.failure else {
+        writeln!(out, "  outcome   ok")?;
+        return save(flags, case, out).map(|()| 0);
+    };
+    writeln!(out, "  FAILED    {}{again}", story::tell(case, &report, failure))?;
+    let mut small = case.clone();
+    if flags.shrink {
+        let (smaller, runs) = shrink(case, flags.tier, failure);
+        let report = play(&smaller, flags.tier, false);
+        let failure = report.failure.as_ref().unwrap_or(failure);
+        writeln!(out, "\nshrunk in {runs} runs to\n{}", story::tell(&smaller, &report, failure))?;
+        small = smaller;
     }
+    save(flags, &small, out)?;
+    Ok(failure.kind.exit_code())
+}
+
+fn save(flags: &Flags, case: &Case, out: &mut impl Write) -> io::Result<()> {
+    if let Some(path) = &flags.save {
+        fs::write(path, case.to_json())?;
+        writeln!(out, "  saved     {}", path.display())?;
+    }
+    Ok(())
 }
 
 fn run_batch(flags: &Flags, out: &mut impl Write) -> io::Result<u8> {

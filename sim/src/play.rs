@@ -83,6 +83,7 @@ pub fn play(case: &Case, tier: Tier, events: bool) -> Report {
             fired: [0; FaultClass::ALL.len()],
             reached: Reached::default(),
             history: Vec::new(),
+            replicas: Vec::new(),
             failure: Some(PANIC.take().unwrap_or_else(unknown)),
         }
     })

@@ -1,6 +1,11 @@
 //! What became of a case, told the same way by every tier.
 
-use crate::{case::FaultClass, history::Entry, oracle::Failure, trace::Trace};
+use crate::{
+    case::FaultClass,
+    history::Entry,
+    oracle::{Failure, Replica},
+    trace::Trace,
+};
 
 /// What became of a case.
 #[derive(Debug)]
@@ -17,6 +22,8 @@ pub struct Report {
     pub reached: Reached,
     /// What clients asked and were told.
     pub history: Vec<Entry>,
+    /// What each node that was up in the end holds, by node.
+    pub replicas: Vec<(usize, Replica)>,
     /// What is wrong, if anything.
     pub failure: Option<Failure>,
 }

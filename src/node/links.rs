@@ -4,7 +4,13 @@
 use std::collections::VecDeque;
 
 use super::LinkId;
-use crate::{buffer::OutBuf, conn::Connection, record::NodeId, time::Instant};
+use crate::{
+    buffer::OutBuf,
+    conn::Connection,
+    probe::{Mutant, planted},
+    record::NodeId,
+    time::Instant,
+};
 
 /// One open link.
 #[derive(Debug)]
@@ -70,7 +76,8 @@ impl PeerLink {
     /// the silence that ends a link. A write that no earlier one holds up is none; a dead peer's
     /// socket takes it just as well.
     pub(crate) fn last_sign(&mut self, now: Instant) -> Instant {
-        if std::mem::take(&mut self.progressed) {
+        let progressed = std::mem::take(&mut self.progressed);
+        if progressed && !planted(Mutant::ProgressIsNoSign) {
             self.heard = now;
         }
         self.heard

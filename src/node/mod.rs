@@ -22,6 +22,7 @@ use crate::{
     conn::Connection,
     limits::{Limits, Timing},
     members::Members,
+    probe::{Mutant, planted},
     proto::{
         Workspace,
         peer::{self, Frame, Hello},
@@ -288,7 +289,8 @@ impl Node {
             // much to say would wait for each other: what they lead us to say is bounded, since one
             // question at a time is under way.
             Some(End::Peer(peer)) => {
-                let answers = matches!(peer.side, Side::Dialed { .. });
+                let answers =
+                    matches!(peer.side, Side::Dialed { .. }) && !planted(Mutant::AnswersNotRead);
                 answers || peer.out.len() < self.limits.output_pause
             }
             None => false,

@@ -56,6 +56,30 @@ impl Case {
         self.faults.iter().any(|fault| fault.kind.loses_memory())
     }
 
+    /// The case of a file's text.
+    ///
+    /// # Errors
+    /// What is wrong with the text, or that it is of another version.
+    pub fn from_json(text: &str) -> Result<Self, String> {
+        let case: Self = serde_json::from_str(text).map_err(|error| error.to_string())?;
+        if case.version != VERSION {
+            return Err(format!(
+                "the case is of version {}, this simulator of {VERSION}",
+                case.version
+            ));
+        }
+        Ok(case)
+    }
+
+    /// The text of the case's file.
+    ///
+    /// # Panics
+    /// Never: a case is plain data.
+    #[must_use]
+    pub fn to_json(&self) -> String {
+        serde_json::to_string_pretty(self).expect("a case is plain data") + "\n"
+    }
+
     /// As much of it as turmoil can play.
     #[must_use]
     pub fn for_turmoil(mut self) -> Self {
@@ -124,6 +148,17 @@ mod tests {
     fn a_seed_draws_one_case_and_seeds_differ() {
         assert_eq!(Case::draw(5), Case::draw(5));
         assert_ne!(Case::draw(5), Case::draw(6));
+    }
+
+    #[test]
+    fn a_case_survives_its_file() {
+        for seed in 0..20 {
+            let case = Case::draw(seed);
+            assert_eq!(Case::from_json(&case.to_json()), Ok(case.clone()));
+            let other = Case { version: VERSION + 1, ..case };
+            assert!(Case::from_json(&other.to_json()).is_err_and(|why| why.contains("version")));
+        }
+        assert!(Case::from_json("{").is_err());
     }
 
     #[test]

@@ -128,6 +128,19 @@ impl Failure {
         Self { kind: Kind::Safety, oracle, key: Some(key), detail }
     }
 
+    /// Whether two failures are the same one: the same oracle, on the same key if it names one.
+    #[must_use]
+    pub fn is_like(&self, other: &Self) -> bool {
+        self.kind == other.kind && self.oracle == other.oracle && self.key == other.key
+    }
+
+    /// The key it is about, with its database.
+    #[must_use]
+    pub fn db_key(&self) -> Option<(u8, String)> {
+        let (key, db) = self.key.as_ref()?.rsplit_once(" in database ")?;
+        Some((db.parse().ok()?, key.to_owned()))
+    }
+
     /// Adds how long was waited.
     #[must_use]
     pub fn after(mut self, waited_ms: u64) -> Self {

@@ -5,7 +5,7 @@
 //! resets that lose what is under way, connections that only one side knows to be dead, nodes that
 //! stand still, clocks that drift and jump, faults that strike when a node passes a hook.
 //!
-//! There is no disk here yet. Its place is beside [`net`]: a second thing that takes what a turn
+//! There is no disk here yet. Its place is beside the net: a second thing that takes what a turn
 //! hands over and answers later by an event.
 
 use quorate::{node::Node, probe::Hook, record::Db};
@@ -81,6 +81,7 @@ pub fn run(case: &Case, events: bool) -> Report {
     let answered = world.history.iter().filter(|entry| entry.end_us.is_some()).count() as u64;
     let (behind, copied) = (hooks[Hook::Behind as usize], hooks[Hook::CopyTaken as usize]);
     Report {
+        replicas: if failure.is_some() { world.named_replicas() } else { Vec::new() },
         trace: world.trace,
         simulated_ms: world.net.now_us / 1000,
         settled_ms,
@@ -305,6 +306,13 @@ impl<'c> World<'c> {
         });
         let first = images.next().flatten();
         first.is_some() && images.all(|image| image == first)
+    }
+
+    fn named_replicas(&self) -> Vec<(usize, Replica)> {
+        let hosts = self.hosts.iter().enumerate();
+        hosts
+            .filter_map(|(id, host)| Some((id, Replica::of(host.node.as_ref()?.store()))))
+            .collect()
     }
 
     fn replicas(&self) -> Vec<Replica> {

@@ -125,7 +125,16 @@ pub fn run(case: &Case) -> Report {
     };
     let fired = *run.shared.fired.borrow();
     let trace = trace.borrow().clone();
-    Report { trace, simulated_ms, settled_ms, fired, reached, history: observed.history, failure }
+    Report {
+        trace,
+        simulated_ms,
+        settled_ms,
+        fired,
+        reached,
+        replicas: observed.replicas.into_iter().enumerate().collect(),
+        history: observed.history,
+        failure,
+    }
 }
 
 fn build(case: &Case) -> turmoil::Sim<'static> {

@@ -1,0 +1,78 @@
+//! A failure told for people: the case in words, what was asked of the key, what replicas hold.
+
+use std::fmt::Write as _;
+
+use crate::{
+    case::{Case, Op},
+    history::{Entry, Outcome},
+    oracle::Failure,
+    report::Report,
+};
+
+/// Requests of one key that are told; the last ones, if there are more.
+const ENTRIES_MAX: usize = 40;
+
+/// The story of a failed run.
+#[must_use]
+pub fn tell(case: &Case, report: &Report, failure: &Failure) -> String {
+    let mut text = format!("{failure}\n{case}\n");
+    let Some((db, key)) = failure.db_key() else { return text };
+    let of_key = |entry: &&Entry| entry.db == db && entry.key() == Some(key.as_str());
+    let entries: Vec<&Entry> = report.history.iter().filter(of_key).collect();
+    let left_out = entries.len().saturating_sub(ENTRIES_MAX);
+    let _ =
+        writeln!(text, "  requests of {key} in database {db} ({left_out} earlier ones left out)");
+    for entry in entries.iter().skip(left_out) {
+        let end = entry.end_us.map_or_else(|| "?".to_owned(), ms);
+        let (what, outcome) = (asked(&entry.op), became(&entry.outcome));
+        let (client, node) = (entry.client, entry.node);
+        let start = ms(entry.start_us);
+        let _ = writeln!(
+            text,
+            "    {start:>10} .. {end:>10} ms  c{client} on n{node}  {what} -> {outcome}"
+        );
+    }
+    let _ = writeln!(text, "  replicas");
+    for (node, replica) in &report.replicas {
+        let held = replica.records.get(&(db, key.as_bytes().to_vec()));
+        let held = held.map_or_else(
+            || "nothing".to_owned(),
+            |state| {
+                let value = state.value.as_deref().map_or_else(|| "a tombstone".into(), brief);
+                format!("{value} at {:x}", state.version)
+            },
+        );
+        let _ = writeln!(text, "    n{node} holds {held}");
+    }
+    text
+}
+
+fn ms(us: u64) -> String {
+    format!("{}.{:03}", us / 1000, us % 1000)
+}
+
+fn asked(op: &Op) -> String {
+    match op {
+        Op::Del { .. } => "DEL".to_owned(),
+        Op::FlushDb => "FLUSHDB".to_owned(),
+        Op::Get { .. } => "GET".to_owned(),
+        Op::Set { value, .. } => format!("SET {}", brief(value.as_bytes())),
+    }
+}
+
+fn became(outcome: &Outcome) -> String {
+    match outcome {
+        Outcome::Count(count) => count.to_string(),
+        Outcome::Done => "OK".to_owned(),
+        Outcome::Missing => "nothing".to_owned(),
+        Outcome::Refused => "refused".to_owned(),
+        Outcome::Unknown => "unknown".to_owned(),
+        Outcome::Value(value) => brief(value),
+        Outcome::Wrong(reply) => reply.clone(),
+    }
+}
+
+/// A value without its padding.
+fn brief(value: &[u8]) -> String {
+    String::from_utf8_lossy(value).split('-').next().unwrap_or_default().to_owned()
+}

@@ -1,0 +1,49 @@
+//! Cases that once found something, kept: all must pass.
+//!
+//! A case is named after the bug that it found or kills; with that bug planted again it fails (see
+//! `sim --mutant NAME --replay FILE`).
+
+use std::{fs, path::PathBuf};
+
+use sim::{
+    case::Case,
+    play::{Tier, play_twice},
+};
+
+#[test]
+fn kept_cases_pass() {
+    let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../tests/cases");
+    let entries = fs::read_dir(&folder).expect("the folder of cases");
+    let mut paths: Vec<PathBuf> = entries.map(|entry| entry.expect("readable").path()).collect();
+    paths.sort();
+    assert!(!paths.is_empty(), "no cases");
+    for path in paths {
+        let text = fs::read_to_string(&path).expect("a readable case");
+        let case = Case::from_json(&text).unwrap_or_else(|why| panic!("{}: {why}", path.display()));
+        let report = play_twice(&case, Tier::A);
+        assert_eq!(report.failure, None, "{}", path.display());
+    }
+}
+
+/// The kept cases are not empty shells: each fails with the bug planted that it is named after.
+#[cfg(feature = "mutants")]
+#[test]
+fn kept_cases_kill_the_bugs_that_they_are_named_after() {
+    use quorate::probe::{Mutant, plant};
+    use sim::play::{catch_panics, play};
+
+    catch_panics();
+    let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../tests/cases");
+    let mut kills = 0;
+    for mutant in Mutant::ALL {
+        let path = folder.join(format!("{}.json", mutant.name()));
+        let text = fs::read_to_string(&path).expect("each planted bug has a case");
+        let case = Case::from_json(&text).expect("a case");
+        plant(Some(*mutant));
+        let report = play(&case, Tier::A, false);
+        plant(None);
+        assert!(report.failure.is_some(), "{} survives its case", mutant.name());
+        kills += 1;
+    }
+    assert_eq!(kills, Mutant::ALL.len());
+}
