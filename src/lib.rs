@@ -4,10 +4,10 @@
 //!
 //! Bytes move forward only: read, parse, step the node, write, sleep. The [`node`] decides
 //! everything and touches nothing: it has no socket, clock, file, thread or chance of its own. A
-//! driver hands it bytes and the time, and takes bytes and wishes from it. There are three drivers:
-//! the mio reactor in [`os`] for production, turmoil's simulated network in the crate `sim`, and
-//! [`fuzzing::cluster`] in memory for scripts and fuzzers. All of them end each turn in
-//! [`turn::finish_turn`], which holds the only rules of order.
+//! driver hands it bytes and the time, and takes bytes and wishes from it. There are four drivers:
+//! the mio reactor in [`os`] for production, two simulated networks in the crate `sim` (an event
+//! heap of our own, and turmoil's), and [`fuzzing::cluster`] in memory for scripts and fuzzers. All
+//! of them end each turn in [`turn::finish_turn`], which holds the only rules of order.
 //!
 //! ```text
 //!            +------------------------- one turn --------------------------+

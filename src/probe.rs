@@ -2,10 +2,10 @@
 //!
 //! A hook tells the simulator that a rare point was reached, so that it can strike just there and
 //! can tell a batch that never got anywhere interesting. A mutant is a planted bug: with it on, the
-//! simulator's oracles must fail, or they could not be believed when they pass. Both exist only with
-//! the features `hooks` and `mutants`; without them each probe is an empty function or a constant
-//! `false`, and costs nothing. What is reached or switched on is kept per thread, because one thread
-//! runs one simulated cluster.
+//! simulator's oracles must fail, or they could not be believed when they pass. Both exist only
+//! with the features `hooks` and `mutants`; without them each probe is an empty function or a
+//! constant `false`, and costs nothing. What is reached or switched on is kept per thread, because
+//! one thread runs one simulated cluster.
 
 /// Declares an enum whose variants can be listed and named.
 macro_rules! named {

@@ -169,5 +169,16 @@ fn run_batch(flags: &Flags, out: &mut impl Write) -> io::Result<u8> {
         keep_going: flags.keep_going,
         mutant: flags.mutant,
     };
-    Ok(batch.run(out)?.exit_code())
+    let summary = batch.run(out)?;
+    if let Some((seed, failure)) = summary.failures.first() {
+        plant(flags.mutant);
+        let (small, runs) = shrink(&flags.tier.case(Case::draw(*seed)), flags.tier, failure);
+        let report = play(&small, flags.tier, false);
+        let failure = report.failure.as_ref().unwrap_or(failure);
+        let path = std::env::temp_dir().join(format!("case-{seed}.json"));
+        fs::write(&path, small.to_json())?;
+        writeln!(out, "seed {seed}, shrunk in {runs} runs to {}:", path.display())?;
+        writeln!(out, "{}", story::tell(&small, &report, failure))?;
+    }
+    Ok(summary.exit_code())
 }

@@ -1,7 +1,7 @@
 //! Shrinking: the smallest case that still fails in the same way.
 //!
-//! Faults are taken away first, then requests, then what makes the cluster complicated; each step is
-//! kept only if the same oracle still fails on the same key. Randomness without state makes that
+//! Faults are taken away first, then requests, then what makes the cluster complicated; each step
+//! is kept only if the same oracle still fails on the same key. Randomness without state makes that
 //! work: taking one thing away shifts nothing else.
 
 use crate::{

@@ -46,7 +46,8 @@ pub struct Config {
     pub clock_offsets_ms: Vec<i64>,
     /// How much faster than time each node's clocks run, in parts per million.
     pub clock_rates_ppm: Vec<i64>,
-    /// Bytes under way on one connection and direction before a writer waits; where the driver counts bytes.
+    /// Bytes under way on one connection and direction before a writer waits; where the driver
+    /// counts bytes.
     pub window_bytes: usize,
     /// The nodes that must go on alone in the end: a majority at least. The others never come back.
     pub core: Vec<usize>,

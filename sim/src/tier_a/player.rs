@@ -1,8 +1,8 @@
 //! Clients: each plays its part of the workload, and never waits for ever.
 //!
 //! A client has one connection at a time. It sends a step's requests, reads the replies, and gives
-//! up on a connection that fails or stays silent too long; replies that are missing then are unknown
-//! outcomes. A fresh step has a connection of its own, whose client side is closed at once.
+//! up on a connection that fails or stays silent too long; replies that are missing then are
+//! unknown outcomes. A fresh step has a connection of its own, whose client side is closed at once.
 
 use super::{
     World,
@@ -240,7 +240,8 @@ impl World<'_> {
         player.greetings = 0;
         if let Some(end) = player.end.take() {
             if torn {
-                // An orderly end would make a request of the half of one: the end of input ends a line.
+                // An orderly end would make a request of the half of one: the end of input ends a
+                // line.
                 self.net.transmit(end, Segment::Reset);
             }
             self.net.close(end);
