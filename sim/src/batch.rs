@@ -27,8 +27,8 @@ use crate::{
 const TWICE_EVERY: u64 = 10;
 /// Progress is shown this often.
 const PROGRESS: Duration = Duration::from_secs(5);
-/// A batch of so many seeds must pass every hook.
-const HOOKS_FROM: u64 = 500;
+/// A batch of so many seeds must pass every hook, and see every class of faults that it has.
+const LONG_FROM: u64 = 500;
 
 /// What to play.
 #[derive(Clone, Copy, Debug)]
@@ -60,6 +60,8 @@ pub struct Summary {
     pub fired: [u64; FaultClass::ALL.len()],
     /// In how many cases each class was enabled.
     pub enabled: [u64; FaultClass::ALL.len()],
+    /// In how many cases a fault of each class was to strike at a given time, and not at a hook.
+    pub due: [u64; FaultClass::ALL.len()],
     /// What else was reached.
     pub reached: Reached,
     /// The longest that replicas took to become one, and which seed's.
@@ -167,18 +169,22 @@ impl Batch {
 }
 
 impl Summary {
-    /// A class of faults that was enabled and never struck.
+    /// A class of faults that was to strike and never did. In a short batch only faults that have
+    /// a time must strike: a node may never pass the hook that another one waits for.
     #[must_use]
     pub fn idle_class(&self) -> Option<FaultClass> {
-        let counts = self.enabled.iter().zip(self.fired);
+        let expected = if self.seeds < LONG_FROM { &self.due } else { &self.enabled };
+        let counts = expected.iter().zip(self.fired);
         let mut classes = FaultClass::ALL.iter().zip(counts);
-        classes.find(|(_, (enabled, fired))| **enabled > 0 && *fired == 0).map(|(class, _)| *class)
+        classes
+            .find(|(_, (expected, fired))| **expected > 0 && *fired == 0)
+            .map(|(class, _)| *class)
     }
 
     /// Hooks that a batch long enough should have passed, and did not.
     #[must_use]
     pub fn idle_hooks(&self) -> Vec<Hook> {
-        if self.seeds < HOOKS_FROM || self.reached.hooks.is_empty() {
+        if self.seeds < LONG_FROM || self.reached.hooks.is_empty() {
             return Vec::new();
         }
         let hooks = Hook::ALL.iter().zip(&self.reached.hooks);
@@ -201,6 +207,9 @@ impl Summary {
         self.simulated_ms += played.simulated_ms;
         for class in played.case.classes() {
             self.enabled[class as usize] += 1;
+        }
+        for fault in played.case.faults.iter().filter(|fault| fault.at_ms().is_some()) {
+            self.due[fault.kind.class() as usize] += 1;
         }
         for (sum, fired) in self.fired.iter_mut().zip(played.fired) {
             *sum += fired;
@@ -256,16 +265,21 @@ mod tests {
         let mut summary = Summary::default();
         assert_eq!(summary.exit_code(), 0);
         summary.enabled[FaultClass::Kill as usize] = 1;
+        assert_eq!((summary.idle_class(), summary.exit_code()), (None, 0));
+        summary.due[FaultClass::Kill as usize] = 1;
         assert_eq!((summary.idle_class(), summary.exit_code()), (Some(FaultClass::Kill), 4));
         summary.fired[FaultClass::Kill as usize] = 1;
         assert_eq!(summary.exit_code(), 0);
+        let mut long = Summary { seeds: LONG_FROM, ..Summary::default() };
+        long.enabled[FaultClass::Pause as usize] = 1;
+        assert_eq!(long.idle_class(), Some(FaultClass::Pause));
         summary.failures.push((7, Failure::new(Kind::Liveness, "convergence", "")));
         assert_eq!(summary.exit_code(), 2);
     }
 
     #[test]
     fn a_hook_that_was_never_passed_fails_a_long_batch() {
-        let mut summary = Summary { seeds: HOOKS_FROM, ..Summary::default() };
+        let mut summary = Summary { seeds: LONG_FROM, ..Summary::default() };
         summary.reached.hooks = vec![1; Hook::ALL.len()];
         assert_eq!(summary.exit_code(), 0);
         summary.reached.hooks[Hook::Behind as usize] = 0;
