@@ -2,8 +2,8 @@
 //! repair questions.
 //!
 //! A hello that doesn't fit is refused with a reason that names both values. The stream is taken
-//! strictly in order: what does not go on at the cursor ends the
-//! link. Acknowledgements are cumulative, one for all that arrived together.
+//! strictly in order: what does not go on at the cursor ends the link. Acknowledgements are
+//! cumulative, one for all that arrived together.
 
 use std::fmt;
 
