@@ -52,6 +52,7 @@
 //! | [`proto`] | requests, replies, and frames between nodes: borrowed, incremental, not recursive |
 //! | [`command`] | the table of commands; arguments become a command or an error |
 //! | [`store`] | tables and digests, slot by slot |
+//! | [`log`] | log, checkpoints, recovery: files on a disk that is handed in |
 //! | [`conn`] | one client: dialect, unfinished input, output, patience |
 //! | [`node`] | the only dispatcher; clients, streams, sessions, repair, timers |
 //! | [`turn`] | what a driver is, and in which order a turn ends |
@@ -96,6 +97,8 @@ pub mod proto;
 pub mod command;
 
 pub mod store;
+
+pub mod log;
 
 pub mod conn;
 

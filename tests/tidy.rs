@@ -25,6 +25,7 @@ const ROOMS: &[(&str, u8)] = &[
     ("proto", 3),
     ("command", 4),
     ("store", 4),
+    ("log", 4),
     ("conn", 5),
     ("node", 6),
     ("turn", 7),
