@@ -80,6 +80,8 @@ named! {
         BehindFlagLost => "behind_flag_lost",
         /// Stamps repeat after a restart: no incarnation in them, and a coarse clock.
         ClockReuse => "clock_reuse",
+        /// A bad frame below a mark is taken for the torn end of the log.
+        DamageAsTail => "damage_as_tail",
         /// Deleted keys are left out of digests.
         DigestIgnoresTombstones => "digest_ignores_tombstones",
         /// A slot's digest stays as it is when a key is written again.
@@ -88,6 +90,8 @@ named! {
         FlushNotRepaired => "flush_not_repaired",
         /// The last of several records to arrive wins, whatever its version.
         MergeByArrival => "merge_by_arrival",
+        /// The names of new files are not synced.
+        NoNamesSync => "no_names_sync",
         /// A new connection goes on after what was sent, not after what was acknowledged.
         NoResend => "no_resend",
         /// An outbox over its limit forgets its frames and goes on as if nothing had happened.
@@ -100,8 +104,14 @@ named! {
         RepairSkipsSlot => "repair_skips_slot",
         /// Two replies of one pipeline change places.
         RepliesSwapped => "replies_swapped",
+        /// Segments are removed before the checkpoint that replaces them lasts.
+        SegmentRemovedEarly => "segment_removed_early",
         /// A stamp looks at the wall clock alone, not at what was seen.
         StampIgnoresSeen => "stamp_ignores_seen",
+        /// The torn end of the log is taken for damage.
+        TailAsDamage => "tail_as_damage",
+        /// Frames above all marks are replayed as they are read, and not written again.
+        TailNotRewritten => "tail_not_rewritten",
         /// A tombstone is not kept.
         TombstoneForgotten => "tombstone_forgotten",
     }

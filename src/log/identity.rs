@@ -1,0 +1,182 @@
+//! The file `identity`: whose directory this is, and how often it has lived.
+//!
+//! ```text
+//! quorate identity 1
+//! cluster 6f1c0e6f2f1d3a77
+//! node 0
+//! slots 16384
+//! incarnation 1764000000000
+//! lost no
+//! begun 4711
+//! members localhost:9000 localhost:9001 localhost:9002
+//! checksum 83f7c1a2b4d5e6f7
+//! ```
+//!
+//! The checksum is the xxh3 of the lines before it. The file is replaced whole: written under
+//! another name, synced, renamed. `lost` stays `yes` from a repair until the node has again what it
+//! lost. `begun` is the first frame of this life: the mark of a clean shutdown counts only if the
+//! last life wrote it. Members stand here only for messages.
+
+use xxhash_rust::xxh3::xxh3_64;
+
+use super::{
+    disk::{Disk, DiskError},
+    frame::Seq,
+    header::{FORMAT, Owner},
+    survey::Fault,
+};
+use crate::{
+    probe::{Mutant, planted},
+    record::NodeId,
+};
+
+pub(super) const IDENTITY: &str = "identity";
+pub(super) const UNFINISHED_IDENTITY: &str = "identity.tmp";
+/// Far more than the names of all members take; a larger file is something else.
+const SIZE_MAX: u64 = 64 * 1024;
+const TITLE: &str = "quorate identity";
+
+/// Who opens a directory.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Home {
+    /// The cluster's id.
+    pub cluster: u64,
+    /// This node.
+    pub node: NodeId,
+    /// How many slots the cluster has.
+    pub slots: u32,
+    /// The names of all members, in order.
+    pub members: Vec<String>,
+}
+
+impl Home {
+    /// What stands in the headers of files.
+    #[must_use]
+    pub const fn owner(&self) -> Owner {
+        Owner { cluster: self.cluster, node: self.node, slots: self.slots }
+    }
+}
+
+/// Forgets that the directory has lost data: the node has it again from its peers.
+///
+/// # Errors
+/// If the disk fails.
+pub fn recovered<D: Disk>(disk: &mut D) -> Result<(), DiskError> {
+    match Identity::load(disk)? {
+        Ok(identity) => Identity { lost: false, ..identity }.store(disk),
+        Err(fault) => Err(DiskError {
+            action: "read",
+            file: IDENTITY.to_owned(),
+            reason: fault.to_string(),
+            full: false,
+        }),
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Identity {
+    pub(super) home: Home,
+    pub(super) incarnation: u64,
+    pub(super) lost: bool,
+    pub(super) begun: Seq,
+}
+
+impl Identity {
+    /// Reads the file, which is there.
+    pub(super) fn load<D: Disk>(disk: &mut D) -> Result<Result<Self, Fault>, DiskError> {
+        let file = disk.open(IDENTITY)?;
+        let size = disk.size(&file)?;
+        if size > SIZE_MAX {
+            return Ok(Err(Fault::Identity));
+        }
+        let mut bytes = vec![0; size as usize];
+        let mut filled = 0;
+        while let Some(space) = bytes.get_mut(filled..).filter(|space| !space.is_empty()) {
+            let read = disk.read(&file, filled as u64, space)?;
+            if read == 0 {
+                break;
+            }
+            filled += read;
+        }
+        bytes.truncate(filled);
+        let text = std::str::from_utf8(&bytes).ok();
+        Ok(text.and_then(checked).map_or(Err(Fault::Identity), Self::parse))
+    }
+
+    /// Replaces the file, durably.
+    pub(super) fn store<D: Disk>(&self, disk: &mut D) -> Result<(), DiskError> {
+        if disk.names()?.iter().any(|name| name == UNFINISHED_IDENTITY) {
+            disk.remove(UNFINISHED_IDENTITY)?;
+        }
+        let file = disk.create(UNFINISHED_IDENTITY)?;
+        disk.write(&file, 0, self.text().as_bytes())?;
+        disk.sync(&file)?;
+        disk.rename(UNFINISHED_IDENTITY, IDENTITY)?;
+        if planted(Mutant::NoNamesSync) { Ok(()) } else { disk.sync_names() }
+    }
+
+    /// What keeps `home` from using what is in the directory, if anything does.
+    pub(super) fn refusal(&self, home: &Home) -> Option<Fault> {
+        let name = |of: &Home, at: NodeId| {
+            let name = of.members.get(at.index()).map_or("unknown", String::as_str);
+            format!("{at} ({name})")
+        };
+        let own = &self.home;
+        if own.cluster != home.cluster {
+            let (found, ours) = (own.members.join(" "), home.members.join(" "));
+            let found = format!("{:016x} ({found})", own.cluster);
+            return Some(Fault::Cluster { found, ours: format!("{:016x} ({ours})", home.cluster) });
+        }
+        if own.node != home.node {
+            let (found, ours) = (name(own, own.node), name(home, home.node));
+            return Some(Fault::Node { found, ours });
+        }
+        let (found, ours) = (own.slots, home.slots);
+        (found != ours).then_some(Fault::Slots { found, ours })
+    }
+
+    fn text(&self) -> String {
+        let Home { cluster, node, slots, members } = &self.home;
+        let (incarnation, members) = (self.incarnation, members.join(" "));
+        let lost = if self.lost { "yes" } else { "no" };
+        let text = format!(
+            "{TITLE} {FORMAT}\ncluster {cluster:016x}\nnode {}\nslots {slots}\n\
+             incarnation {incarnation}\nlost {lost}\nbegun {}\nmembers {members}\n",
+            node.0, self.begun
+        );
+        let checksum = xxh3_64(text.as_bytes());
+        format!("{text}checksum {checksum:016x}\n")
+    }
+
+    fn parse(text: &str) -> Result<Self, Fault> {
+        let mut lines = text.lines();
+        let mut value = |name: &str| {
+            let line = lines.next()?.strip_prefix(name)?;
+            line.strip_prefix(' ')
+        };
+        let title = value(TITLE).and_then(|format| format.parse::<u16>().ok());
+        match title {
+            Some(FORMAT) => {}
+            Some(found) => return Err(Fault::Format { found, known: FORMAT }),
+            None => return Err(Fault::Identity),
+        }
+        let mut read = || {
+            let cluster = u64::from_str_radix(value("cluster")?, 16).ok()?;
+            let node = NodeId(value("node")?.parse().ok()?);
+            let slots = value("slots")?.parse().ok()?;
+            let incarnation = value("incarnation")?.parse().ok()?;
+            let lost = value("lost")? == "yes";
+            let begun = Seq(value("begun")?.parse().ok()?);
+            let members = value("members")?.split_whitespace().map(str::to_owned).collect();
+            Some(Self { home: Home { cluster, node, slots, members }, incarnation, lost, begun })
+        };
+        read().ok_or(Fault::Identity)
+    }
+}
+
+/// The text before the checksum, if that is right.
+fn checked(text: &str) -> Option<&str> {
+    let end = text.rfind("checksum ")?;
+    let (text, line) = text.split_at_checked(end)?;
+    (line == format!("checksum {:016x}\n", xxh3_64(text.as_bytes()))).then_some(text)
+}

@@ -1,0 +1,324 @@
+//! A disk in memory that keeps no more than POSIX promises, for simulations, fuzzers and tests.
+//!
+//! Every file has two images: what the system shows, and what the medium has. A write changes the
+//! first and makes its sectors dirty; a sync carries dirty sectors over. What a power failure
+//! leaves is drawn sector by sector: lost, kept or torn, and the file's size on its own. Names are
+//! a journal: any prefix of what happened since names were last synced may survive. A sync that
+//! fails leaves sectors clean that the medium never got: they can be read until the power fails.
+//!
+//! ```text
+//!   write   cache  [a][b][C][D]   medium  [a][b][ ][ ]   dirty {2, 3}
+//!   sync           [a][b][C][D]           [a][b][C][D]   dirty {}
+//!   failed sync    [a][b][C][D]           [a][b][ ][ ]   dirty {}
+//! ```
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::disk::{Disk, DiskError};
+
+/// Bytes that a disk writes as one, or tears.
+pub const SECTOR_SIZE: usize = 512;
+
+/// The disk.
+#[derive(Clone, Debug, Default)]
+pub struct MemoryDisk {
+    files: BTreeMap<u64, Inode>,
+    /// Names as the system shows them.
+    names: BTreeMap<String, u64>,
+    /// Names as the medium has them.
+    named: BTreeMap<String, u64>,
+    journal: Vec<Rename>,
+    next_file: u64,
+    changes: u64,
+    trouble: Option<Trouble>,
+}
+
+/// An open file; it can be read after it was removed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MemoryFile(u64);
+
+/// What shall go wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Trouble {
+    /// The change of this number is made in part, and everything after it fails.
+    Crash(u64),
+    /// From the change of this number on there is no room: a write is made in part, no file can be
+    /// made.
+    Full(u64),
+    /// Nothing can be read.
+    ReadFails,
+    /// The first sync of a file from the change of this number on fails, and everything after it
+    /// does not.
+    SyncFails(u64),
+}
+
+/// What a power failure does to one sector, or to a file's size.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fate {
+    /// As if it had been synced.
+    Kept,
+    /// As if it had not been written.
+    Lost,
+    /// The first half is new, the rest is old.
+    TornAfter,
+    /// The first half is old, the rest is new.
+    TornBefore,
+}
+
+#[derive(Clone, Debug, Default)]
+struct Inode {
+    cache: Vec<u8>,
+    medium: Vec<u8>,
+    dirty: BTreeSet<usize>,
+    resized: bool,
+}
+
+/// A name points to another file, or to none.
+type Rename = Vec<(String, Option<u64>)>;
+
+impl MemoryDisk {
+    /// How many changes were made: everything but reading and opening.
+    #[must_use]
+    pub const fn changes(&self) -> u64 {
+        self.changes
+    }
+
+    /// Plans trouble, or ends it.
+    pub const fn set_trouble(&mut self, trouble: Option<Trouble>) {
+        self.trouble = trouble;
+    }
+
+    /// The power fails: `fate` is asked about every dirty sector and size, `names_kept` how many of
+    /// so many changes of names survive.
+    pub fn lose_power(
+        &mut self,
+        fate: &mut dyn FnMut() -> Fate,
+        names_kept: &mut dyn FnMut(usize) -> usize,
+    ) {
+        self.trouble = None;
+        let kept = names_kept(self.journal.len());
+        for change in self.journal.drain(..).take(kept) {
+            apply(&mut self.named, &change);
+        }
+        self.names.clone_from(&self.named);
+        let held: BTreeSet<u64> = self.names.values().copied().collect();
+        self.files.retain(|file, _| held.contains(file));
+        self.files.values_mut().for_each(|inode| inode.lose_power(fate));
+    }
+
+    /// The bytes of a file as the system shows them.
+    #[must_use]
+    pub fn bytes(&self, name: &str) -> Option<&[u8]> {
+        self.names.get(name).and_then(|file| self.files.get(file)).map(|inode| &inode.cache[..])
+    }
+
+    /// Puts a file there, durably, or changes it behind the system's back.
+    pub fn put(&mut self, name: &str, bytes: &[u8]) {
+        let file = self.named.get(name).copied().unwrap_or_else(|| self.fresh());
+        self.names.insert(name.to_owned(), file);
+        self.named.insert(name.to_owned(), file);
+        let inode = Inode { cache: bytes.to_vec(), medium: bytes.to_vec(), ..Inode::default() };
+        self.files.insert(file, inode);
+    }
+
+    const fn fresh(&mut self) -> u64 {
+        self.next_file += 1;
+        self.next_file
+    }
+
+    fn change(&mut self, action: &'static str, file: &str) -> Result<(), DiskError> {
+        self.changes += 1;
+        match self.trouble {
+            Some(Trouble::Crash(at)) if self.changes >= at => Err(failure(action, file, "crash")),
+            Some(Trouble::Full(at)) if self.changes >= at && action == "create" => {
+                Err(DiskError { full: true, ..failure(action, file, "no space left") })
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn rename_all(&mut self, change: Rename) {
+        apply(&mut self.names, &change);
+        self.journal.push(change);
+    }
+
+    fn inode(&mut self, file: MemoryFile) -> Result<&mut Inode, DiskError> {
+        let name = || failure("use", &file.0.to_string(), "it was lost in a power failure");
+        self.files.get_mut(&file.0).ok_or_else(name)
+    }
+}
+
+impl Inode {
+    fn write(&mut self, offset: usize, bytes: &[u8]) {
+        let end = offset + bytes.len();
+        if self.cache.len() < end {
+            self.mark_dirty(self.cache.len(), end);
+            self.cache.resize(end, 0);
+        }
+        if let Some(place) = self.cache.get_mut(offset..end) {
+            place.copy_from_slice(bytes);
+        }
+        self.mark_dirty(offset, end);
+    }
+
+    fn truncate(&mut self, size: usize) {
+        self.mark_dirty(size, self.cache.len().max(size));
+        self.cache.resize(size, 0);
+        self.resized = true;
+    }
+
+    fn mark_dirty(&mut self, start: usize, end: usize) {
+        self.resized = true;
+        self.dirty.extend(start / SECTOR_SIZE..end.div_ceil(SECTOR_SIZE));
+    }
+
+    fn sync(&mut self) {
+        self.settle(&mut || Fate::Kept);
+    }
+
+    fn lose_power(&mut self, fate: &mut dyn FnMut() -> Fate) {
+        self.settle(fate);
+        self.cache.clone_from(&self.medium);
+    }
+
+    fn settle(&mut self, fate: &mut dyn FnMut() -> Fate) {
+        if std::mem::take(&mut self.resized) && fate() == Fate::Kept {
+            self.medium.resize(self.cache.len(), 0);
+        }
+        for sector in std::mem::take(&mut self.dirty) {
+            let (start, half) = (sector * SECTOR_SIZE, sector * SECTOR_SIZE + SECTOR_SIZE / 2);
+            let end = start + SECTOR_SIZE;
+            let (from, to) = match fate() {
+                Fate::Kept => (start, end),
+                Fate::Lost => continue,
+                Fate::TornAfter => (start, half),
+                Fate::TornBefore => (half, end),
+            };
+            let to = to.min(self.medium.len()).min(self.cache.len());
+            if let (Some(into), Some(new)) =
+                (self.medium.get_mut(from..to), self.cache.get(from..to))
+            {
+                into.copy_from_slice(new);
+            }
+        }
+    }
+}
+
+impl Disk for MemoryDisk {
+    type File = MemoryFile;
+
+    fn names(&mut self) -> Result<Vec<String>, DiskError> {
+        Ok(self.names.keys().cloned().collect())
+    }
+
+    fn create(&mut self, name: &str) -> Result<MemoryFile, DiskError> {
+        self.change("create", name)?;
+        if self.names.contains_key(name) {
+            return Err(failure("create", name, "it exists"));
+        }
+        let file = self.fresh();
+        self.files.insert(file, Inode::default());
+        self.rename_all(vec![(name.to_owned(), Some(file))]);
+        Ok(MemoryFile(file))
+    }
+
+    fn open(&mut self, name: &str) -> Result<MemoryFile, DiskError> {
+        let file = self.names.get(name).copied().map(MemoryFile);
+        file.ok_or_else(|| failure("open", name, "there is none"))
+    }
+
+    fn size(&mut self, file: &MemoryFile) -> Result<u64, DiskError> {
+        Ok(self.inode(*file)?.cache.len() as u64)
+    }
+
+    fn read(
+        &mut self,
+        file: &MemoryFile,
+        offset: u64,
+        into: &mut [u8],
+    ) -> Result<usize, DiskError> {
+        if self.trouble == Some(Trouble::ReadFails) {
+            return Err(failure("read", &file.0.to_string(), "input/output error"));
+        }
+        let offset = usize::try_from(offset).unwrap_or(usize::MAX);
+        let bytes = self.inode(*file)?.cache.get(offset..).unwrap_or_default();
+        let size = bytes.len().min(into.len());
+        into.iter_mut().zip(bytes).for_each(|(into, byte)| *into = *byte);
+        Ok(size)
+    }
+
+    fn write(&mut self, file: &MemoryFile, offset: u64, bytes: &[u8]) -> Result<(), DiskError> {
+        let before = self.changes;
+        let changed = self.change("write", &file.0.to_string());
+        let full = matches!(self.trouble, Some(Trouble::Full(at)) if self.changes >= at);
+        let stopped = matches!(self.trouble, Some(Trouble::Crash(at)) if before >= at);
+        let part = if full || changed.is_err() { bytes.len() / 2 } else { bytes.len() };
+        if !stopped {
+            let part = bytes.get(..part).unwrap_or_default();
+            self.inode(*file)?.write(offset as usize, part);
+        }
+        changed?;
+        if full {
+            let error = failure("write", &file.0.to_string(), "no space left");
+            return Err(DiskError { full: true, ..error });
+        }
+        Ok(())
+    }
+
+    fn truncate(&mut self, file: &MemoryFile, size: u64) -> Result<(), DiskError> {
+        self.change("truncate", &file.0.to_string())?;
+        self.inode(*file)?.truncate(size as usize);
+        Ok(())
+    }
+
+    fn sync(&mut self, file: &MemoryFile) -> Result<(), DiskError> {
+        self.change("sync", &file.0.to_string())?;
+        if matches!(self.trouble, Some(Trouble::SyncFails(at)) if self.changes >= at) {
+            self.trouble = None;
+            let inode = self.inode(*file)?;
+            inode.dirty.clear();
+            inode.resized = false;
+            return Err(failure("sync", &file.0.to_string(), "input/output error"));
+        }
+        self.inode(*file)?.sync();
+        Ok(())
+    }
+
+    fn rename(&mut self, from: &str, to: &str) -> Result<(), DiskError> {
+        self.change("rename", from)?;
+        let file = self.names.get(from).copied();
+        let file = file.ok_or_else(|| failure("rename", from, "there is none"))?;
+        self.rename_all(vec![(from.to_owned(), None), (to.to_owned(), Some(file))]);
+        Ok(())
+    }
+
+    fn remove(&mut self, name: &str) -> Result<(), DiskError> {
+        self.change("remove", name)?;
+        if !self.names.contains_key(name) {
+            return Err(failure("remove", name, "there is none"));
+        }
+        self.rename_all(vec![(name.to_owned(), None)]);
+        Ok(())
+    }
+
+    fn sync_names(&mut self) -> Result<(), DiskError> {
+        self.change("sync the names in", "the directory")?;
+        for change in self.journal.drain(..) {
+            apply(&mut self.named, &change);
+        }
+        Ok(())
+    }
+}
+
+fn apply(names: &mut BTreeMap<String, u64>, change: &Rename) {
+    for (name, file) in change {
+        match file {
+            Some(file) => names.insert(name.clone(), *file),
+            None => names.remove(name),
+        };
+    }
+}
+
+fn failure(action: &'static str, file: &str, reason: &str) -> DiskError {
+    DiskError { action, file: file.to_owned(), reason: reason.to_owned(), full: false }
+}
