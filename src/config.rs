@@ -12,6 +12,17 @@ use std::net::IpAddr;
 
 use crate::members::{Members, MembersError};
 
+/// When a write counts as durable.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Fsync {
+    /// Once the disk has it (`fdatasync`): it survives a power failure.
+    #[default]
+    Always,
+    /// Once the system has it (`write`): it survives the end of the process. The disk gets it
+    /// within about a second.
+    EverySec,
+}
+
 /// A node's settings, known to fit together.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Config {

@@ -2,8 +2,9 @@
 //!
 //! Owns the dialect, the bytes that are no whole request yet (the tail), the output, the database,
 //! and whether there is more to read. It answers what concerns only itself and hands every other
-//! command to a closure. It refuses to know nodes, sockets and time: the owner moves the bytes,
-//! closes what [`Connection::is_finished`], and watches the total of [`Connection::buffered`].
+//! command to a closure, which says what the reply must wait for. It refuses to know nodes, sockets
+//! and time: the owner moves the bytes, says which waits are over, closes what
+//! [`Connection::is_finished`], and watches the total of [`Connection::buffered`].
 //!
 //! Invariants:
 //! - Replies are in the order of their requests, and the same however the input was cut.
@@ -26,6 +27,11 @@ use crate::{
     record::Db,
 };
 
+mod gate;
+
+use gate::Gate;
+pub use gate::Wait;
+
 /// One client's state. Methods are of three kinds: input (`handle_*`, [`Connection::resume`]),
 /// output ([`Connection::output`], [`Connection::consume`]), and questions.
 #[derive(Debug)]
@@ -44,6 +50,8 @@ pub struct Connection {
     output: OutBuf,
     /// Bytes of output taken so far.
     written: u64,
+    /// What of the output must wait.
+    gate: Gate,
     paused: Option<Pause>,
     /// No input will follow.
     eof: bool,
@@ -77,6 +85,7 @@ impl Connection {
             dropping: None,
             output: OutBuf::new(),
             written: 0,
+            gate: Gate::new(),
             paused: None,
             eof: false,
             closing: false,
@@ -92,7 +101,7 @@ impl Connection {
         bytes: &[u8],
         limits: &Limits,
         workspace: &mut Workspace,
-        execute: &mut impl FnMut(Db, Command<'_>, &mut ReplyWriter<'_>),
+        execute: &mut impl FnMut(Db, Command<'_>, &mut ReplyWriter<'_>) -> Option<Wait>,
     ) {
         debug_assert!(!self.eof, "bytes behind the end of input");
         let mut rest = bytes;
@@ -121,7 +130,7 @@ impl Connection {
         &mut self,
         limits: &Limits,
         workspace: &mut Workspace,
-        execute: &mut impl FnMut(Db, Command<'_>, &mut ReplyWriter<'_>),
+        execute: &mut impl FnMut(Db, Command<'_>, &mut ReplyWriter<'_>) -> Option<Wait>,
     ) {
         if !self.can_resume() {
             return;
@@ -136,7 +145,7 @@ impl Connection {
         &mut self,
         limits: &Limits,
         workspace: &mut Workspace,
-        execute: &mut impl FnMut(Db, Command<'_>, &mut ReplyWriter<'_>),
+        execute: &mut impl FnMut(Db, Command<'_>, &mut ReplyWriter<'_>) -> Option<Wait>,
     ) {
         self.eof = true;
         if self.parses() {
@@ -145,10 +154,25 @@ impl Connection {
         self.maybe_end();
     }
 
-    /// Reply bytes to be written.
+    /// Reply bytes that may be written.
     #[must_use]
     pub fn output(&self) -> &[u8] {
-        self.output.pending()
+        let pending = self.output.pending();
+        match self.gate.held_from() {
+            Some(pos) => pending.get(..(pos - self.written) as usize).unwrap_or_default(),
+            None => pending,
+        }
+    }
+
+    /// Whether replies wait for something else than the client.
+    #[must_use]
+    pub fn is_held(&self) -> bool {
+        self.gate.held_from().is_some()
+    }
+
+    /// Lets go of replies whose wait is over. Whether there were any.
+    pub fn release(&mut self, is_over: impl Fn(Wait) -> bool) -> bool {
+        self.gate.release(is_over)
     }
 
     /// Forgets `count` bytes of output that were written.
@@ -227,7 +251,7 @@ impl Connection {
         &mut self,
         limits: &Limits,
         workspace: &mut Workspace,
-        execute: &mut impl FnMut(Db, Command<'_>, &mut ReplyWriter<'_>),
+        execute: &mut impl FnMut(Db, Command<'_>, &mut ReplyWriter<'_>) -> Option<Wait>,
     ) {
         let mut tail = std::mem::take(&mut self.tail);
         let consumed = self.parse(tail.pending(), limits, workspace, execute);
@@ -245,7 +269,7 @@ impl Connection {
         bytes: &[u8],
         limits: &Limits,
         workspace: &mut Workspace,
-        execute: &mut impl FnMut(Db, Command<'_>, &mut ReplyWriter<'_>),
+        execute: &mut impl FnMut(Db, Command<'_>, &mut ReplyWriter<'_>) -> Option<Wait>,
     ) -> usize {
         let mut rest = bytes;
         let mut last = None;
@@ -341,8 +365,9 @@ impl Connection {
         &mut self,
         args: Args<'_>,
         style: Style,
-        execute: &mut impl FnMut(Db, Command<'_>, &mut ReplyWriter<'_>),
+        execute: &mut impl FnMut(Db, Command<'_>, &mut ReplyWriter<'_>) -> Option<Wait>,
     ) {
+        let start = self.written + self.output.len() as u64;
         let mut reply = ReplyWriter::new(&mut self.output, style);
         let command = match Command::parse(args) {
             Ok(command) => command,
@@ -362,7 +387,13 @@ impl Connection {
             | Command::FlushDb
             | Command::Get { .. }
             | Command::Info { .. }
-            | Command::Set { .. } => execute(self.db, command, &mut reply),
+            | Command::LastSave
+            | Command::Save { .. }
+            | Command::Set { .. } => {
+                if let Some(wait) = execute(self.db, command, &mut reply) {
+                    self.gate.hold(start, wait);
+                }
+            }
             Command::Command | Command::ConfigGet => reply.array(0),
             Command::Echo { message } | Command::Ping { message: Some(message) } => {
                 reply.bulk(message);

@@ -37,6 +37,16 @@ pub struct Limits {
     pub offer_size: usize,
     /// Slots whose digests go into one repair message: 4 KiB.
     pub repair_span: u32,
+    /// Bytes gathered for the log while the disk is busy, before nothing more is read from anybody.
+    /// What was read already may overshoot.
+    pub log_gathered_max: usize,
+    /// Bytes logged since the last checkpoint that make another one worth while, however small the
+    /// data: what a restart replays in a fraction of a second. Of larger data a checkpoint is taken
+    /// when as much has been logged as the last one was long, so that checkpoints write at most as
+    /// much as the log.
+    pub checkpoint_log_min: u64,
+    /// Bytes of a checkpoint put together at a time: some 50 microseconds of work.
+    pub checkpoint_slice: usize,
 }
 
 impl Limits {
@@ -53,6 +63,9 @@ impl Limits {
         link_output: 256 * 1024,
         offer_size: 64 * 1024,
         repair_span: 256,
+        log_gathered_max: 64 * 1024 * 1024,
+        checkpoint_log_min: 64 * 1024 * 1024,
+        checkpoint_slice: 32 * 1024,
     };
 }
 

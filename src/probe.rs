@@ -42,6 +42,8 @@ named! {
         AheadRefused => "ahead_refused",
         /// An outbox went over its limit on a live link.
         Behind => "behind",
+        /// A checkpoint asks for its segment.
+        CheckpointBegun => "checkpoint_begun",
         /// Requests of a client wait because it does not read.
         ClientPaused => "client_paused",
         /// Repair brought a record.
@@ -72,12 +74,16 @@ named! {
 named! {
     /// A planted bug.
     Mutant {
+        /// What is written is acknowledged, to clients and peers, before it is durable.
+        AckBeforeSync => "ack_before_sync",
         /// A cursor moves past a record that was not applied.
         AckSkipsRecord => "ack_skips_record",
         /// A node reads no answers while it has much to say itself.
         AnswersNotRead => "answers_not_read",
         /// A new session begins without the walk that makes up for what no stream carries.
         BehindFlagLost => "behind_flag_lost",
+        /// No bound is made durable ahead of the stamps that peers are sent.
+        BoundNotAhead => "bound_not_ahead",
         /// Stamps repeat after a restart: no incarnation in them, and a coarse clock.
         ClockReuse => "clock_reuse",
         /// A bad frame below a mark is taken for the torn end of the log.
@@ -86,6 +92,8 @@ named! {
         DigestIgnoresTombstones => "digest_ignores_tombstones",
         /// A slot's digest stays as it is when a key is written again.
         DigestNotUpdated => "digest_not_updated",
+        /// A flush is not written to the log.
+        FlushNotLogged => "flush_not_logged",
         /// A flush is not passed on by repair.
         FlushNotRepaired => "flush_not_repaired",
         /// The last of several records to arrive wins, whatever its version.
@@ -100,6 +108,8 @@ named! {
         PartialLineLost => "partial_line_lost",
         /// That a backed-up link moves is no sign of life.
         ProgressIsNoSign => "progress_is_no_sign",
+        /// A reader is shown what is not durable.
+        ReadBeforeSync => "read_before_sync",
         /// A walk leaves out the last differing slot of each span.
         RepairSkipsSlot => "repair_skips_slot",
         /// Two replies of one pipeline change places.

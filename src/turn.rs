@@ -4,7 +4,7 @@
 //! socket is ready or [`Node::poll_timeout`] is due. The mio reactor and the simulators all do just
 //! that, so an ordering bug in here shows in simulation. Nothing else takes the node's output.
 
-use crate::node::{Action, LinkId, Node};
+use crate::node::{Action, Append, ImagePart, LinkId, Node};
 use crate::record::NodeId;
 
 /// A driver's sockets, seen from the node.
@@ -27,12 +27,42 @@ pub trait Transport {
     fn close(&mut self, link: LinkId);
 }
 
+/// A driver's disk, seen from the node. Nothing here waits: the disk says by an input when it is
+/// done. If it fails, the driver ends the node and the process with it, for nothing in memory may be
+/// trusted to be durable any more.
+pub trait Storage {
+    /// Whether the disk has no batch, so that it would take one.
+    fn is_idle(&self) -> bool;
+
+    /// Takes a batch for the log; ends in [`Node::handle_durable`].
+    fn append(&mut self, append: Append<'_>);
+
+    /// Whether the disk takes another piece of a checkpoint now.
+    fn has_image_room(&self) -> bool;
+
+    /// Takes a piece of a checkpoint; the last one ends in [`Node::handle_saved`].
+    fn write_image(&mut self, part: ImagePart<'_>);
+}
+
 /// Carries out what the node decided this turn.
 ///
-/// The order is the rule: what must be durable first (the log's place is here, before anything
-/// leaves), then bytes, then closes and dials, so that a closing link's last words are out before
-/// it goes.
-pub fn finish_turn<T: Transport + ?Sized>(node: &mut Node, transport: &mut T) {
+/// The order is the rule: first the disk gets what is to be durable, one batch at a time, so that
+/// it works while the next one gathers; then a piece of a checkpoint; then bytes leave, those only
+/// that need not wait for the disk; then closes and dials, so that a closing link's last words are
+/// out before it goes.
+pub fn finish_turn<T, S>(node: &mut Node, transport: &mut T, storage: &mut S)
+where
+    T: Transport + ?Sized,
+    S: Storage + ?Sized,
+{
+    if storage.is_idle()
+        && let Some(append) = node.poll_append()
+    {
+        storage.append(append);
+    }
+    if let Some(part) = node.poll_image(storage.has_image_room()) {
+        storage.write_image(part);
+    }
     while let Some(link) = node.poll_dirty() {
         write_out(node, transport, link);
     }

@@ -6,8 +6,9 @@
 //!
 //! Commands: `cluster key=value...` (first), `cN REQUEST` (a text client on node N), `send N BYTES`
 //! (a fresh connection with escapes, its reply and whether it was closed), `crash N`, `forget N`
-//! (its incarnation), `start N`, `stop N`, `stall A B`, `partition A B`, `heal`, `cut A B`, `clock
-//! N MS`, `advance MS`, `converge MS`, `table [DB]` (each key's value on each node), `info N WORD`
+//! (its incarnation), `start N` (with nothing on its disk), `restart N` (with what is durable
+//! there), `disk N stalls`, `disk N works`, `stop N`, `stall A B`, `partition A B`, `heal`, `cut A
+//! B`, `clock N MS`, `advance MS`, `converge MS`, `table [DB]` (each key's value on each node), `info N WORD`
 //! (INFO lines that contain the word), `drained N`, `outbox N` (whether anything waits for a peer).
 
 use std::{env, fmt::Write as _, fs, path::PathBuf};
@@ -67,6 +68,8 @@ impl Script {
             }
             "forget" => self.cluster.forget_incarnation(at(0)),
             "start" => self.cluster.start(at(0)),
+            "restart" => self.cluster.restart(at(0)),
+            "disk" => self.cluster.stall_disk(at(0), rest.ends_with("stalls")),
             "stop" => self.cluster.shut_down(at(0)),
             "stall" => self.cluster.stall(at(0), at(1)),
             "partition" => {

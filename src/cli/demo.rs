@@ -1,16 +1,17 @@
 //! `quorate demo`: a cluster of three in one process, to try things out.
 //!
-//! Each node has a thread and a reactor of its own and talks to the others through sockets, as it
-//! would from another process; they share nothing. All ports are taken before any node starts. A
+//! Each node has a thread, a reactor and a data directory of its own and talks to the others through
+//! sockets, as it would from another process; they share nothing. The directories are temporary,
+//! unless the user names a place for them. All ports are taken before any node starts. A
 //! signal stops all three, and so does the failure of one.
 
-use std::panic;
-use std::thread;
+use std::path::{Path, PathBuf};
+use std::{panic, thread};
 
 use clap::Args;
 use quorate::{
-    config::Config,
-    os::{Reactor, Stopper, links_max},
+    config::{Config, Fsync},
+    os::{DataOptions, Reactor, Stopper, links_max},
 };
 use tracing::info_span;
 
@@ -25,6 +26,10 @@ pub(crate) struct Demo {
     /// Port of the first node; the others take the next two
     #[arg(long, default_value_t = 9000, value_parser = clap::value_parser!(u16).range(1..=65533))]
     port: u16,
+
+    /// Keep the nodes' data in this directory [default: a temporary one, removed at the end]
+    #[arg(long, value_name = "DIR")]
+    data: Option<PathBuf>,
 }
 
 impl Demo {
@@ -39,16 +44,28 @@ impl Demo {
             bound.push((listen(&config)?, config));
         }
         let links_max = links_max(u64::from(NODES));
+        let mut temporary = None;
+        let data = match self.data {
+            Some(data) => data,
+            None => {
+                let made = tempfile::Builder::new().prefix("quorate-demo-").tempdir()?;
+                temporary.insert(made).path().to_owned()
+            }
+        };
         let mut reactors = Vec::new();
         for (listeners, config) in bound {
-            let members = config.into_members(listeners.port());
+            let port = listeners.port();
+            let members = config.into_members(port);
             let name = members.name(members.me()).to_owned();
+            let path = data.join(format!("quorate-{port}"));
+            let options = DataOptions { path, fsync: Fsync::Always, repair: false };
             let mut reactor =
-                Reactor::new(listeners, members, links_max).map_err(Failure::Runtime)?;
-            reactor.catch_signals().map_err(Failure::Runtime)?;
+                Reactor::new(listeners, members, links_max, &options, &mut |_| {})?;
+            reactor.catch_signals()?;
             reactors.push((name, reactor));
         }
-        say(format_args!("{}", what_to_try(self.port)));
+        let kept = if temporary.is_some() { None } else { Some(data.as_path()) };
+        say(format_args!("{}", what_to_try(self.port, kept)));
         run_all(reactors)
     }
 }
@@ -64,13 +81,13 @@ fn run_all(reactors: Vec<(String, Reactor)>) -> Result<(), Failure> {
             let _names_the_node_in_logs = info_span!("node", %name).entered();
             reactor.run()
         };
-        threads.push(thread::Builder::new().spawn(node).map_err(Failure::Runtime)?);
+        threads.push(thread::Builder::new().spawn(node)?);
     }
     let mut outcome = Ok(());
     for thread in threads {
         match thread.join() {
             Ok(Ok(())) => {}
-            Ok(Err(error)) => outcome = Err(Failure::Runtime(error)),
+            Ok(Err(error)) => outcome = Err(Failure::Node(error)),
             Err(panicked) => panic::resume_unwind(panicked),
         }
     }
@@ -88,11 +105,15 @@ impl Drop for StopAll {
     }
 }
 
-fn what_to_try(first: u16) -> String {
+fn what_to_try(first: u16, kept: Option<&Path>) -> String {
     let [second, third] = [first + 1, first + 2];
+    let kept = match kept {
+        Some(path) => format!("in {}", path.display()),
+        None => "in a temporary directory".to_owned(),
+    };
     format!(
         "Three nodes run on ports {first}, {second} and {third}; each keeps a copy of every key, \
-         in memory only.\n\
+         {kept}.\n\
          In other terminals, write at one and read at another:\n\
          \n\
          \x20   nc localhost {first}     then type: SET name john\n\

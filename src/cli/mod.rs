@@ -15,7 +15,8 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand, error::ErrorKind};
 use quorate::{
     config::{Config, ConfigError},
-    os::Listeners,
+    log::OpenError,
+    os::{Listeners, NodeError},
 };
 use tracing_appender::non_blocking::{NonBlockingBuilder, WorkerGuard};
 use tracing_subscriber::EnvFilter;
@@ -27,6 +28,7 @@ const EXAMPLES: &str = "\
 Examples:
   quorate 9000                                             one node
   quorate 9000 --peers localhost:9001,localhost:9002       one node of three
+  quorate 9000 --data /var/lib/quorate --fsync everysec    data elsewhere, synced once a second
   quorate demo                                             three nodes on ports 9000-9002
   nc localhost 9000                                        talk to it: SET name john, GET name
 
@@ -82,8 +84,8 @@ pub(crate) enum Failure {
     Config(ConfigError),
     /// `QUORATE_LOG` makes no sense.
     LogFilter(String),
-    /// The system failed us at run time.
-    Runtime(io::Error),
+    /// The node can't start, or ended.
+    Node(NodeError),
     /// Flags that make no sense.
     Usage(clap::Error),
 }
@@ -104,7 +106,11 @@ impl Failure {
     pub(crate) fn exit_code(&self) -> ExitCode {
         match self {
             Self::Bind(..) | Self::Config(_) | Self::LogFilter(_) | Self::Usage(_) => 2.into(),
-            Self::Runtime(_) => 1.into(),
+            Self::Node(NodeError::Data { error: OpenError::Disk(_), .. } | NodeError::Disk(_)) => {
+                3.into()
+            }
+            Self::Node(NodeError::Data { .. }) => 2.into(),
+            Self::Node(NodeError::System(_)) => 1.into(),
         }
     }
 }
@@ -126,13 +132,25 @@ impl fmt::Display for Failure {
             Self::LogFilter(error) => {
                 write!(f, "{LOG_VARIABLE} makes no sense: {error}; try info or quorate=debug")
             }
-            Self::Runtime(error) => write!(f, "the system failed: {error}"),
+            Self::Node(error) => error.fmt(f),
             Self::Usage(error) => {
                 let text = error.render().to_string();
                 let text = text.strip_prefix("error: ").unwrap_or(&text);
                 f.write_str(text.trim_end())
             }
         }
+    }
+}
+
+impl From<NodeError> for Failure {
+    fn from(error: NodeError) -> Self {
+        Self::Node(error)
+    }
+}
+
+impl From<io::Error> for Failure {
+    fn from(error: io::Error) -> Self {
+        Self::Node(NodeError::System(error))
     }
 }
 

@@ -64,6 +64,8 @@ pub enum Command<'a> {
         /// The section to show; all of them without.
         section: Option<&'a [u8]>,
     },
+    /// LASTSAVE.
+    LastSave,
     /// PING.
     Ping {
         /// What to say instead of PONG.
@@ -76,6 +78,11 @@ pub enum Command<'a> {
     },
     /// QUIT.
     Quit,
+    /// SAVE or BGSAVE.
+    Save {
+        /// Whether the reply does not wait for the checkpoint.
+        background: bool,
+    },
     /// SELECT.
     Select {
         /// The database for what follows.
@@ -105,6 +112,7 @@ impl<'a> Command<'a> {
         Ok(match (spec.kind, first, second) {
             (Name::Command, _, _) => Self::Command,
             (Name::Config, Some(subcommand), _) => config(args, subcommand)?,
+            (Name::BgSave, option, None) => bg_save(option)?,
             (Name::DbSize, _, _) => Self::DbSize,
             (Name::Del, _, _) => Self::Del { keys: keys(args)? },
             (Name::Echo, Some(message), _) => Self::Echo { message },
@@ -113,18 +121,29 @@ impl<'a> Command<'a> {
             (Name::Get, Some(key), _) => Self::Get { key: checked_key(key)? },
             (Name::Help, topic, None) => Self::Help { topic },
             (Name::Info, section, None) => Self::Info { section },
+            (Name::LastSave, _, _) => Self::LastSave,
             (Name::Ping, message, None) => Self::Ping { message },
             (Name::Proto, Some(name), _) => proto(name)?,
             (Name::Quit, _, _) => Self::Quit,
+            (Name::Save, _, _) => Self::Save { background: false },
             (Name::Select, Some(name), _) => Self::Select { db: database(name)? },
             (Name::Set, Some(key), Some(value)) => set(args, key, value)?,
             // Redis checks the most that PING takes by hand, with the words for its arity.
             (Name::Help | Name::Ping, _, Some(_)) => return Err(CommandError::Arity { spec }),
-            (Name::FlushDb | Name::Info, _, Some(_)) => return Err(CommandError::Syntax),
+            (Name::BgSave | Name::FlushDb | Name::Info, _, Some(_)) => return Err(CommandError::Syntax),
             // The table's arity already refused these.
             (Name::Config | Name::Echo | Name::Get | Name::Proto | Name::Select, None, _)
             | (Name::Set, _, _) => return Err(CommandError::Arity { spec }),
         })
+    }
+}
+
+/// Redis can put a save off until its rewriting of the log is done; here there is nothing to wait
+/// for.
+const fn bg_save<'a>(option: Option<&'a [u8]>) -> Result<Command<'a>, CommandError<'a>> {
+    match option {
+        Some(option) if !option.eq_ignore_ascii_case(b"schedule") => Err(CommandError::Syntax),
+        Some(_) | None => Ok(Command::Save { background: true }),
     }
 }
 
@@ -384,6 +403,10 @@ mod tests {
             ("INFO", "Info { section: None }"),
             ("FLUSHDB", "FlushDb"),
             ("FLUSHDB aSync", "FlushDb"),
+            ("SAVE", "Save { background: false }"),
+            ("BGSAVE", "Save { background: true }"),
+            ("BGSAVE schedule", "Save { background: true }"),
+            ("LASTSAVE", "LastSave"),
             ("PROTO text", "Proto { dialect: Text }"),
         ];
         for (line, expected) in cases {

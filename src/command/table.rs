@@ -7,7 +7,7 @@
 use super::help;
 
 /// Commands in the order of HELP.
-pub static TABLE: [Spec; 16] = [
+pub static TABLE: [Spec; 19] = [
     Spec::new("get", 2, Name::Get, Group::Data, "GET key", "The value of a key."),
     Spec::new("set", -3, Name::Set, Group::Data, "SET key value", "Sets a key to a value."),
     Spec::new(
@@ -71,6 +71,30 @@ pub static TABLE: [Spec; 16] = [
         "This list, or one command.",
     ),
     Spec::new("info", -1, Name::Info, Group::Server, "INFO [section]", "Facts about this node."),
+    Spec::new(
+        "bgsave",
+        -1,
+        Name::BgSave,
+        Group::Server,
+        "BGSAVE",
+        "Starts a checkpoint of all data.",
+    ),
+    Spec::new(
+        "save",
+        1,
+        Name::Save,
+        Group::Server,
+        "SAVE",
+        "The same, answered when it is complete.",
+    ),
+    Spec::new(
+        "lastsave",
+        1,
+        Name::LastSave,
+        Group::Server,
+        "LASTSAVE",
+        "When the last checkpoint was completed, in Unix seconds.",
+    ),
     Spec::new(
         "config",
         -2,
@@ -149,6 +173,7 @@ pub enum Group {
 /// The commands apart from their arguments; an alias has the name of the command it stands for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Name {
+    BgSave,
     Command,
     Config,
     DbSize,
@@ -159,9 +184,11 @@ pub(super) enum Name {
     Get,
     Help,
     Info,
+    LastSave,
     Ping,
     Proto,
     Quit,
+    Save,
     Select,
     Set,
 }

@@ -40,17 +40,20 @@ impl Pair {
     /// One input: bytes, the end of the input, or a chance to resume.
     fn input(&mut self, input: Input<'_>) {
         let Self { connection, workspace, limits, store, .. } = self;
-        let mut execute = |db, command: Command<'_>, reply: &mut ReplyWriter<'_>| match command {
-            Command::Get { key } => match store.get(&(db, key.to_vec())) {
-                Some(value) => reply.bulk(value),
-                None => reply.null(),
-            },
-            Command::Set { key, value } => {
-                store.insert((db, key.to_vec()), value.to_vec());
-                reply.ok();
+        let mut execute = |db, command: Command<'_>, reply: &mut ReplyWriter<'_>| {
+            match command {
+                Command::Get { key } => match store.get(&(db, key.to_vec())) {
+                    Some(value) => reply.bulk(value),
+                    None => reply.null(),
+                },
+                Command::Set { key, value } => {
+                    store.insert((db, key.to_vec()), value.to_vec());
+                    reply.ok();
+                }
+                Command::DbSize => reply.integer(store.len() as i64),
+                other => reply.error(format_args!("ERR no {other:?} here")),
             }
-            Command::DbSize => reply.integer(store.len() as i64),
-            other => reply.error(format_args!("ERR no {other:?} here")),
+            None
         };
         match input {
             Input::Bytes(bytes) => {

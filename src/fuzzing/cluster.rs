@@ -4,10 +4,11 @@
 //! bytes, delivered in order, in pieces of a chosen size, when [`Cluster::settle`] or
 //! [`Cluster::advance`] say so. It has no chance of its own, so a script or a fuzzer's choices
 //! replay exactly. Faults are those that a script can name: a partition stalls bytes, a cut loses
-//! those under way, a crash loses a node with all it holds.
+//! those under way, a crash loses a node with all that is not on its disk.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
+use super::memory::Memory;
 use crate::{
     limits::{Limits, Timing},
     members::Members,
@@ -50,6 +51,7 @@ impl Pipe {
 #[derive(Debug)]
 struct Host {
     node: Option<Node>,
+    disk: Memory,
     next_link: u32,
     incarnation: u64,
     wall_offset_ms: i64,
@@ -103,7 +105,7 @@ impl Cluster {
     #[must_use]
     pub fn new(setup: Setup) -> Self {
         let names = (0..setup.nodes).map(|n| format!("localhost:{}", 9000 + n)).collect();
-        let host = |_| Host { node: None, next_link: 0, incarnation: 0, wall_offset_ms: 0 };
+        let host = |_| Host { node: None, disk: Memory::default(), next_link: 0, incarnation: 0, wall_offset_ms: 0 };
         let mut cluster = Self {
             setup,
             names,
@@ -137,8 +139,19 @@ impl Cluster {
         self.hosts.is_empty()
     }
 
-    /// Starts a node that is down: empty, in a new life.
+    /// Starts a node that is down in a new life, with nothing on its disk.
     pub fn start(&mut self, node: usize) {
+        self.hosts[node].disk.wipe();
+        self.restart(node);
+    }
+
+    /// While a node's disk is stalled, nothing becomes durable there.
+    pub fn stall_disk(&mut self, node: usize, stalled: bool) {
+        self.hosts[node].disk.stalled = stalled;
+    }
+
+    /// Starts a node that is down in a new life, with what is on its disk.
+    pub fn restart(&mut self, node: usize) {
         let now = self.now(node);
         let peers: Vec<String> =
             self.names.iter().filter(|name| **name != self.names[node]).cloned().collect();
@@ -154,7 +167,9 @@ impl Cluster {
             timing: self.setup.timing,
             seed: node as u64,
         };
-        host.node = Some(Node::new(config, now));
+        let mut node = Node::new(config, now);
+        host.disk.recover(&mut node);
+        host.node = Some(node);
     }
 
     /// The next life of a node that is down knows of its earlier ones only what its wall clock
@@ -163,9 +178,10 @@ impl Cluster {
         self.hosts[node].incarnation = 0;
     }
 
-    /// A node ends with all it holds; its links break.
+    /// A node ends with all that is not durable; its links break.
     pub fn crash(&mut self, node: usize) {
         self.hosts[node].node = None;
+        self.hosts[node].disk.crash();
         let ends: Vec<End> = self.pipes.keys().copied().collect();
         for end in ends.into_iter().filter(|end| matches!(end, End::Node(at, _) if *at == node)) {
             self.cut_link(end);
@@ -261,7 +277,7 @@ impl Cluster {
     /// Lets everything happen that needs no time.
     pub fn settle(&mut self) {
         for _ in 0..TURNS_MAX {
-            if !(self.deliver() | self.run_due()) {
+            if !(self.deliver() | self.run_due() | self.run_disks()) {
                 return;
             }
         }
@@ -415,12 +431,28 @@ impl Cluster {
         ran
     }
 
+    /// Lets the disks finish what they are at. Whether that was anything.
+    fn run_disks(&mut self) -> bool {
+        let mut worked = false;
+        for node in 0..self.hosts.len() {
+            let now = self.now(node);
+            let Host { node: Some(at), disk, .. } = &mut self.hosts[node] else { continue };
+            if disk.work(at, now) {
+                self.turn(node);
+                worked = true;
+            }
+        }
+        worked
+    }
+
     fn turn(&mut self, node: usize) {
         let Some(mut at) = self.hosts[node].node.take() else { return };
+        let mut disk = std::mem::take(&mut self.hosts[node].disk);
         let mut wires = Wires { cluster: self, node, dials: Vec::new() };
-        finish_turn(&mut at, &mut wires);
+        finish_turn(&mut at, &mut wires, &mut disk);
         let dials = wires.dials;
         self.hosts[node].node = Some(at);
+        self.hosts[node].disk = disk;
         for peer in dials {
             self.dial(node, peer.index());
         }

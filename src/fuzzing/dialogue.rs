@@ -54,6 +54,7 @@ fn talk(input: &[u8], piece: usize) -> Vec<u8> {
     let mut map: BTreeMap<(Db, Vec<u8>), Vec<u8>> = BTreeMap::new();
     let mut execute = |db: Db, command: Command<'_>, reply: &mut ReplyWriter<'_>| {
         run(&mut map, db, command, reply);
+        None
     };
     let mut replies = Vec::new();
     for bytes in input.chunks(piece) {

@@ -3,9 +3,11 @@
 
 pub mod cluster;
 mod dialogue;
+mod memory;
 mod model;
 mod peer;
 
 pub use dialogue::{resp, text};
+pub use memory::Memory;
 pub use model::model;
 pub use peer::peer;

@@ -109,7 +109,7 @@ impl Model {
         let nodes = self.cluster.len();
         let (node, other) = (usize::from(place) % nodes, usize::from(place / 16) % nodes);
         let key = key % 24;
-        match what % 16 {
+        match what % 17 {
             0..=4 => self.set(node, key),
             5..=6 => self.delete(node, key),
             7..=8 => self.get(node, key),
@@ -119,7 +119,8 @@ impl Model {
             12 => self.crash(node),
             13 => self.restart(node),
             14 => self.cluster.advance(Millis(u64::from(place) * 20)),
-            _ => self.flush(node, key),
+            15 => self.flush(node, key),
+            _ => self.bounce(node),
         }
     }
 
@@ -165,6 +166,17 @@ impl Model {
             }
             self.cluster.crash(node);
             self.clients[node] = None;
+        }
+    }
+
+    /// A node's process ends and starts again on its disk: nothing is lost.
+    fn bounce(&mut self, node: usize) {
+        if self.cluster.node(node).is_some() {
+            self.cluster.crash(node);
+            self.cluster.restart(node);
+            self.clients[node] = None;
+            // Its first stamps are ahead of the clock by as much as its bound was.
+            self.cluster.advance(Millis(300));
         }
     }
 

@@ -1,6 +1,7 @@
 //! Frames between nodes: what is read can be written again, and nothing that a peer says hurts a
 //! node.
 
+use super::memory::Memory;
 use crate::{
     limits::{Limits, Timing},
     members::Members,
@@ -18,7 +19,7 @@ use crate::{
 pub fn peer(data: &[u8]) {
     let Some((mode, rest)) = data.split_first() else { return };
     round_trip(rest);
-    let mut node = node();
+    let (mut node, mut disk) = (node(), Memory::default());
     let now = Now { mono: Instant::ZERO, wall_ms: 1_000 };
     let link = LinkId(0);
     let dialed = mode & 1 == 1;
@@ -33,7 +34,9 @@ pub fn peer(data: &[u8]) {
     input.extend_from_slice(rest);
     for piece in input.chunks(usize::from(mode >> 2) + 1) {
         node.handle_bytes(now, link, piece);
-        finish_turn(&mut node, &mut Void);
+        finish_turn(&mut node, &mut Void, &mut disk);
+        disk.work(&mut node, now);
+        finish_turn(&mut node, &mut Void, &mut disk);
         assert!(node.wants_read(link) || node.poll_dirty().is_none());
     }
     node.store().check();

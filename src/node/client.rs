@@ -2,6 +2,7 @@
 
 use super::{
     LinkId, Node,
+    checkpoint::Checkpoint,
     eventual::Replica,
     info::{self, Stats},
     links::End,
@@ -10,9 +11,10 @@ use super::{
 };
 use crate::{
     command::Command,
+    conn::Wait,
     members::Members,
     probe::{Hook, reached},
-    proto::reply::ReplyWriter,
+    proto::{Args, reply::ReplyWriter},
     record::Db,
     time::Now,
 };
@@ -34,7 +36,7 @@ impl Node {
     pub(super) fn run_client(&mut self, now: Now, link: LinkId, input: Input<'_>) {
         let clients = self.client_count();
         let clock_refused = self.peers.find_us_ahead();
-        let Some(End::Client { connection, .. }) = self.links.end_mut(link) else { return };
+        let Some(End::Client { connection, waits, .. }) = self.links.end_mut(link) else { return };
         let before = connection.buffered();
         let mut executor = Executor {
             now,
@@ -44,10 +46,11 @@ impl Node {
             stats: &mut self.stats,
             clients,
             clock_refused,
+            checkpoint: &mut self.checkpoint,
             wrote: false,
         };
         let mut execute = |db: Db, command: Command<'_>, reply: &mut ReplyWriter<'_>| {
-            executor.execute(db, command, reply);
+            executor.execute(db, command, reply)
         };
         let (limits, workspace) = (&self.limits, &mut self.workspace);
         match input {
@@ -59,6 +62,9 @@ impl Node {
             Input::Shutdown => connection.shut(),
         }
         let wrote = executor.wrote;
+        if connection.is_held() && !std::mem::replace(waits, true) {
+            self.waiting.push(link);
+        }
         let after = connection.buffered();
         let (finished, paused) = (connection.is_finished(), connection.is_paused());
         let (written, idle) = (connection.written(), connection.output().is_empty());
@@ -82,7 +88,7 @@ impl Node {
 
     /// Answers a client with the one error for a full or stopping node.
     pub(super) fn turn_away(&mut self, link: LinkId) {
-        let Some(End::Client { connection, fresh }) = self.links.end_mut(link) else { return };
+        let Some(End::Client { connection, fresh, .. }) = self.links.end_mut(link) else { return };
         *fresh = false;
         let before = connection.buffered();
         connection.turn_away("ERR max number of clients reached");
@@ -126,11 +132,18 @@ struct Executor<'a> {
     stats: &'a mut Stats,
     clients: usize,
     clock_refused: bool,
+    checkpoint: &'a mut Checkpoint,
     wrote: bool,
 }
 
 impl Executor<'_> {
-    fn execute(&mut self, db: Db, command: Command<'_>, reply: &mut ReplyWriter<'_>) {
+    /// Carries out a request and says what its reply must wait for.
+    fn execute(
+        &mut self,
+        db: Db,
+        command: Command<'_>,
+        reply: &mut ReplyWriter<'_>,
+    ) -> Option<Wait> {
         let now = self.now;
         self.stats.commands += 1;
         match command {
@@ -140,29 +153,26 @@ impl Executor<'_> {
                     Some(value) => reply.bulk(value),
                     None => reply.null(),
                 }
+                self.replica.journal.wait_for_key(db, key).map(Wait::Durable)
             }
             Command::Set { .. } | Command::Del { .. } | Command::FlushDb if self.clock_refused => {
                 reply.error(
                     "ERR the clock of this node is ahead of a majority by more than they accept; \
                      nothing written",
                 );
+                None
             }
             Command::Set { key, value } => {
                 self.wrote = true;
                 let record = self.replica.set(now, db, key, value);
                 self.peers.iter_mut().for_each(|peer| peer.outbox.push_record(record));
                 reply.ok();
+                self.all_durable()
             }
             Command::Del { keys } => {
-                let mut deleted = 0;
-                for key in keys.iter() {
-                    if let Some(record) = self.replica.delete(now, db, key) {
-                        self.peers.iter_mut().for_each(|peer| peer.outbox.push_record(record));
-                        deleted += 1;
-                        self.wrote = true;
-                    }
-                }
+                let deleted = self.delete(db, keys);
                 reply.integer(deleted);
+                if deleted > 0 { self.all_durable() } else { self.keys_durable(db, keys) }
             }
             Command::Exists { keys } => {
                 let held = |key: &&[u8]| {
@@ -170,13 +180,18 @@ impl Executor<'_> {
                     record.and_then(|record| record.visible(now.wall_ms)).is_some()
                 };
                 reply.integer(keys.iter().filter(held).count() as i64);
+                self.keys_durable(db, keys)
             }
-            Command::DbSize => reply.integer(self.replica.store.live(db) as i64),
+            Command::DbSize => {
+                reply.integer(self.replica.store.live(db) as i64);
+                self.all_durable()
+            }
             Command::FlushDb => {
                 self.wrote = true;
                 let stamp = self.replica.flush(now, db);
                 self.peers.iter_mut().for_each(|peer| peer.outbox.push_flush(db, stamp));
                 reply.ok();
+                self.all_durable()
             }
             Command::Info { section } => {
                 let text = info::render(&info::Source {
@@ -185,11 +200,18 @@ impl Executor<'_> {
                     replica: self.replica,
                     peers: self.peers,
                     stats: self.stats,
+                    checkpoint: self.checkpoint,
                     clients: self.clients,
                     section,
                 });
                 reply.lines(&text);
+                None
             }
+            Command::LastSave => {
+                reply.integer((self.checkpoint.completed_at_ms() / 1000) as i64);
+                None
+            }
+            Command::Save { background } => self.save(background, reply),
             Command::Command
             | Command::ConfigGet
             | Command::Echo { .. }
@@ -199,5 +221,43 @@ impl Executor<'_> {
             | Command::Quit
             | Command::Select { .. } => unreachable!("answered by the connection itself"),
         }
+    }
+
+    /// Deletes keys; how many there were.
+    fn delete(&mut self, db: Db, keys: Args<'_>) -> i64 {
+        let mut deleted = 0;
+        for key in keys.iter() {
+            if let Some(record) = self.replica.delete(self.now, db, key) {
+                self.peers.iter_mut().for_each(|peer| peer.outbox.push_record(record));
+                deleted += 1;
+                self.wrote = true;
+            }
+        }
+        deleted
+    }
+
+    fn save(&mut self, background: bool, reply: &mut ReplyWriter<'_>) -> Option<Wait> {
+        if !self.checkpoint.is_idle() {
+            reply.error("ERR Background save already in progress");
+            return None;
+        }
+        self.checkpoint.want();
+        if background {
+            reply.simple("Background saving started");
+            return None;
+        }
+        reply.ok();
+        Some(Wait::Saved(self.checkpoint.completed() + 1))
+    }
+
+    /// What a reply waits for that shows a change, or what may depend on any.
+    fn all_durable(&self) -> Option<Wait> {
+        self.replica.journal.wait_for_all().map(Wait::Durable)
+    }
+
+    /// What a reply waits for that shows the state of some keys.
+    fn keys_durable(&self, db: Db, keys: Args<'_>) -> Option<Wait> {
+        let batches = keys.iter().filter_map(|key| self.replica.journal.wait_for_key(db, key));
+        batches.max().map(Wait::Durable)
     }
 }

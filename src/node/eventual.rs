@@ -6,7 +6,9 @@
 //! our wall clock is refused: it is not applied and does not move the clock, or one broken clock
 //! would drag all others along.
 
+use super::journal::Journal;
 use crate::{
+    log::Entry,
     probe::{Hook, Mutant, planted, reached},
     record::{Db, NodeId, Record, RecordError, Version},
     store::Store,
@@ -20,6 +22,7 @@ const COUNTER_BITS: u32 = 16;
 #[derive(Debug)]
 pub(crate) struct Replica {
     pub(crate) store: Store,
+    pub(crate) journal: Journal,
     me: NodeId,
     incarnation: u64,
     /// The highest stamp given or seen.
@@ -37,13 +40,37 @@ pub(crate) enum Refused {
 }
 
 impl Replica {
-    pub(crate) const fn new(store: Store, me: NodeId, incarnation: u64, skew_max: Millis) -> Self {
-        Self { store, me, incarnation, clock: 0, skew_max }
+    pub(crate) fn new(store: Store, me: NodeId, incarnation: u64, skew_max: Millis) -> Self {
+        Self { store, journal: Journal::new(), me, incarnation, clock: 0, skew_max }
+    }
+
+    /// Takes back what an earlier life wrote. All later stamps are above those it may have given.
+    pub(crate) fn recover(&mut self, entry: Entry<'_>) {
+        let hlc = match entry {
+            Entry::Bound { hlc } => {
+                self.journal.recover_bound(hlc);
+                hlc
+            }
+            Entry::Flush { db, stamp } => {
+                self.store.flush(db, stamp);
+                stamp.hlc()
+            }
+            Entry::Record(record) => {
+                self.store.merge(&record);
+                record.version.hlc()
+            }
+        };
+        self.clock = self.clock.max(hlc);
     }
 
     /// This life of the node.
     pub(crate) const fn incarnation(&self) -> u64 {
         self.incarnation
+    }
+
+    /// The life that begins has this number.
+    pub(crate) fn begin_life(&mut self, incarnation: u64) {
+        self.incarnation = self.incarnation.max(incarnation);
     }
 
     /// Peers know of a later life than this: become a still later one. After the last that can be
@@ -59,7 +86,11 @@ impl Replica {
             let version = stamper.stamp(held.map(|held| held.version));
             Some(Record { db, key, version, expires_at_ms: None, value: Some(value) })
         };
-        self.store.update(db, key, decide).expect("a new stamp is above the flush stamp")
+        let encoded = self.store.update(db, key, decide);
+        let encoded = encoded.expect("a new stamp is above the flush stamp");
+        self.journal.bound(self.clock, reach(self.skew_max));
+        self.journal.record(db, key, encoded);
+        encoded
     }
 
     /// Deletes a key and returns the tombstone's bytes, or nothing if there is no value to delete.
@@ -72,7 +103,10 @@ impl Replica {
             let version = stamper.stamp(Some(held.version));
             Some(Record { db, key, version, expires_at_ms: None, value: None })
         };
-        self.store.update(db, key, decide)
+        let encoded = self.store.update(db, key, decide)?;
+        self.journal.bound(self.clock, reach(self.skew_max));
+        self.journal.record(db, key, encoded);
+        Some(encoded)
     }
 
     /// Deletes everything in `db` that is known here and returns the stamp that says so.
@@ -80,21 +114,27 @@ impl Replica {
         let stamper = Stamper { now, clock: &mut self.clock, me: self.me, life: self.incarnation };
         let stamp = stamper.stamp(None);
         self.store.flush(db, stamp);
+        self.journal.bound(self.clock, reach(self.skew_max));
+        self.journal.flush(db, stamp);
         stamp
     }
 
     /// Takes a peer's record; a newer one is kept.
-    pub(crate) fn merge(&mut self, now: Now, record: &[u8]) -> Result<(), Refused> {
-        let record = Record::decode(record).map_err(Refused::Malformed)?;
+    pub(crate) fn merge(&mut self, now: Now, encoded: &[u8]) -> Result<(), Refused> {
+        let record = Record::decode(encoded).map_err(Refused::Malformed)?;
         self.witness(now, record.version)?;
-        self.store.merge(&record);
+        if self.store.merge(&record) {
+            self.journal.record(record.db, record.key, encoded);
+        }
         Ok(())
     }
 
     /// Takes a peer's flush.
     pub(crate) fn merge_flush(&mut self, now: Now, db: Db, stamp: Version) -> Result<(), Refused> {
         self.witness(now, stamp)?;
-        self.store.flush(db, stamp);
+        if self.store.flush(db, stamp) {
+            self.journal.flush(db, stamp);
+        }
         Ok(())
     }
 
@@ -122,6 +162,13 @@ impl Replica {
         let ahead_ms = (version.hlc() >> COUNTER_BITS).saturating_sub(now.wall_ms);
         (ahead_ms > self.skew_max.0).then_some(ahead_ms)
     }
+}
+
+/// How far ahead of the stamps their bound is made durable: a quarter of a second with the default
+/// skew. A node that restarts stamps above the bound, so for so long its writes win over later ones
+/// of nodes that have not heard of them; a shorter reach would have bounds logged more often.
+const fn reach(skew_max: Millis) -> u64 {
+    (skew_max.0 << COUNTER_BITS) / 240
 }
 
 /// The right to stamp once.

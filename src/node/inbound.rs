@@ -210,6 +210,7 @@ impl Node {
             return;
         }
         let Some(peer) = self.peers.get_mut(hello.from) else { return };
+        peer.forget_acks();
         if hello.incarnation > peer.cursor.incarnation {
             peer.cursor = Cursor { incarnation: hello.incarnation, generation: 0, pos: 0 };
         }
@@ -295,6 +296,10 @@ impl Node {
         if let Some(open) = self.links.peer_mut(link) {
             open.side = Side::Accepted { from: Some(from), begun: true };
         }
+        // What was applied before the last link broke, and perhaps not acknowledged.
+        if pos > 0 {
+            self.acknowledge(link);
+        }
         Ok(())
     }
 
@@ -334,17 +339,6 @@ impl Node {
                 Some(self.peers.get_mut(from)?.cursor.pos)
             }
             Side::Accepted { .. } | Side::Dialed { .. } => None,
-        }
-    }
-
-    fn acknowledge(&mut self, link: LinkId) {
-        let Some(Side::Accepted { from: Some(from), .. }) = self.links.peer(link).map(|l| l.side)
-        else {
-            return;
-        };
-        if let Some(Cursor { generation, pos, .. }) = self.peers.get_mut(from).map(|p| p.cursor) {
-            reached(Hook::AckSent);
-            self.say(link, Frame::Ack { generation, pos });
         }
     }
 

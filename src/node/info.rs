@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::{eventual::Replica, peers::Peers};
+use super::{checkpoint::Checkpoint, eventual::Replica, peers::Peers};
 use crate::{
     members::Members,
     record::Db,
@@ -54,15 +54,17 @@ pub(super) struct Source<'a> {
     pub(super) replica: &'a Replica,
     pub(super) peers: &'a Peers,
     pub(super) stats: &'a Stats,
+    pub(super) checkpoint: &'a Checkpoint,
     pub(super) clients: usize,
     pub(super) section: Option<&'a [u8]>,
 }
 
 /// The text of INFO: sections of `name:value` lines, CRLF between them as Redis has it.
 pub(super) fn render(source: &Source<'_>) -> String {
-    let sections: [(&str, Section); 5] = [
+    let sections: [(&str, Section); 6] = [
         ("Server", server),
         ("Clients", clients),
+        ("Persistence", persistence),
         ("Stats", stats),
         ("Replication", replication),
         ("Keyspace", keyspace),
@@ -107,6 +109,23 @@ fn server(source: &Source<'_>, text: &mut String) {
 
 fn clients(source: &Source<'_>, text: &mut String) {
     line(text, format_args!("connected_clients:{}", source.clients));
+}
+
+fn persistence(source: &Source<'_>, text: &mut String) {
+    let (checkpoint, journal) = (source.checkpoint, &source.replica.journal);
+    let under_way = u8::from(!checkpoint.is_idle());
+    let percent = checkpoint.percent(source.replica.store.slots());
+    // What clients of Redis look for: the log is its append-only file, a checkpoint its snapshot.
+    line(text, format_args!("loading:0"));
+    line(text, format_args!("aof_enabled:1"));
+    line(text, format_args!("rdb_bgsave_in_progress:{under_way}"));
+    line(text, format_args!("rdb_last_save_time:{}", checkpoint.completed_at_ms() / 1000));
+    line(text, format_args!("rdb_saves:{}", checkpoint.completed()));
+    line(text, format_args!("log_bytes:{}", checkpoint.log_size(journal.logged())));
+    line(text, format_args!("log_gathered_bytes:{}", journal.gathered()));
+    line(text, format_args!("log_written_bytes:{}", journal.logged()));
+    line(text, format_args!("checkpoint_percent:{percent}"));
+    line(text, format_args!("checkpoint_bytes:{}", checkpoint.last_size()));
 }
 
 fn stats(source: &Source<'_>, text: &mut String) {

@@ -24,7 +24,12 @@ pub(crate) struct Link {
 #[derive(Debug)]
 pub(crate) enum End {
     /// A client; until its first byte it may still turn out to be a peer.
-    Client { connection: Connection, fresh: bool },
+    Client {
+        connection: Connection,
+        fresh: bool,
+        /// Stands in the list of clients whose replies wait for the disk.
+        waits: bool,
+    },
     /// A member, or somebody who says so.
     Peer(Box<PeerLink>),
 }

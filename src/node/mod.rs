@@ -3,15 +3,15 @@
 //! A driver calls four kinds of methods, and nobody else calls any:
 //! - inputs, `handle_*`: something happened. They never fail; bad bytes become an error reply or a
 //!   closed link.
-//! - outputs, `poll_dirty`, `output`, `consume`, `poll_action`: taken by
+//! - outputs, `poll_append`, `poll_image`, `poll_dirty`, `output`, `consume`, `poll_action`: taken by
 //!   [`crate::turn::finish_turn`] alone.
 //! - questions, `wants_read`, `poll_timeout`, `is_drained`: asked between turns.
 //! - views, `store`, `members`: for oracles and tests.
 //!
 //! This file owns the fields and does nothing but dispatch. What a client says is answered in
 //! `client`; what a peer says on its own link in `inbound`, on ours in `outbound`; what time asks
-//! for in `timers`. `outbox`, `repair`, `eventual` and `links` are leaves: they know nothing of the
-//! node.
+//! for in `timers`; what the disk is given and says in `durable`. `outbox`, `repair`, `eventual`,
+//! `journal`, `checkpoint` and `links` are leaves: they know nothing of the node.
 //!
 //! Invariants: outputs at rest change only by inputs; the same inputs in the same order give the
 //! same outputs; no map here has an iteration order of its own.
@@ -33,10 +33,13 @@ use crate::{
     time::{Instant, Now},
 };
 
+mod checkpoint;
 mod client;
+mod durable;
 mod eventual;
 mod inbound;
 mod info;
+mod journal;
 mod links;
 mod outbound;
 mod outbox;
@@ -44,7 +47,10 @@ mod peers;
 mod repair;
 mod timers;
 
+use checkpoint::Checkpoint;
+pub use checkpoint::ImagePart;
 use client::Input;
+pub use durable::{Append, Found};
 use eventual::Replica;
 use info::Stats;
 use links::{End, Links, PeerLink, Side};
@@ -118,6 +124,13 @@ pub struct Node {
     accepted: Vec<LinkId>,
     /// Clients that don't read their replies, and since when.
     watched: Vec<Watch>,
+    /// Clients whose replies wait for the disk.
+    waiting: Vec<LinkId>,
+    checkpoint: Checkpoint,
+    /// The bytes of the last piece of a checkpoint.
+    slice: Vec<u8>,
+    /// The disk took or would take another piece when last asked.
+    image_room: bool,
     /// Links that could go on without any new input.
     runnable: VecDeque<LinkId>,
     actions: VecDeque<Action>,
@@ -145,6 +158,10 @@ impl Node {
             links: Links::default(),
             accepted: Vec::new(),
             watched: Vec::new(),
+            waiting: Vec::new(),
+            checkpoint: Checkpoint::new(now),
+            slice: Vec::new(),
+            image_room: true,
             runnable: VecDeque::new(),
             actions: VecDeque::new(),
             workspace: Workspace::default(),
@@ -283,15 +300,17 @@ impl Node {
     /// after each turn.
     #[must_use]
     pub fn wants_read(&self, link: LinkId) -> bool {
+        // The disk is slower than what we are asked to write: nobody may ask for more.
+        let full = self.replica.journal.gathered() > self.limits.log_gathered_max;
         match self.links.end(link) {
-            Some(End::Client { connection, .. }) => connection.wants_read(),
+            Some(End::Client { connection, .. }) => connection.wants_read() && !full,
             // Questions wait while our answers do. Answers never wait, or two nodes that both have
             // much to say would wait for each other: what they lead us to say is bounded, since one
             // question at a time is under way.
             Some(End::Peer(peer)) => {
                 let answers =
                     matches!(peer.side, Side::Dialed { .. }) && !planted(Mutant::AnswersNotRead);
-                answers || peer.out.len() < self.limits.output_pause
+                answers || (peer.out.len() < self.limits.output_pause && !full)
             }
             None => false,
         }
@@ -301,7 +320,8 @@ impl Node {
     /// never.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Instant> {
-        if self.runnable.is_empty() { self.next_timer() } else { Some(Instant::ZERO) }
+        let can_go_on = !self.runnable.is_empty() || self.can_write_image();
+        if can_go_on { Some(Instant::ZERO) } else { self.next_timer() }
     }
 
     /// After `handle_shutdown`: whether all replies and all streams to connected peers are
@@ -309,14 +329,18 @@ impl Node {
     #[must_use]
     pub fn is_drained(&self) -> bool {
         let owed = |end: &End| match end {
-            End::Client { connection, .. } => !connection.output().is_empty(),
+            End::Client { connection, .. } => {
+                !connection.output().is_empty() || connection.is_held()
+            }
             End::Peer(_) => false,
         };
         let clients_owed = self.links.iter().any(|(_, end)| owed(end));
         let peers_owed = self.peers.iter().filter(|peer| peer.link().is_some());
         let mut peers_owed =
             peers_owed.map(|peer| peer.outbox.len() > 0 || peer.repair.is_needed());
-        self.draining.is_some() && (self.overdue || !(clients_owed || peers_owed.any(|owed| owed)))
+        let owed =
+            clients_owed || peers_owed.any(|owed| owed) || !self.replica.journal.is_idle();
+        self.draining.is_some() && (self.overdue || !owed)
     }
 
     /// What this replica holds.
@@ -345,7 +369,7 @@ impl Node {
 
     fn open_client(&mut self, link: LinkId) {
         let connection = Connection::new();
-        self.links.insert(link, End::Client { connection, fresh: true });
+        self.links.insert(link, End::Client { connection, fresh: true, waits: false });
         self.stats.connections += 1;
         // A peer shows itself only by its first bytes, so peers need a reserve beyond the clients'
         // limit.

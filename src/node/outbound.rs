@@ -141,7 +141,9 @@ impl Node {
             return;
         }
         open.refills += 1;
-        open.out.extend(peer.outbox.take_unsent(room));
+        if !self.replica.journal.holds_stream() {
+            open.out.extend(peer.outbox.take_unsent(room));
+        }
         let (span, offer_size) = (self.limits.repair_span, self.limits.offer_size);
         let out = open.out.tail();
         peer.repair.fill(Walk { store: &self.replica.store, span, offer_size, out }, 2 * room);

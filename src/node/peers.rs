@@ -5,9 +5,12 @@
 //! or the outbox goes Behind. It is named by the sender's incarnation, the receiver's, and a
 //! generation that the sender counts.
 
+use std::collections::VecDeque;
+
 use super::{LinkId, outbox::Outbox, repair::Repair};
 use crate::{
     limits::{Limits, Timing},
+    log::Batch,
     members::Members,
     probe::{Mutant, planted},
     record::NodeId,
@@ -34,6 +37,9 @@ pub(crate) struct Peer {
     pub(crate) inbound: Option<LinkId>,
     /// How far we have applied its stream.
     pub(crate) cursor: Cursor,
+    /// Acknowledgements that wait for a batch to be durable; at most as many as there are batches
+    /// that are not.
+    acks: VecDeque<(Option<Batch>, Cursor)>,
     /// Its wall clock says that ours is too far ahead.
     pub(crate) finds_us_ahead: bool,
 }
@@ -71,6 +77,7 @@ impl Peer {
             repair_at: now.mono,
             inbound: None,
             cursor: Cursor::default(),
+            acks: VecDeque::new(),
             finds_us_ahead: false,
         }
     }
@@ -111,6 +118,31 @@ impl Peer {
         if let Dialing::Waiting { until } = &mut self.dialing {
             *until = (*until).min(now.mono);
         }
+    }
+
+    /// What it has sent so far is to be acknowledged after a batch.
+    pub(crate) fn owe_ack(&mut self, wait: Option<Batch>) {
+        match self.acks.back_mut() {
+            Some((batch, cursor)) if *batch == wait => *cursor = self.cursor,
+            Some(_) | None => self.acks.push_back((wait, self.cursor)),
+        }
+    }
+
+    /// The last acknowledgement that need not wait any longer.
+    pub(crate) fn take_ack(&mut self, is_durable: impl Fn(Batch) -> bool) -> Option<Cursor> {
+        let mut last = None;
+        while let Some((wait, cursor)) = self.acks.front()
+            && wait.is_none_or(&is_durable)
+        {
+            last = Some(*cursor);
+            self.acks.pop_front();
+        }
+        last
+    }
+
+    /// It goes on over another link, or anew: what is owed on this one is void.
+    pub(crate) fn forget_acks(&mut self) {
+        self.acks.clear();
     }
 
     /// It answers on our link: the next failure is a first one again.

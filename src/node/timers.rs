@@ -161,7 +161,7 @@ impl Node {
                 return true;
             }
             watch.look_at = now.mono + WATCH.min(patience);
-            if connection.written() != watch.written {
+            if connection.written() != watch.written || connection.output().is_empty() {
                 (watch.written, watch.since) = (connection.written(), now.mono);
             } else if watch.since + patience <= now.mono {
                 stalled.push(watch.link);

@@ -1,8 +1,8 @@
 //! The reactor: one thread that hands a node its inputs, carries out its outputs and sleeps in
 //! between.
 //!
-//! A turn: sleep until something is ready -> read the clocks once -> tell the node of failures and
-//! events -> accept -> read every ready link once -> timers -> [`finish_turn`] -> free the places
+//! A turn: sleep until something is ready -> read the clocks once -> tell the node what the disk has
+//! done, of failures and of events -> accept -> read every ready link once -> timers -> [`finish_turn`] -> free the places
 //! of closed links. Every step is bounded, so no client can keep others from being served; what
 //! remains is continued next turn without sleeping.
 //!
@@ -10,7 +10,9 @@
 //! nothing read.
 //!
 //! Stopping: SIGTERM, SIGINT or a [`Stopper`] close the listeners and tell the node to shut down;
-//! turns go on until the node has delivered what it owes. A second signal ends at once.
+//! turns go on until the node has delivered what it owes; then the log is closed. A second signal
+//! ends at once. A disk that fails ends the reactor with its error: what memory says may not be
+//! durable any more.
 
 use std::io;
 use std::time::Duration;
@@ -20,6 +22,8 @@ use tracing::{debug, info};
 
 use super::{
     clock::{self, Clock},
+    data::{self, DataOptions, NodeError, Recovered, Recovering},
+    disk::{DiskThreads, Done},
     listener::Listeners,
     sockets::{Change, Read, Sockets},
     stop::{StopSignals, Stopper},
@@ -52,6 +56,8 @@ pub struct Reactor {
     clock: Clock,
     node: Node,
     sockets: Sockets,
+    disk: DiskThreads,
+    recovered: Recovered,
     /// None once stopping.
     listeners: Option<Listeners>,
     links_max: usize,
@@ -73,11 +79,20 @@ enum Phase {
 }
 
 impl Reactor {
-    /// A node of `members` that serves `listeners` and holds at most `links_max` links at a time.
+    /// A node of `members` that serves `listeners`, holds at most `links_max` links at a time and
+    /// keeps its data where `options` say. It has recovered when this returns; `say` is told how
+    /// far that is now and then.
     ///
     /// # Errors
-    /// If the system can't give what a reactor needs: an event queue, a wake-up, randomness.
-    pub fn new(mut listeners: Listeners, members: Members, links_max: usize) -> io::Result<Self> {
+    /// If the data can't be used, or the system can't give what a reactor needs: an event queue, a
+    /// wake-up, threads, randomness.
+    pub fn new(
+        mut listeners: Listeners,
+        members: Members,
+        links_max: usize,
+        options: &DataOptions,
+        say: &mut dyn FnMut(Recovering),
+    ) -> Result<Self, NodeError> {
         let poll = Poll::new()?;
         let clock = Clock::start();
         let now = clock.now();
@@ -85,18 +100,24 @@ impl Reactor {
         listeners.register(poll.registry(), LISTENERS)?;
         let sockets = Sockets::new(poll.registry().try_clone()?, &members);
         let config = NodeConfig {
-            members,
-            incarnation: now.wall_ms,
+            members: members.clone(),
+            incarnation: 0,
             slots: SLOTS,
             limits: Limits::DEFAULT,
             timing: Timing::DEFAULT,
             seed: clock::seed()?,
         };
+        let mut node = Node::new(config, now);
+        let opened = data::open(options, &members, SLOTS, now.wall_ms, &mut node, say)?;
+        let disk =
+            DiskThreads::start(&opened.directory, opened.appender, options.fsync, &stopper)?;
         Ok(Self {
             poll,
             clock,
-            node: Node::new(config, now),
+            node,
             sockets,
+            disk,
+            recovered: opened.recovered,
             listeners: Some(listeners),
             links_max,
             signals: None,
@@ -122,38 +143,49 @@ impl Reactor {
         self.stopper.clone()
     }
 
+    /// What the start found in its data directory.
+    #[must_use]
+    pub const fn recovered(&self) -> &Recovered {
+        &self.recovered
+    }
+
     /// Serves until told to stop and nothing is owed any more.
     ///
     /// # Errors
-    /// If the event queue fails.
-    pub fn run(mut self) -> io::Result<()> {
+    /// If the disk or the event queue fails.
+    pub fn run(mut self) -> Result<(), NodeError> {
         let mut events = Events::with_capacity(EVENTS_MAX);
         // A new node may already want something done; no event would tell.
-        self.turn(self.clock.now(), &events);
+        self.turn(self.clock.now(), &events)?;
         loop {
             let timeout = self.sleep_time();
             match self.poll.poll(&mut events, timeout) {
-                Err(error) if error.kind() != io::ErrorKind::Interrupted => return Err(error),
+                Err(error) if error.kind() != io::ErrorKind::Interrupted => return Err(error.into()),
                 // Interrupted, there are no events; the signal comes as one.
                 Ok(()) | Err(_) => {}
             }
             let now = self.clock.now();
-            self.turn(now, &events);
+            self.turn(now, &events)?;
             match self.phase {
-                Phase::Draining if self.node.is_drained() => {
-                    info!("stopped");
-                    return Ok(());
-                }
-                Phase::Forced => {
-                    info!("stopped without waiting for what is owed");
-                    return Ok(());
-                }
+                Phase::Draining if self.node.is_drained() => break,
+                Phase::Forced => break,
                 Phase::Draining | Phase::Serving => {}
             }
         }
+        let owed = if self.phase == Phase::Forced { ", owing something" } else { "" };
+        self.disk.close()?;
+        info!("stopped{owed}");
+        Ok(())
     }
 
-    fn turn(&mut self, now: Now, events: &Events) {
+    fn turn(&mut self, now: Now, events: &Events) -> Result<(), NodeError> {
+        while let Some(done) = self.disk.poll()? {
+            match done {
+                Done::Durable(batch) => self.node.handle_durable(now, batch),
+                Done::Saved => self.node.handle_saved(now),
+                Done::Written => {}
+            }
+        }
         self.tell_news(now);
         for event in events {
             match event.token() {
@@ -176,8 +208,9 @@ impl Reactor {
         if self.node.poll_timeout().is_some_and(|due| due <= now.mono) {
             self.node.handle_timeout(now);
         }
-        finish_turn(&mut self.node, &mut self.sockets);
+        finish_turn(&mut self.node, &mut self.sockets, &mut self.disk);
         self.sockets.reap();
+        Ok(())
     }
 
     /// Tells the node of failures that its own commands of the last turn met.
@@ -289,12 +322,18 @@ mod tests {
     use std::{io::Read as _, net::TcpStream, thread};
 
     use super::*;
+    use crate::config::Fsync;
 
     #[test]
     fn stops_when_told_and_lets_go_of_port_and_clients() {
         let listeners = Listeners::bind(0, None).expect("some port is free");
         let port = listeners.port();
-        let reactor = Reactor::new(listeners, Members::single(port), 100).expect("it starts");
+        let data = tempfile::tempdir().expect("a place for tests");
+        let path = data.path().to_owned();
+        let options = DataOptions { path, fsync: Fsync::Always, repair: false };
+        let members = Members::single(port);
+        let reactor = Reactor::new(listeners, members, 100, &options, &mut |_| {});
+        let reactor = reactor.expect("it starts");
         let stopper = reactor.stopper();
         let thread = thread::spawn(move || reactor.run());
         let mut client = TcpStream::connect(("127.0.0.1", port)).expect("it listens");

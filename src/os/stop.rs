@@ -32,8 +32,13 @@ impl Stopper {
     /// Asks the reactor to stop as SIGTERM does. Asking again changes nothing.
     pub fn stop(&self) {
         self.0.asked.store(true, Ordering::Release);
+        self.wake();
+    }
+
+    /// Ends the loop's sleep.
+    pub(super) fn wake(&self) {
         if let Err(error) = self.0.waker.wake() {
-            error!("can't wake a node to stop it: {error}");
+            error!("can't wake a node: {error}");
         }
     }
 

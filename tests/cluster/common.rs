@@ -6,6 +6,7 @@ use std::{
     fs,
     io::{self, BufRead as _, BufReader, Read, Write as _},
     net::{Ipv4Addr, Ipv6Addr, TcpListener, TcpStream},
+    path::Path,
     process::{Child, Command, ExitStatus, Stdio},
     sync::{
         Arc, Mutex,
@@ -14,6 +15,8 @@ use std::{
     thread,
     time::{Duration, Instant},
 };
+
+use tempfile::TempDir;
 
 /// Longest wait for anything. On a busy machine things take their time; on a broken one for ever.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
@@ -161,6 +164,8 @@ fn gather(from: impl Read + Send + 'static) -> Arc<Mutex<String>> {
 /// Some nodes that know each other.
 pub(crate) struct Nodes {
     pub(crate) ports: Vec<u16>,
+    /// Where all of them keep their data, each in a folder of its own.
+    pub(crate) data: TempDir,
     processes: Vec<Option<Process>>,
 }
 
@@ -169,7 +174,8 @@ impl Nodes {
     pub(crate) fn start(count: u16) -> Self {
         let ports = free_ports(count);
         let processes = ports.iter().map(|_| None).collect();
-        let mut nodes = Self { ports, processes };
+        let data = tempfile::tempdir().expect("a place for tests");
+        let mut nodes = Self { ports, data, processes };
         (0..usize::from(count)).for_each(|node| nodes.spawn(node));
         (0..usize::from(count)).for_each(|node| nodes.wait_for_node(node));
         nodes
@@ -185,7 +191,7 @@ impl Nodes {
         assert!(self.processes[node].is_none(), "node {node} is up");
         let own = self.ports[node];
         let others: Vec<u16> = self.ports.iter().copied().filter(|port| *port != own).collect();
-        self.processes[node] = Some(Process::start(&serve_args(own, &others)));
+        self.processes[node] = Some(Process::start(&serve_args(own, &others, self.data.path())));
     }
 
     fn wait_for_node(&self, node: usize) {
@@ -224,8 +230,9 @@ impl Nodes {
 }
 
 /// The command line of one node.
-pub(crate) fn serve_args(port: u16, peers: &[u16]) -> Vec<String> {
-    let mut args = vec![port.to_string()];
+pub(crate) fn serve_args(port: u16, peers: &[u16], data: &Path) -> Vec<String> {
+    let data = data.join(port.to_string()).display().to_string();
+    let mut args = vec![port.to_string(), "--data".to_owned(), data];
     if !peers.is_empty() {
         let peers: Vec<String> = peers.iter().map(|port| format!("localhost:{port}")).collect();
         args.extend(["--peers".to_owned(), peers.join(",")]);

@@ -16,8 +16,9 @@ use super::common::{Client, Nodes, Process, answers, free_ports, serve_args, wai
 fn a_node_with_other_peers_is_refused_and_told_why() {
     let ports = free_ports(3);
     let [a, b, c] = ports[..] else { unreachable!("three ports") };
-    let first = Process::start(&serve_args(a, &[b]));
-    let second = Process::start(&serve_args(b, &[a, c]));
+    let data = tempfile::tempdir().expect("a place for tests");
+    let first = Process::start(&serve_args(a, &[b], data.path()));
+    let second = Process::start(&serve_args(b, &[a, c], data.path()));
     wait_until("both nodes answer", || answers(a) && answers(b));
     let ours = format!("localhost:{a}, localhost:{b}");
     let theirs = format!("localhost:{a}, localhost:{b}, localhost:{c}");

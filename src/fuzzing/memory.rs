@@ -1,0 +1,78 @@
+//! A disk in memory: takes batches, calls them durable when it is told to work, and remembers them
+//! for the node's next life.
+
+use crate::{
+    log::{Batch, Entry},
+    node::{Append, ImagePart, Node},
+    time::Now,
+    turn::Storage,
+};
+
+/// Entries that are durable, and a batch that is not yet.
+#[derive(Debug, Default)]
+pub struct Memory {
+    durable: Vec<u8>,
+    at_work: Option<(Batch, Vec<u8>)>,
+    saving: bool,
+    /// While set, nothing becomes durable.
+    pub stalled: bool,
+}
+
+impl Memory {
+    /// Finishes what it is at and tells the node. Whether there was anything.
+    pub fn work(&mut self, node: &mut Node, now: Now) -> bool {
+        if self.stalled {
+            return false;
+        }
+        if let Some((batch, entries)) = self.at_work.take() {
+            self.durable.extend(entries);
+            node.handle_durable(now, batch);
+            return true;
+        }
+        if std::mem::take(&mut self.saving) {
+            node.handle_saved(now);
+            return true;
+        }
+        false
+    }
+
+    /// The process ends: what is not durable is gone.
+    pub fn crash(&mut self) {
+        (self.at_work, self.saving) = (None, false);
+    }
+
+    /// Forgets everything.
+    pub fn wipe(&mut self) {
+        *self = Self::default();
+    }
+
+    /// Shows a node all that is durable.
+    ///
+    /// # Panics
+    /// If the node logged what is no entry.
+    pub fn recover(&self, node: &mut Node) {
+        let mut rest = &self.durable[..];
+        while let Some(entry) = Entry::split_first(&mut rest).expect("entries were logged") {
+            node.recover(entry);
+        }
+    }
+}
+
+impl Storage for Memory {
+    fn is_idle(&self) -> bool {
+        self.at_work.is_none()
+    }
+
+    fn append(&mut self, append: Append<'_>) {
+        assert!(self.at_work.is_none(), "one batch at a time");
+        self.at_work = Some((append.batch, std::mem::take(append.entries)));
+    }
+
+    fn has_image_room(&self) -> bool {
+        !self.saving
+    }
+
+    fn write_image(&mut self, part: ImagePart<'_>) {
+        self.saving |= part == ImagePart::End;
+    }
+}

@@ -1,0 +1,165 @@
+//! What the node hands to the disk, and what it says once the disk has it.
+
+use super::{
+    LinkId, Node,
+    checkpoint::ImagePart,
+    links::{End, Side},
+    peers::Cursor,
+};
+use crate::{
+    conn::Wait,
+    log::{Batch, Entry},
+    probe::{Hook, reached},
+    proto::peer::Frame,
+    time::Now,
+};
+
+/// A batch of entries for the log.
+#[derive(Debug)]
+pub struct Append<'a> {
+    /// Its number, by which it will be called durable.
+    pub batch: Batch,
+    /// Its entries. Whoever takes them leaves the vector empty; the memory may be swapped. Without
+    /// any only a new segment is wanted.
+    pub entries: &'a mut Vec<u8>,
+    /// It must reach the disk itself before it counts as durable, however little the user asks for.
+    pub sync: bool,
+    /// It must begin a new segment.
+    pub rotate: bool,
+}
+
+/// What a start found on its disk.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Found {
+    /// The number of the life that begins, above all before it.
+    pub incarnation: u64,
+    /// Bytes of the checkpoint.
+    pub checkpoint_size: u64,
+    /// Bytes of the log besides.
+    pub log_size: u64,
+}
+
+impl Node {
+    /// Takes back what an earlier life wrote, entry by entry in its order, before anything else.
+    /// None of it is refused, whatever its stamps say: it was taken before.
+    pub fn recover(&mut self, entry: Entry<'_>) {
+        self.replica.recover(entry);
+    }
+
+    /// Begins the life that follows what was recovered.
+    pub fn recovered(&mut self, found: Found) {
+        self.replica.begin_life(found.incarnation);
+        self.checkpoint.recover(found.checkpoint_size, found.log_size);
+    }
+
+    /// A batch, and all before it, are durable: what waited for them may be said.
+    pub fn handle_durable(&mut self, now: Now, batch: Batch) {
+        let held = self.replica.journal.holds_stream();
+        self.replica.journal.on_durable(batch);
+        self.checkpoint.on_durable(batch);
+        if held && !self.replica.journal.holds_stream() {
+            let links: Vec<LinkId> = self.peers.iter().filter_map(|peer| peer.link()).collect();
+            links.into_iter().for_each(|link| self.links.touch(link));
+        }
+        self.send_acks();
+        self.release(now);
+    }
+
+    /// A checkpoint is complete.
+    pub fn handle_saved(&mut self, now: Now) {
+        self.checkpoint.on_saved(now);
+        tracing::info!(bytes = self.checkpoint.last_size(), "a checkpoint is complete");
+        self.release(now);
+    }
+
+    /// A batch for the disk, which has none; nothing if there is nothing to log.
+    pub fn poll_append(&mut self) -> Option<Append<'_>> {
+        let logged = self.replica.journal.logged();
+        if self.checkpoint.is_due(logged, self.limits.checkpoint_log_min) {
+            self.checkpoint.want();
+        }
+        if self.replica.journal.gathered() == 0 && !self.checkpoint.wants_segment() {
+            return None;
+        }
+        let rotate = self.checkpoint.on_batch(self.replica.journal.gathering(), logged);
+        if rotate {
+            reached(Hook::CheckpointBegun);
+            tracing::info!("a checkpoint begins");
+        }
+        let (batch, entries, sync) = self.replica.journal.take();
+        Some(Append { batch, entries, sync, rotate })
+    }
+
+    /// The next piece of a checkpoint for the disk, if it has `room`.
+    pub fn poll_image(&mut self, room: bool) -> Option<ImagePart<'_>> {
+        self.image_room = room;
+        if !room {
+            return None;
+        }
+        let bound = self.replica.journal.latest_bound();
+        let size = self.limits.checkpoint_slice;
+        self.checkpoint.part(&self.replica.store, bound, &mut self.slice, size)
+    }
+
+    /// Whether a piece of a checkpoint could be written without waiting for anything.
+    pub(super) const fn can_write_image(&self) -> bool {
+        self.image_room && self.checkpoint.has_part()
+    }
+
+    /// Acknowledges what we have of a peer's stream, once it is durable.
+    pub(super) fn acknowledge(&mut self, link: LinkId) {
+        let Some(Side::Accepted { from: Some(from), .. }) = self.links.peer(link).map(|l| l.side)
+        else {
+            return;
+        };
+        let wait = self.replica.journal.wait_for_all();
+        if let Some(peer) = self.peers.get_mut(from) {
+            peer.owe_ack(wait);
+        }
+        if wait.is_none() {
+            self.send_acks();
+        }
+    }
+
+    /// Says what acknowledgements are due.
+    fn send_acks(&mut self) {
+        let mut due = Vec::new();
+        for peer in self.peers.iter_mut() {
+            let journal = &self.replica.journal;
+            let ack = peer.take_ack(|batch| journal.is_durable(batch));
+            if let (Some(ack), Some(link)) = (ack, peer.inbound) {
+                due.push((link, ack));
+            }
+        }
+        for (link, Cursor { generation, pos, .. }) in due {
+            reached(Hook::AckSent);
+            self.say(link, Frame::Ack { generation, pos });
+        }
+    }
+
+    /// Lets go of replies whose wait is over.
+    fn release(&mut self, now: Now) {
+        let mut waiting = std::mem::take(&mut self.waiting);
+        let (journal, completed) = (&self.replica.journal, self.checkpoint.completed());
+        let is_over = |wait: Wait| match wait {
+            Wait::Durable(batch) => journal.is_durable(batch),
+            Wait::Saved(count) => count <= completed,
+        };
+        let (links, watched) = (&mut self.links, &mut self.watched);
+        waiting.retain(|link| {
+            let Some(End::Client { connection, waits, .. }) = links.end_mut(*link) else {
+                return false;
+            };
+            let released = connection.release(is_over);
+            *waits = connection.is_held();
+            let still = *waits;
+            if released {
+                links.touch(*link);
+                // A reader's patience counts from when it could read.
+                watched.iter_mut().filter(|w| w.link == *link).for_each(|w| w.since = now.mono);
+            }
+            still
+        });
+        self.waiting = waiting;
+    }
+}

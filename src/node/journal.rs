@@ -1,0 +1,284 @@
+//! The journal: what goes to the log, and what waits for it.
+//!
+//! Everything that a turn changes is gathered into one batch. While the disk is at work on one
+//! batch the next gathers; so there are at most two that are not durable, and of each the journal
+//! knows which keys it touches: whoever is shown such a key waits for that batch. A set of keys is a
+//! bitmap of hashes, so it costs the same however many keys there are, and a collision costs a
+//! reader no more than a wait.
+//!
+//! Stamps may be seen by peers before they are durable here: the stream does not wait. So that no
+//! later life gives such a stamp again or a lower one, a bound that no stamp passes is made durable
+//! ahead ([`Journal::bound`]), and a stream that carries stamps above the durable bound waits.
+//!
+//! Invariant: `durable < gathering.batch`; a batch in between is the one that the disk is at work
+//! on.
+
+use xxhash_rust::xxh3::xxh3_64;
+
+use crate::{
+    log::{Batch, Entry},
+    probe::{Mutant, planted},
+    record::{Db, Version},
+};
+
+/// Bits of a set of keys: 8 KiB, so that a batch of a thousand keys makes one reader of others in
+/// sixty wait needlessly.
+const SET_BITS: usize = 1 << 16;
+
+/// What is to be logged, and what of it is durable.
+#[derive(Debug)]
+pub(crate) struct Journal {
+    gathering: Half,
+    /// What the disk is at work on, or was last.
+    handed: Half,
+    bytes: Vec<u8>,
+    durable: Batch,
+    /// No stamp given is above it.
+    bound: u64,
+    /// The batch that carries it.
+    bound_batch: Batch,
+    /// No stamp that any earlier or this life gave is above it, and a later life will know.
+    bound_durable: u64,
+    /// The stream carries stamps that wait for this batch.
+    stream_waits: Batch,
+    /// The gathering batch holds something that must reach the disk itself, not only the system.
+    sync: bool,
+    /// Bytes logged in this life.
+    logged: u64,
+}
+
+/// What a batch touches.
+#[derive(Debug)]
+struct Half {
+    batch: Batch,
+    keys: Box<[u64]>,
+    flushed: [bool; Db::COUNT],
+}
+
+impl Half {
+    fn new(batch: Batch) -> Self {
+        Self {
+            batch,
+            keys: vec![0; SET_BITS / 64].into_boxed_slice(),
+            flushed: [false; Db::COUNT],
+        }
+    }
+
+    fn touch(&mut self, hash: u64) {
+        let bit = hash as usize % SET_BITS;
+        if let Some(word) = self.keys.get_mut(bit / 64) {
+            *word |= 1 << (bit % 64);
+        }
+    }
+
+    fn touches(&self, db: Db, hash: u64) -> bool {
+        let bit = hash as usize % SET_BITS;
+        let key = self.keys.get(bit / 64).is_some_and(|word| word >> (bit % 64) & 1 == 1);
+        key || self.flushed.get(db.index()).is_some_and(|flushed| *flushed)
+    }
+
+    fn clear(&mut self, batch: Batch) {
+        self.batch = batch;
+        self.keys.fill(0);
+        self.flushed = [false; Db::COUNT];
+    }
+}
+
+impl Journal {
+    pub(crate) fn new() -> Self {
+        Self {
+            gathering: Half::new(Batch(1)),
+            handed: Half::new(Batch(0)),
+            bytes: Vec::new(),
+            durable: Batch(0),
+            bound: 0,
+            bound_batch: Batch(0),
+            bound_durable: 0,
+            stream_waits: Batch(0),
+            sync: false,
+            logged: 0,
+        }
+    }
+
+    /// A bound that was read back from the log.
+    pub(crate) fn recover_bound(&mut self, hlc: u64) {
+        self.bound = self.bound.max(hlc);
+        self.bound_durable = self.bound;
+    }
+
+    /// A record was kept; `encoded` are its bytes.
+    pub(crate) fn record(&mut self, db: Db, key: &[u8], encoded: &[u8]) {
+        self.gathering.touch(hash(db, key));
+        Entry::encode_record(encoded, &mut self.bytes);
+    }
+
+    /// A database was flushed.
+    pub(crate) fn flush(&mut self, db: Db, stamp: Version) {
+        if let Some(flushed) = self.gathering.flushed.get_mut(db.index()) {
+            *flushed = true;
+        }
+        if !planted(Mutant::FlushNotLogged) {
+            Entry::Flush { db, stamp }.encode(&mut self.bytes);
+        }
+    }
+
+    /// A stamp is about to be given. Keeps the bound at least half of `reach` above it.
+    pub(crate) fn bound(&mut self, hlc: u64, reach: u64) {
+        if planted(Mutant::BoundNotAhead) {
+            return;
+        }
+        if hlc.saturating_add(reach / 2) > self.bound {
+            self.bound = hlc.saturating_add(reach);
+            self.bound_batch = self.gathering.batch;
+            self.sync = true;
+            Entry::Bound { hlc: self.bound }.encode(&mut self.bytes);
+        }
+        if hlc > self.bound_durable {
+            self.stream_waits = self.bound_batch;
+        }
+    }
+
+    /// What must be durable before anybody is shown the state of a key.
+    pub(crate) fn wait_for_key(&self, db: Db, key: &[u8]) -> Option<Batch> {
+        if self.is_idle() || planted(Mutant::ReadBeforeSync) {
+            return None;
+        }
+        let hash = hash(db, key);
+        if self.gathering.touches(db, hash) {
+            return Some(self.gathering.batch);
+        }
+        (self.is_at_work() && self.handed.touches(db, hash)).then_some(self.handed.batch)
+    }
+
+    /// What must be durable so that everything is; nothing if it is.
+    pub(crate) fn wait_for_all(&self) -> Option<Batch> {
+        if planted(Mutant::AckBeforeSync) {
+            return None;
+        }
+        if !self.bytes.is_empty() {
+            return Some(self.gathering.batch);
+        }
+        self.is_at_work().then_some(self.handed.batch)
+    }
+
+    /// Whether our stream must not be sent yet.
+    pub(crate) fn holds_stream(&self) -> bool {
+        self.stream_waits > self.durable
+    }
+
+    /// Whether this batch is durable.
+    pub(crate) fn is_durable(&self, batch: Batch) -> bool {
+        batch <= self.durable
+    }
+
+    /// Whether all is durable.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.bytes.is_empty() && !self.is_at_work()
+    }
+
+    /// Whether the disk has a batch.
+    fn is_at_work(&self) -> bool {
+        self.durable < self.handed.batch
+    }
+
+    /// Bytes that wait for the disk to take them.
+    pub(crate) const fn gathered(&self) -> usize {
+        self.bytes.len()
+    }
+
+    /// Bytes logged in this life.
+    pub(crate) const fn logged(&self) -> u64 {
+        self.logged
+    }
+
+    /// The bound written last.
+    pub(crate) const fn latest_bound(&self) -> u64 {
+        self.bound
+    }
+
+    /// The number of the batch that gathers.
+    pub(crate) const fn gathering(&self) -> Batch {
+        self.gathering.batch
+    }
+
+    /// The batch that gathers goes to the disk: its number, its bytes, and whether they must reach
+    /// the disk itself. Whoever takes them empties them, or they would be logged twice.
+    pub(crate) fn take(&mut self) -> (Batch, &mut Vec<u8>, bool) {
+        debug_assert!(!self.is_at_work(), "one batch at a time");
+        std::mem::swap(&mut self.gathering, &mut self.handed);
+        self.gathering.clear(Batch(self.handed.batch.0 + 1));
+        self.logged += self.bytes.len() as u64;
+        (self.handed.batch, &mut self.bytes, std::mem::take(&mut self.sync))
+    }
+
+    /// A batch and all before it are durable.
+    pub(crate) fn on_durable(&mut self, batch: Batch) {
+        debug_assert!(batch <= self.handed.batch, "durable before it was handed over");
+        self.durable = self.durable.max(batch);
+        if self.is_durable(self.bound_batch) {
+            self.bound_durable = self.bound;
+        }
+    }
+}
+
+fn hash(db: Db, key: &[u8]) -> u64 {
+    xxh3_64(key).wrapping_add(u64::from(db.number()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::record::NodeId;
+
+    fn hand_over(journal: &mut Journal) -> Batch {
+        let (batch, bytes, _) = journal.take();
+        bytes.clear();
+        batch
+    }
+
+    #[test]
+    fn a_key_waits_for_the_last_batch_that_touches_it() {
+        let mut journal = Journal::new();
+        assert_eq!(journal.wait_for_key(Db::STRONG, b"a"), None);
+        journal.record(Db::STRONG, b"a", b"encoded");
+        assert_eq!(journal.wait_for_key(Db::STRONG, b"a"), Some(Batch(1)));
+        assert_eq!(journal.wait_for_key(Db::STRONG, b"b"), None);
+        assert_eq!(journal.wait_for_key(Db::QUORUM, b"a"), None);
+        assert_eq!(hand_over(&mut journal), Batch(1));
+        assert_eq!(journal.wait_for_key(Db::STRONG, b"a"), Some(Batch(1)));
+        journal.record(Db::STRONG, b"b", b"encoded");
+        assert_eq!(journal.wait_for_key(Db::STRONG, b"b"), Some(Batch(2)));
+        assert_eq!(journal.wait_for_all(), Some(Batch(2)));
+        journal.on_durable(Batch(1));
+        assert_eq!(journal.wait_for_key(Db::STRONG, b"a"), None);
+        hand_over(&mut journal);
+        journal.on_durable(Batch(2));
+        assert!(journal.is_idle() && journal.wait_for_all().is_none());
+    }
+
+    #[test]
+    fn a_flush_touches_every_key_of_its_database() {
+        let mut journal = Journal::new();
+        journal.flush(Db::QUORUM, Version::stamp(1, NodeId(0), 1));
+        assert_eq!(journal.wait_for_key(Db::QUORUM, b"any"), Some(Batch(1)));
+        assert_eq!(journal.wait_for_key(Db::STRONG, b"any"), None);
+        hand_over(&mut journal);
+        assert_eq!(journal.wait_for_key(Db::QUORUM, b"any"), Some(Batch(1)));
+    }
+
+    #[test]
+    fn the_stream_waits_for_the_bound_of_its_stamps() {
+        let mut journal = Journal::new();
+        journal.bound(100, 10);
+        assert!(journal.holds_stream());
+        assert!(hand_over(&mut journal) == Batch(1) && journal.holds_stream());
+        journal.on_durable(Batch(1));
+        assert!(!journal.holds_stream());
+        journal.bound(104, 10);
+        assert!(journal.is_idle(), "the bound is still far enough ahead");
+        journal.bound(107, 10);
+        assert!(!journal.is_idle() && !journal.holds_stream(), "renewed before it is reached");
+        journal.bound(111, 10);
+        assert!(journal.holds_stream(), "above what is durable");
+    }
+}
