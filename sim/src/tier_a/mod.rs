@@ -81,7 +81,7 @@ pub fn run(case: &Case, events: bool) -> Report {
     let answered = world.history.iter().filter(|entry| entry.end_us.is_some()).count() as u64;
     let (behind, copied) = (hooks[Hook::Behind as usize], hooks[Hook::CopyTaken as usize]);
     Report {
-        replicas: if failure.is_some() { world.named_replicas() } else { Vec::new() },
+        replicas: if failure.is_some() { world.replicas() } else { Vec::new() },
         trace: world.trace,
         simulated_ms: world.net.now_us / 1000,
         settled_ms,
@@ -308,17 +308,11 @@ impl<'c> World<'c> {
         first.is_some() && images.all(|image| image == first)
     }
 
-    fn named_replicas(&self) -> Vec<(usize, Replica)> {
+    /// What the nodes that are up hold, by node.
+    fn replicas(&self) -> Vec<(usize, Replica)> {
         let hosts = self.hosts.iter().enumerate();
         hosts
             .filter_map(|(id, host)| Some((id, Replica::of(host.node.as_ref()?.store()))))
-            .collect()
-    }
-
-    fn replicas(&self) -> Vec<Replica> {
-        self.hosts
-            .iter()
-            .filter_map(|host| Some(Replica::of(host.node.as_ref()?.store())))
             .collect()
     }
 
