@@ -1,8 +1,8 @@
 //! Shrinking: the smallest case that still fails in the same way.
 //!
-//! Faults are taken away first, then requests, then what makes the cluster complicated; each step
-//! is kept only if the same oracle still fails on the same key. Randomness without state makes that
-//! work: taking one thing away shifts nothing else.
+//! Whole clients are taken away first, then faults, then requests, then what makes the cluster
+//! complicated; each step is kept only if the same oracle still fails on the same key. Randomness
+//! without state makes that work: taking one thing away shifts nothing else.
 
 use crate::{
     case::{Case, Step},
@@ -13,44 +13,78 @@ use crate::{
 /// Runs that a shrinking may take.
 const RUNS_MAX: u32 = 3000;
 
-/// A case being made smaller.
-struct Shrinker {
-    best: Case,
-    tier: Tier,
-    failure: Failure,
-    runs: u32,
-}
-
 /// The smallest case found that fails as `failure` does, and how many runs it took.
 #[must_use]
 pub fn shrink(case: &Case, tier: Tier, failure: &Failure) -> (Case, u32) {
-    let mut shrinker = Shrinker { best: case.clone(), tier, failure: failure.clone(), runs: 0 };
+    shrink_by(case, |case| {
+        play(case, tier, false).failure.is_some_and(|other| other.is_like(failure))
+    })
+}
+
+/// The smallest case found of which `fails` is still true, and how often it was asked.
+#[must_use]
+pub fn shrink_by(case: &Case, fails: impl Fn(&Case) -> bool) -> (Case, u32) {
+    let mut shrinker = Shrinker { best: case.clone(), fails, runs: 0 };
     loop {
         let before = shrinker.best.clone();
+        shrinker.drop_clients();
         shrinker.drop_faults();
         shrinker.drop_steps();
         shrinker.drop_ops();
+        shrinker.merge_clients();
         shrinker.simplify();
+        shrinker.drop_nodes();
         if shrinker.best == before || shrinker.runs >= RUNS_MAX {
             return (shrinker.best, shrinker.runs);
         }
     }
 }
 
-impl Shrinker {
+/// A case being made smaller.
+struct Shrinker<F> {
+    best: Case,
+    fails: F,
+    runs: u32,
+}
+
+impl<F: Fn(&Case) -> bool> Shrinker<F> {
     /// Keeps `case` if it fails in the same way.
     fn consider(&mut self, case: Case) -> bool {
         if self.runs >= RUNS_MAX || case == self.best {
             return false;
         }
         self.runs += 1;
-        let same = play(&case, self.tier, false)
-            .failure
-            .is_some_and(|failure| failure.is_like(&self.failure));
+        let same = (self.fails)(&case);
         if same {
             self.best = case;
         }
         same
+    }
+
+    /// Takes away clients with all that they ask; those that ask nothing more go here too.
+    fn drop_clients(&mut self) {
+        let mut client = self.best.config.clients;
+        while client > 0 {
+            client -= 1;
+            if let Some(case) = self.best.without_client(client) {
+                self.consider(case);
+            }
+        }
+    }
+
+    /// Lets one client ask what two did.
+    fn merge_clients(&mut self) {
+        let mut gone = self.best.config.clients;
+        while gone > 1 {
+            gone -= 1;
+            let pairs = (0..gone).flat_map(|kept| [(kept, kept), (kept, gone)]);
+            for (kept, manners) in pairs {
+                let merged = self.best.with_clients_merged(kept, gone, manners);
+                if merged.is_some_and(|case| self.consider(case)) {
+                    break;
+                }
+            }
+        }
     }
 
     fn drop_faults(&mut self) {
@@ -116,28 +150,71 @@ impl Shrinker {
             change(&mut case);
             self.consider(case);
         }
-        while self.best.config.nodes > 2 {
-            let Some(case) = without_last_node(&self.best) else { return };
-            if !self.consider(case) {
-                return;
+    }
+
+    /// Takes away nodes that nothing names.
+    fn drop_nodes(&mut self) {
+        for node in (0..self.best.config.nodes).rev() {
+            if let Some(case) = self.best.without_node(node) {
+                self.consider(case);
             }
         }
     }
 }
 
-/// The case without its last node, if nothing in it names that node.
-fn without_last_node(case: &Case) -> Option<Case> {
-    let last = case.config.nodes - 1;
-    let named = case.faults.iter().any(|fault| fault.kind.nodes().contains(&last))
-        || case.workload.steps.iter().any(|step| step.node == last)
-        || case.config.slow_link.is_some_and(|(a, b, _)| a == last || b == last);
-    if named {
-        return None;
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::case::{Dialect, Op};
+
+    /// A seed's case with clients of both dialects that write and delete.
+    fn case() -> Case {
+        let wanted = |case: &Case| {
+            let both = [Dialect::Resp, Dialect::Text].map(|d| case.workload.dialects.contains(&d));
+            both == [true, true]
+                && case.config.clients > 3
+                && deletes(case)
+                && sets(case).count() > 1
+        };
+        (0..).map(Case::draw).find(wanted).expect("there is one")
     }
-    let mut case = case.clone();
-    case.config.nodes = last;
-    case.config.clock_offsets_ms.pop();
-    case.config.clock_rates_ppm.pop();
-    case.config.core.retain(|node| *node != last);
-    (case.config.core.len() > last / 2).then_some(case)
+
+    fn deletes(case: &Case) -> bool {
+        let mut ops = case.workload.steps.iter().flat_map(|step| &step.ops);
+        ops.any(|op| matches!(op, Op::Del { .. }))
+    }
+
+    /// The clients of all writes.
+    fn sets(case: &Case) -> impl Iterator<Item = usize> {
+        let is_set = |op: &&Op| matches!(op, Op::Set { .. });
+        let of_step = move |step: &Step| vec![step.client; step.ops.iter().filter(is_set).count()];
+        case.workload.steps.iter().flat_map(of_step)
+    }
+
+    #[test]
+    fn what_two_clients_did_one_does() {
+        let (small, _) = shrink_by(&case(), |case| deletes(case) && sets(case).count() > 0);
+        assert_eq!((small.config.clients, small.workload.len()), (1, 2));
+        assert_eq!((small.workload.dialects.len(), small.workload.databases.len()), (1, 1));
+        assert!(small.faults.is_empty() && small.config.nodes <= 2, "a node for each request");
+    }
+
+    #[test]
+    fn clients_that_must_differ_stay_apart() {
+        let dialects = |case: &Case| {
+            let mut found: Vec<bool> =
+                sets(case).map(|client| case.workload.dialects[client] == Dialect::Text).collect();
+            found.sort_unstable();
+            found.dedup();
+            found.len()
+        };
+        let (small, _) = shrink_by(&case(), |case| dialects(case) == 2);
+        assert_eq!((small.config.clients, small.workload.len()), (2, 2));
+    }
+
+    #[test]
+    fn what_does_not_fail_is_left_alone() {
+        let case = case();
+        assert_eq!(shrink_by(&case, |_| false).0, case);
+    }
 }

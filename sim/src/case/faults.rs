@@ -245,6 +245,22 @@ impl FaultKind {
         }
     }
 
+    /// The same, to give them other numbers.
+    pub(super) fn nodes_mut(&mut self) -> Vec<&mut usize> {
+        match self {
+            Self::Blackout | Self::SlowReader { .. } => Vec::new(),
+            Self::ClockJump { node, .. }
+            | Self::Kill { node }
+            | Self::Pause { node }
+            | Self::PowerLoss { node } => vec![node],
+            Self::HalfOpen { node: a, other: b }
+            | Self::OneWay { from: a, to: b }
+            | Self::Partition { a, b }
+            | Self::Reset { a, b }
+            | Self::SlowLink { a, b, .. } => vec![a, b],
+        }
+    }
+
     /// Its class.
     #[must_use]
     pub const fn class(self) -> FaultClass {

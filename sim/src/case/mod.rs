@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 mod bounds;
 mod config;
 mod faults;
+mod smaller;
 mod workload;
 
 pub use config::{Chop, Config, LATENCIES_MS};

@@ -81,8 +81,10 @@ pub fn value_of(client: usize, number: u64, size: usize) -> String {
     }
     let mut chance = Chance::new(number, "padding", client as u64);
     let letters: Vec<u8> = (0..padding.min(8)).map(|_| b'a' + chance.below(26) as u8).collect();
-    let padding: String = (0..padding).map(|at| char::from(letters[at % letters.len()])).collect();
-    format!("{name}-{padding}")
+    let mut value = name + "-";
+    value.reserve(padding);
+    value.extend(letters.iter().cycle().take(padding).map(|letter| char::from(*letter)));
+    value
 }
 
 impl Workload {

@@ -32,7 +32,7 @@ pub fn check(observed: &Observed) -> Result<(), Failure> {
     }
     for (key, entries) in &keys {
         let fail = |detail: String| Err(Failure::of_key(ORACLE, key.0, &key.1, detail));
-        let settled = observed.replicas.iter().enumerate().filter(|_| observed.settled);
+        let settled = observed.replicas.iter().filter(|_| observed.settled);
         for (node, replica) in settled {
             if let Some(lost) = lost(entries, replica.records.get(key)) {
                 return fail(format!("n{node} {lost}"));
@@ -124,7 +124,7 @@ mod tests {
     use crate::oracle::{Replica, doctor};
 
     fn detail(history: Vec<Entry>, replica: Replica) -> Option<String> {
-        let replicas = vec![replica];
+        let replicas = vec![(4, replica)];
         let observed = Observed { history, replicas, nodes_keep_memory: true, settled: true };
         check(&observed).err().map(|failure| failure.detail)
     }
@@ -146,7 +146,7 @@ mod tests {
     #[test]
     fn a_lost_write_is_seen() {
         let lost = detail(vec![done("v1", 0, 10)], Replica::default());
-        assert!(lost.is_some_and(|lost| lost.contains("holds nothing; SET v1")));
+        assert!(lost.is_some_and(|lost| lost.contains("n4 holds nothing; SET v1")));
         let lost = detail(vec![done("v1", 0, 10)], doctor::holds("k", 1, None));
         assert!(lost.is_some_and(|lost| lost.contains("nobody deleted")));
     }

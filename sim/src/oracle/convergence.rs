@@ -4,23 +4,26 @@ use std::fmt::Write as _;
 
 use super::{Failure, Kind, Replica, State, brief};
 
-/// Where replicas differ; nothing if they don't.
+/// Where replicas differ, each with the number of its node; nothing if they don't.
 ///
 /// # Panics
 /// If there are no replicas.
 #[must_use]
-pub fn difference(replicas: &[Replica]) -> Option<Failure> {
-    let (first, others) = replicas.split_first().expect("a cluster has nodes");
-    let other = others.iter().find(|other| *other != first)?;
+pub fn difference(replicas: &[(usize, Replica)]) -> Option<Failure> {
+    let ((_, first), others) = replicas.split_first().expect("a cluster has nodes");
+    let (_, other) = others.iter().find(|(_, other)| other != first)?;
     let mut failure = Failure::new(Kind::Liveness, "convergence", "");
     let keys = first.records.keys().chain(other.records.keys());
     let differs = |key: &&_| {
         let held = |replica: &'_ Replica| replica.records.get(*key).cloned();
-        replicas.iter().any(|replica| held(replica) != held(first))
+        replicas.iter().any(|(_, replica)| held(replica) != held(first))
     };
     let Some(key) = keys.clone().find(differs) else {
-        let stamps: Vec<_> = replicas.iter().map(|replica| replica.flushed).collect();
-        failure.detail = format!("flush stamps differ: {stamps:x?}");
+        failure.detail = "flush stamps differ:".to_owned();
+        for (node, Replica { flushed, .. }) in replicas {
+            // Writing to a string can't fail.
+            let _ = write!(failure.detail, " n{node} {flushed:x?}");
+        }
         return Some(failure);
     };
     let mut differing: Vec<_> = keys.filter(differs).collect();
@@ -28,9 +31,8 @@ pub fn difference(replicas: &[Replica]) -> Option<Failure> {
     differing.dedup();
     failure.key = Some(format!("{} in database {}", String::from_utf8_lossy(&key.1), key.0));
     failure.detail = format!("{} keys differ; this one:", differing.len());
-    for (node, replica) in replicas.iter().enumerate() {
-        let separator = if node == 0 { "" } else { ";" };
-        // Writing to a string can't fail.
+    for (index, (node, replica)) in replicas.iter().enumerate() {
+        let separator = if index == 0 { "" } else { ";" };
         let _ = match replica.records.get(key) {
             Some(State { version, value, .. }) => {
                 let value = brief(value.as_deref());
@@ -55,7 +57,7 @@ mod tests {
     #[test]
     fn equal_replicas_do_not_differ() {
         let one = replica(5, Some("v1"));
-        assert_eq!(difference(&[one.clone(), one.clone(), one]), None);
+        assert_eq!(difference(&[(0, one.clone()), (1, one.clone()), (2, one)]), None);
     }
 
     #[test]
@@ -64,11 +66,13 @@ mod tests {
         let flushed = Replica { flushed: [0, 1, 0], ..one.clone() };
         let others = [replica(6, Some("v1")), replica(5, Some("v2")), replica(5, None)];
         for other in others.into_iter().chain([Replica::default()]) {
-            let failure = difference(&[one.clone(), one.clone(), other]).expect("they differ");
+            let failure =
+                difference(&[(1, one.clone()), (2, one.clone()), (4, other)]).expect("they differ");
             assert_eq!(failure.key.as_deref(), Some("k in database 0"));
-            assert!(failure.detail.starts_with("1 keys differ; this one: n0 holds v1 at 5;"));
+            let told = "1 keys differ; this one: n1 holds v1 at 5; n2 holds v1 at 5; n4 holds ";
+            assert!(failure.detail.starts_with(told), "{}", failure.detail);
         }
-        let failure = difference(&[one, flushed]).expect("they differ");
-        assert!(failure.detail.starts_with("flush stamps differ"));
+        let failure = difference(&[(2, one), (3, flushed)]).expect("they differ");
+        assert_eq!(failure.detail, "flush stamps differ: n2 [0, 0, 0] n3 [0, 1, 0]");
     }
 }

@@ -12,8 +12,11 @@ use xxhash_rust::xxh3::xxh3_64;
 use super::{DbKey, Failure};
 
 const ORACLE: &str = "growth";
-/// One change in so many is looked at.
-const EVERY: u32 = 8;
+/// Of so many turns of a node one is asked whether anything has changed: summing up digests costs
+/// more than most turns do.
+const TURNS: u32 = 4;
+/// One change in so many that were noticed is looked at.
+const EVERY: u32 = 2;
 
 /// What was seen of all replicas so far.
 #[derive(Debug)]
@@ -28,8 +31,20 @@ pub struct Growth {
 #[derive(Clone, Debug, Default)]
 struct Seen {
     digests: [u128; Db::COUNT],
+    turns: u32,
     changes: u32,
-    versions: BTreeMap<DbKey, u128>,
+    looks: u32,
+    /// What it held at the last look, by key.
+    held: [BTreeMap<Vec<u8>, Held>; Db::COUNT],
+}
+
+/// A record as last seen on one node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Held {
+    version: u128,
+    body: u64,
+    /// At which look.
+    look: u32,
 }
 
 impl Growth {
@@ -44,10 +59,14 @@ impl Growth {
         self.nodes[node] = Seen::default();
     }
 
-    /// Looks at a replica, if it has changed often enough.
+    /// A turn of a node has ended. Looks at its replica, if it has changed often enough.
     pub fn sample(&mut self, node: usize, life: u64, store: &Store) {
-        let digests = Db::ALL.map(|db| store.digest(db, 0, store.slots()));
         let seen = &mut self.nodes[node];
+        seen.turns += 1;
+        if !seen.turns.is_multiple_of(TURNS) {
+            return;
+        }
+        let digests = Db::ALL.map(|db| store.digest(db, 0, store.slots()));
         if digests == seen.digests {
             return;
         }
@@ -60,30 +79,60 @@ impl Growth {
 
     /// Looks at a replica.
     pub fn look(&mut self, node: usize, life: u64, store: &Store) {
-        let mut versions = BTreeMap::new();
-        for db in Db::ALL {
+        let mut seen = std::mem::take(&mut self.nodes[node]);
+        seen.looks += 1;
+        let look = seen.looks;
+        for (db, before) in Db::ALL.into_iter().zip(&mut seen.held) {
+            let flushed = store.flushed(db).to_bits();
             for record in store.records(db) {
-                let key = (db.number(), record.key.to_vec());
                 let version = record.version.to_bits();
                 let body = record.value.map_or(0, |value| xxh3_64(value) | 1);
-                let known = *self.bodies.entry((key.clone(), version)).or_insert(body);
-                if known != body {
-                    let detail = format!("n{node} holds another body of version {version:x}");
-                    self.fail(&key, detail);
+                let held = Held { version, body, look };
+                match before.get_mut(record.key) {
+                    // Most records: known, and compared with other nodes' then.
+                    Some(old) if *old == (Held { look: old.look, ..held }) => old.look = look,
+                    Some(old) => {
+                        let old = std::mem::replace(old, held);
+                        if version < old.version && old.version > flushed {
+                            let now = Some(version);
+                            self.went_back(node, life, (db, record.key), old.version, now);
+                        }
+                        self.compare_bodies(node, (db, record.key), held);
+                    }
+                    None => {
+                        before.insert(record.key.to_vec(), held);
+                        self.compare_bodies(node, (db, record.key), held);
+                    }
                 }
-                versions.insert(key, version);
             }
+            before.retain(|key, held| {
+                let gone = held.look != look;
+                if gone && held.version > flushed {
+                    self.went_back(node, life, (db, key), held.version, None);
+                }
+                !gone
+            });
         }
-        let before = std::mem::replace(&mut self.nodes[node].versions, versions);
-        for (key, version) in before {
-            let now = self.nodes[node].versions.get(&key).copied();
-            let flushed = Db::new(key.0).map_or(0, |db| store.flushed(db).to_bits());
-            if now.is_none_or(|now| now < version) && version > flushed {
-                let detail =
-                    format!("n{node} went back from {version:x} to {now:x?} in life {life}");
-                self.fail(&key, detail);
-            }
+        self.nodes[node] = seen;
+    }
+
+    fn compare_bodies(&mut self, node: usize, (db, key): (Db, &[u8]), held: Held) {
+        let Held { version, body, .. } = held;
+        let name = ((db.number(), key.to_vec()), version);
+        if *self.bodies.entry(name).or_insert(body) != body {
+            self.fail(db, key, format!("n{node} holds another body of version {version:x}"));
         }
+    }
+
+    fn went_back(
+        &mut self,
+        node: usize,
+        life: u64,
+        (db, key): (Db, &[u8]),
+        from: u128,
+        to: Option<u128>,
+    ) {
+        self.fail(db, key, format!("n{node} went back from {from:x} to {to:x?} in life {life}"));
     }
 
     /// Whether all was well.
@@ -94,8 +143,8 @@ impl Growth {
         self.failure.clone().map_or(Ok(()), Err)
     }
 
-    fn fail(&mut self, key: &DbKey, detail: String) {
-        self.failure.get_or_insert_with(|| Failure::of_key(ORACLE, key.0, &key.1, detail));
+    fn fail(&mut self, db: Db, key: &[u8], detail: String) {
+        self.failure.get_or_insert_with(|| Failure::of_key(ORACLE, db.number(), key, detail));
     }
 }
 

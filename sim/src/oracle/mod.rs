@@ -24,8 +24,8 @@ pub struct Observed {
     pub settled: bool,
     /// What clients asked and were told, in the order of asking.
     pub history: Vec<Entry>,
-    /// What each replica holds at the end.
-    pub replicas: Vec<Replica>,
+    /// What each node that is up in the end holds, by node.
+    pub replicas: Vec<(usize, Replica)>,
 }
 
 /// What one replica holds.

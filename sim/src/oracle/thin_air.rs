@@ -22,7 +22,7 @@ pub fn check(observed: &Observed) -> Result<(), Failure> {
     for entry in &observed.history {
         check_reply(&asked, entry)?;
     }
-    for (node, replica) in observed.replicas.iter().enumerate() {
+    for (node, replica) in &observed.replicas {
         for ((db, key), state) in &replica.records {
             let of_key = asked.of_key(*db, key);
             let stems = match &state.value {
@@ -120,7 +120,8 @@ mod tests {
             doctor::get("k", 1, (30, 40), Outcome::Value(b"v1".to_vec())),
             doctor::del("k", 1, (50, 60), 1),
         ];
-        let replicas = vec![doctor::holds("k", 7, None), doctor::holds("k", 5, Some("v1"))];
+        let replicas =
+            vec![(0, doctor::holds("k", 7, None)), (1, doctor::holds("k", 5, Some("v1")))];
         let observed = Observed { history, replicas, ..Observed::default() };
         assert_eq!(key_of(&observed), None);
     }
@@ -147,9 +148,9 @@ mod tests {
             doctor::holds("j", 1, Some("v1")),
             doctor::holds("k", 1, None),
         ] {
-            let replicas = vec![Replica::default(), replica];
+            let replicas = vec![(1, Replica::default()), (3, replica)];
             let observed = Observed { history: history.clone(), replicas, ..Observed::default() };
-            assert!(key_of(&observed).is_some_and(|detail| detail.starts_with("n1 holds")));
+            assert!(key_of(&observed).is_some_and(|detail| detail.starts_with("n3 holds")));
         }
     }
 

@@ -20,13 +20,17 @@ use crate::{
 /// Where nothing is cut, a read gives at most this.
 const READ_MAX: usize = 16 * 1024;
 
+/// A clock's rate is told in parts of this. Months of microseconds times it are below 2^64.
+const MILLION: u64 = 1_000_000;
+
 /// How long a link may rest after a read.
 const REST_US: u64 = 2000;
 
 /// One node's place.
 #[derive(Debug)]
 pub(super) struct Host {
-    pub(super) node: Option<Node>,
+    /// Boxed, since each turn takes it out and puts it back.
+    pub(super) node: Option<Box<Node>>,
     pub(super) life: u64,
     /// The ends of its links, by link.
     links: Vec<Option<EndId>>,
@@ -67,15 +71,12 @@ impl Host {
 
     /// The node's own clock when it is `now_us`.
     fn mono_us(&self, now_us: u64) -> u64 {
-        let million = 1_000_000_i128;
-        (i128::from(now_us) * (million + i128::from(self.rate_ppm)) / million) as u64
+        now_us * MILLION.saturating_add_signed(self.rate_ppm) / MILLION
     }
 
     /// When the node's own clock will show `mono_us` or more.
     fn when_us(&self, mono_us: u64) -> u64 {
-        let million = 1_000_000_i128;
-        let rate = million + i128::from(self.rate_ppm);
-        ((i128::from(mono_us) * million + rate - 1) / rate) as u64
+        (mono_us * MILLION).div_ceil(MILLION.saturating_add_signed(self.rate_ppm))
     }
 
     fn add_link(&mut self, end: EndId) -> LinkId {
@@ -113,7 +114,7 @@ impl World<'_> {
         host.free.clear();
         host.freed.clear();
         host.timer_us = None;
-        host.node = Some(Node::new(config, host.now(self.net.now_us)));
+        host.node = Some(Box::new(Node::new(config, host.now(self.net.now_us))));
         self.growth.forget(id);
         let life = self.hosts[id].life;
         self.record(id, EventKind::Boot, 0, &life.to_le_bytes());
@@ -262,10 +263,10 @@ impl World<'_> {
         host.free.extend(freed);
         for (link, end) in host.links.iter().enumerate() {
             let Some(end) = *end else { continue };
-            let unread = !self.net.ends[end].inbox.is_empty();
+            let here = &mut self.net.ends[end];
             // A link that rests, or that is being read, is looked at again anyway.
-            if unread && self.net.ends[end].unwelcome && node.wants_read(LinkId(link as u32)) {
-                self.net.ends[end].unwelcome = false;
+            if here.unwelcome && !here.inbox.is_empty() && node.wants_read(LinkId(link as u32)) {
+                here.unwelcome = false;
                 self.net.schedule(self.net.now_us, Event::Pump(end));
             }
         }

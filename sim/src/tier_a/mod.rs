@@ -81,7 +81,7 @@ pub fn run(case: &Case, events: bool) -> Report {
     let answered = world.history.iter().filter(|entry| entry.end_us.is_some()).count() as u64;
     let (behind, copied) = (hooks[Hook::Behind as usize], hooks[Hook::CopyTaken as usize]);
     Report {
-        replicas: if failure.is_some() { world.named_replicas() } else { Vec::new() },
+        replicas: if failure.is_some() { world.replicas() } else { Vec::new() },
         trace: world.trace,
         simulated_ms: world.net.now_us / 1000,
         settled_ms,
@@ -150,7 +150,7 @@ impl<'c> World<'c> {
             }
         }
         let quiet_ms = self.net.now_us / 1000;
-        let probes = self.send_probes(&core);
+        let (probes, settle_ms) = (self.send_probes(&core), self.case.settle_ms());
         let mut agreed = false;
         loop {
             self.advance(COMPARE_MS)?;
@@ -159,7 +159,7 @@ impl<'c> World<'c> {
             // Twice in a row, for something may still have been under way.
             match (served && self.agrees(&core), agreed) {
                 (true, true) => break,
-                (one, _) if waited_ms < self.case.settle_ms() => agreed = one,
+                (one, _) if waited_ms < settle_ms => agreed = one,
                 _ => {
                     let difference = oracle::convergence::difference(&self.replicas());
                     let slow = || Failure::new(Kind::Liveness, "service", "clients still wait");
@@ -301,28 +301,22 @@ impl<'c> World<'c> {
     fn agrees(&self, core: &[usize]) -> bool {
         let slots = self.case.config.slots;
         let mut images = core.iter().map(|node| {
-            let store = self.hosts[*node].node.as_ref().map(Node::store)?;
+            let store = self.hosts[*node].node.as_ref()?.store();
             Some(Db::ALL.map(|db| (store.digest(db, 0, slots), store.flushed(db), store.live(db))))
         });
         let first = images.next().flatten();
         first.is_some() && images.all(|image| image == first)
     }
 
-    fn named_replicas(&self) -> Vec<(usize, Replica)> {
+    /// What the nodes that are up hold, by node.
+    fn replicas(&self) -> Vec<(usize, Replica)> {
         let hosts = self.hosts.iter().enumerate();
         hosts
             .filter_map(|(id, host)| Some((id, Replica::of(host.node.as_ref()?.store()))))
             .collect()
     }
 
-    fn replicas(&self) -> Vec<Replica> {
-        self.hosts
-            .iter()
-            .filter_map(|host| Some(Replica::of(host.node.as_ref()?.store())))
-            .collect()
-    }
-
-    fn check(&self, settled: bool) -> Result<(), Failure> {
+    fn check(&mut self, settled: bool) -> Result<(), Failure> {
         let safety = |oracle, detail: &str| Err(Failure::new(Kind::Safety, oracle, detail));
         if let Some(broken) = &self.broken {
             return safety("limits", broken);
@@ -335,12 +329,15 @@ impl<'c> World<'c> {
             settled,
             nodes_keep_memory: !self.case.loses_memory()
                 && self.case.config.core.len() == self.hosts.len(),
-            history: self.history.clone(),
+            history: std::mem::take(&mut self.history),
             replicas: self.replicas(),
         };
-        oracle::check(&observed)?;
-        // Digests were equal; that the replicas are is what they stand for.
-        let difference = oracle::convergence::difference(&observed.replicas);
-        difference.filter(|_| settled).map_or(Ok(()), Err)
+        let outcome = oracle::check(&observed).and_then(|()| {
+            // Digests were equal; that the replicas are is what they stand for.
+            let difference = oracle::convergence::difference(&observed.replicas);
+            difference.filter(|_| settled).map_or(Ok(()), Err)
+        });
+        self.history = observed.history;
+        outcome
     }
 }

@@ -11,13 +11,15 @@ use std::{
     collections::{BTreeMap, BinaryHeap, VecDeque},
 };
 
+use slab::Slab;
+
 use crate::case::{Case, Chop};
 
 /// One side of a connection.
 pub(super) type EndId = usize;
 
 /// What happens at some time.
-#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug)]
 pub(super) enum Event {
     /// A piece comes to an end.
     Arrive(EndId, u64, Segment),
@@ -44,21 +46,21 @@ pub(super) enum Event {
 }
 
 /// An attempt to connect.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug)]
 pub(super) struct Call {
     pub(super) from: Caller,
     pub(super) to: usize,
 }
 
 /// Who connects, and which of its attempts it is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug)]
 pub(super) enum Caller {
     Client { client: usize, session: u64 },
     Node { node: usize, life: u64, attempt: u64 },
 }
 
 /// What travels.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, PartialEq, Eq)]
 pub(super) enum Segment {
     Bytes(Vec<u8>),
     /// The sender will send no more.
@@ -118,7 +120,10 @@ pub(super) struct End {
 /// Heap, clock and connections.
 #[derive(Debug)]
 pub(super) struct Net {
-    heap: BinaryHeap<Reverse<(u64, u64, Event)>>,
+    /// When, in which order of scheduling, and where among `events`: small, since a heap moves its
+    /// entries a lot.
+    heap: BinaryHeap<Reverse<(u64, u64, usize)>>,
+    events: Slab<Event>,
     next: u64,
     pub(super) now_us: u64,
     pub(super) ends: Vec<End>,
@@ -145,6 +150,7 @@ impl Net {
         }
         Self {
             heap: BinaryHeap::new(),
+            events: Slab::new(),
             next: 0,
             now_us: 0,
             ends: Vec::new(),
@@ -162,16 +168,17 @@ impl Net {
 
     pub(super) fn schedule(&mut self, at_us: u64, event: Event) {
         self.next += 1;
-        self.heap.push(Reverse((at_us.max(self.now_us), self.next, event)));
+        let place = self.events.insert(event);
+        self.heap.push(Reverse((at_us.max(self.now_us), self.next, place)));
     }
 
     /// The next event not after `until_us`; time moves to it, or to `until_us`.
     pub(super) fn pop(&mut self, until_us: u64) -> Option<Event> {
         match self.heap.peek() {
             Some(Reverse((at_us, _, _))) if *at_us <= until_us => {
-                let Reverse((at_us, _, event)) = self.heap.pop()?;
+                let Reverse((at_us, _, place)) = self.heap.pop()?;
                 self.now_us = at_us;
-                Some(event)
+                Some(self.events.remove(place))
             }
             _ => {
                 self.now_us = until_us;
@@ -317,8 +324,12 @@ impl Net {
             return false;
         }
         // A segment that a partition held back may come after a later one; nobody sees that.
-        self.ends[end].early.insert(number, segment);
-        let mut news = false;
+        if number != self.ends[end].delivered + 1 {
+            self.ends[end].early.insert(number, segment);
+            return false;
+        }
+        self.ends[end].delivered += 1;
+        let mut news = self.deliver(end, segment);
         while let Some(segment) = {
             let here = &mut self.ends[end];
             here.early.remove(&(here.delivered + 1))
@@ -355,7 +366,12 @@ impl Net {
     pub(super) fn read(&mut self, end: EndId, most: usize) -> Vec<u8> {
         let inbox = &mut self.ends[end].inbox;
         let size = inbox.len().min(most);
-        let bytes: Vec<u8> = inbox.drain(..size).collect();
+        let (front, back) = inbox.as_slices();
+        let in_front = size.min(front.len());
+        let mut bytes = Vec::with_capacity(size);
+        bytes.extend_from_slice(&front[..in_front]);
+        bytes.extend_from_slice(&back[..size - in_front]);
+        inbox.drain(..size);
         if !inbox.is_empty() {
             self.cut_reads += 1;
         }

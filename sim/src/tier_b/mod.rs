@@ -131,7 +131,7 @@ pub fn run(case: &Case) -> Report {
         settled_ms,
         fired,
         reached,
-        replicas: observed.replicas.into_iter().enumerate().collect(),
+        replicas: observed.replicas,
         history: observed.history,
         failure,
     }
@@ -209,9 +209,10 @@ impl Run {
         self.sim.elapsed().as_millis() as u64
     }
 
-    fn replicas(&self) -> Vec<Replica> {
+    fn replicas(&self) -> Vec<(usize, Replica)> {
         let nodes = self.shared.nodes.borrow();
-        nodes.iter().flatten().map(|node| Replica::of(node.borrow().store())).collect()
+        let up = nodes.iter().enumerate().filter_map(|(id, node)| Some((id, node.as_ref()?)));
+        up.map(|(id, node)| (id, Replica::of(node.borrow().store()))).collect()
     }
 
     fn observe(&self, history: Vec<Entry>, settled: bool) -> Observed {
