@@ -8,12 +8,16 @@ use crate::{
 /// How a node begins that refuses to write because of its clock.
 const CLOCK_ERROR: &str = "ERR the clock of this node is ahead";
 
+/// What a node says that is writing a checkpoint already.
+const SAVE_ERROR: &str = "Background save already in progress";
+
 /// Appends a request's bytes.
 pub fn encode(dialect: Dialect, op: &Op, out: &mut Vec<u8>) {
     match op {
         Op::Del { key } => words(dialect, &["DEL", key], out),
         Op::FlushDb => words(dialect, &["FLUSHDB"], out),
         Op::Get { key } => words(dialect, &["GET", key], out),
+        Op::Save => words(dialect, &["SAVE"], out),
         Op::Set { key, value } => words(dialect, &["SET", key, value], out),
     }
 }
@@ -35,7 +39,8 @@ pub fn decode(dialect: Dialect, op: &Op, bytes: &[u8]) -> Option<(Outcome, usize
         (Op::Del { .. }, Reply::Integer(count @ 0..=1)) => Outcome::Count(count),
         (Op::Get { .. }, Reply::Bulk(value)) => Outcome::Value(value),
         (Op::Get { .. }, Reply::Null) => Outcome::Missing,
-        (Op::FlushDb | Op::Set { .. }, Reply::Ok) => Outcome::Done,
+        (Op::FlushDb | Op::Save | Op::Set { .. }, Reply::Ok) => Outcome::Done,
+        (Op::Save, Reply::Other(error)) if error.contains(SAVE_ERROR) => Outcome::Refused,
         (Op::Del { .. } | Op::FlushDb | Op::Set { .. }, Reply::Other(error))
             if error.trim_start_matches('-').starts_with(CLOCK_ERROR) =>
         {
@@ -116,8 +121,8 @@ fn text(op: &Op, bytes: &[u8]) -> Option<(Reply, usize)> {
         }
         Op::Get { .. } if line == "Not Found" => Reply::Null,
         Op::Get { .. } => Reply::Bulk(line.as_bytes().to_vec()),
-        Op::FlushDb | Op::Set { .. } if line == "OK" => Reply::Ok,
-        Op::FlushDb | Op::Set { .. } => Reply::Other(line.to_owned()),
+        Op::FlushDb | Op::Save | Op::Set { .. } if line == "OK" => Reply::Ok,
+        Op::FlushDb | Op::Save | Op::Set { .. } => Reply::Other(line.to_owned()),
     };
     Some((reply, size))
 }

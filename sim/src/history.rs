@@ -46,7 +46,7 @@ impl Entry {
     pub fn key(&self) -> Option<&str> {
         match &self.op {
             Op::Del { key } | Op::Get { key } | Op::Set { key, .. } => Some(key),
-            Op::FlushDb => None,
+            Op::FlushDb | Op::Save => None,
         }
     }
 
@@ -55,7 +55,7 @@ impl Entry {
     pub fn value(&self) -> Option<&str> {
         match &self.op {
             Op::Set { value, .. } => Some(value),
-            Op::Del { .. } | Op::FlushDb | Op::Get { .. } => None,
+            Op::Del { .. } | Op::FlushDb | Op::Get { .. } | Op::Save => None,
         }
     }
 
@@ -65,7 +65,7 @@ impl Entry {
         match (&self.op, &self.outcome) {
             (Op::Set { .. }, outcome) => *outcome == Outcome::Done,
             (Op::Del { .. }, outcome) => matches!(outcome, Outcome::Count(1..)),
-            (Op::FlushDb | Op::Get { .. }, _) => false,
+            (Op::FlushDb | Op::Get { .. } | Op::Save, _) => false,
         }
     }
 

@@ -112,11 +112,8 @@ pub(super) fn open(
         slots,
         members: members.names().to_vec(),
     };
-    let mode = if options.repair {
-        Mode::Repair { suffix: wall_ms.to_string() }
-    } else {
-        Mode::Normal
-    };
+    let mode =
+        if options.repair { Mode::Repair { suffix: wall_ms.to_string() } } else { Mode::Normal };
     let started = Instant::now();
     let mut said = started;
     let mut replay = |entry: Entry<'_>| node.recover(entry);
@@ -129,11 +126,7 @@ pub(super) fn open(
     let opened = log::open(&mut directory, &home, wall_ms, &mode, &mut replay, &mut progress);
     let Opened { incarnation, appender, report, .. } = opened.map_err(failed)?;
     tell(&report);
-    node.recovered(Found {
-        incarnation,
-        checkpoint_size: 0,
-        log_size: report.bytes,
-    });
+    node.recovered(Found { incarnation, checkpoint_size: 0, log_size: report.bytes });
     Ok(Data { directory, appender, recovered: Recovered { report, took: started.elapsed() } })
 }
 

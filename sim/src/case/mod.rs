@@ -45,16 +45,10 @@ impl Case {
     #[must_use]
     pub fn draw(seed: u64) -> Self {
         let faults = faults::Plan::draw(seed);
-        let config = Config::draw(seed, faults.loses_memory());
+        let config = Config::draw(seed, faults.crashes());
         let faults = faults.faults(seed, &config);
         let workload = Workload::draw(seed, &config, &faults);
         Self { version: VERSION, seed, config, workload, faults }
-    }
-
-    /// Whether a node loses its memory somewhere in it.
-    #[must_use]
-    pub fn loses_memory(&self) -> bool {
-        self.faults.iter().any(|fault| fault.kind.loses_memory())
     }
 
     /// The case of a file's text.
@@ -94,7 +88,7 @@ impl Case {
     pub fn settle_ms(&self) -> u64 {
         let values = self.workload.steps.iter().flat_map(|step| &step.ops).map(|op| match op {
             Op::Set { value, .. } => value.len() as u64 + 100,
-            Op::Del { .. } | Op::FlushDb | Op::Get { .. } => 100,
+            Op::Del { .. } | Op::FlushDb | Op::Get { .. } | Op::Save => 100,
         });
         let window = self.config.window_bytes as u64;
         // A window full each way there and back.

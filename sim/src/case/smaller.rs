@@ -111,7 +111,9 @@ mod tests {
         assert!(case.workload.steps.iter().all(|step| key(&step.ops[0]).is_some()));
         let steps = case.workload.steps.iter().map(|step| match &step.ops[0] {
             Op::Get { key } => (step.client, key.as_str()),
-            Op::Del { .. } | Op::FlushDb | Op::Set { .. } => unreachable!("all steps read"),
+            Op::Del { .. } | Op::FlushDb | Op::Save | Op::Set { .. } => {
+                unreachable!("all steps read")
+            }
         });
         let faults = case.faults.iter().map(|fault| fault.kind).collect();
         (steps.collect(), &case.workload.dialects, &case.workload.databases, faults)

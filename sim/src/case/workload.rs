@@ -53,6 +53,8 @@ pub enum Op {
         /// Which.
         key: String,
     },
+    /// Take a checkpoint.
+    Save,
     /// Write a key.
     Set {
         /// Which.
@@ -138,8 +140,10 @@ impl fmt::Display for Workload {
         let gets = count(|op| matches!(op, Op::Get { .. }));
         let dels = count(|op| matches!(op, Op::Del { .. }));
         let flushes = count(|op| matches!(op, Op::FlushDb));
+        let saves = count(|op| matches!(op, Op::Save));
         write!(f, "{} requests in {} goes: {sets} SET, ", self.len(), self.steps.len())?;
-        write!(f, "{gets} GET, {dels} DEL, {flushes} FLUSHDB; databases {:?}", self.databases)
+        write!(f, "{gets} GET, {dels} DEL, {flushes} FLUSHDB, {saves} SAVE; ")?;
+        write!(f, "databases {:?}", self.databases)
     }
 }
 
@@ -153,6 +157,8 @@ struct Style {
     del_percent: u64,
     /// Flushes in ten thousand requests.
     flushes: u64,
+    /// Checkpoints in ten thousand requests.
+    saves: u64,
     sizes: &'static [u64],
     depths: &'static [u64],
     /// Clients go to other nodes than their own.
@@ -178,6 +184,7 @@ impl Style {
             set_percent: chance.pick(&[40, 60, 90]),
             del_percent: chance.pick(&[0, 10, 30]),
             flushes: chance.pick(&[0, 0, 0, 30]),
+            saves: chance.pick(&[0, 0, 50, 300]),
             sizes: chance.pick(&[&[0][..], &[0, 0, 30, 200], &[0, 100, 1000, 3000]]),
             depths: chance.pick(&[&[1][..], &[1, 1, 4], &[1, 8, 16]]),
             roam_percent: chance.pick(&[0, 10, 50]),
@@ -210,6 +217,9 @@ impl Style {
         let key = self.key(&mut chance);
         if chance.below(10_000) < self.flushes {
             return Op::FlushDb;
+        }
+        if chance.below(10_000) < self.saves {
+            return Op::Save;
         }
         let dice = chance.below(100);
         if dice < self.set_percent {

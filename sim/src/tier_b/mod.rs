@@ -18,7 +18,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use quorate::node::Node;
+use quorate::{fuzzing::Memory, node::Node};
 
 use crate::{
     birth::EPOCH_MS,
@@ -51,6 +51,7 @@ pub(crate) struct Shared {
     pub(crate) nodes: RefCell<Vec<Option<Rc<RefCell<Node>>>>>,
     /// How often each node was started.
     pub(crate) lives: Vec<Cell<u64>>,
+    pub(crate) disks: Vec<Rc<RefCell<Memory>>>,
     pub(crate) fired: RefCell<[u64; FaultClass::ALL.len()]>,
 }
 
@@ -90,6 +91,7 @@ pub fn run(case: &Case) -> Report {
         trace: Rc::clone(&trace),
         nodes: RefCell::new(vec![None; nodes]),
         lives: vec![Cell::new(0); nodes],
+        disks: (0..nodes).map(|_| Rc::default()).collect(),
         fired: RefCell::default(),
     });
     let mut sim = build(&case);
@@ -216,12 +218,7 @@ impl Run {
     }
 
     fn observe(&self, history: Vec<Entry>, settled: bool) -> Observed {
-        Observed {
-            nodes_keep_memory: !self.shared.case.loses_memory(),
-            settled,
-            history,
-            replicas: self.replicas(),
-        }
+        Observed { nodes_keep_memory: true, settled, history, replicas: self.replicas() }
     }
 
     /// Asks the nodes themselves what they got to.
