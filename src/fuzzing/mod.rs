@@ -3,9 +3,11 @@
 
 pub mod cluster;
 mod dialogue;
+mod log;
 mod model;
 mod peer;
 
 pub use dialogue::{resp, text};
+pub use log::log;
 pub use model::model;
 pub use peer::peer;
