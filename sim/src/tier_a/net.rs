@@ -33,6 +33,8 @@ pub(super) enum Event {
     Pump(EndId),
     /// A connection attempt was refused.
     Refused(Call),
+    /// A client may send the second part of torn requests.
+    Rest(usize, u64),
     /// A writer that had to wait may go on.
     Room(EndId),
     /// A connection attempt comes to its node.
