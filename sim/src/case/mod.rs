@@ -22,7 +22,8 @@ pub use config::{Chop, Config, LATENCIES_MS};
 pub use faults::{Fault, FaultClass, FaultKind, When};
 pub use workload::{Dialect, Op, Step, Then, Torn, Workload, value_of};
 
-/// The format and meaning of cases; a seed of another version is another case.
+/// The format of cases and what they mean to a driver. What a seed draws may change without it; then
+/// the golden hashes change.
 pub const VERSION: u32 = 1;
 
 /// One simulation.
