@@ -43,6 +43,9 @@ struct Flags {
     /// Plant each bug in turn and show how soon it is seen. Needs the feature `mutants`.
     #[arg(long, conflicts_with_all = ["seed", "replay"])]
     mutants: bool,
+    /// With --mutants: write the table to this file too.
+    #[arg(long, requires = "mutants")]
+    table: Option<PathBuf>,
     /// With --seed or --replay: list all events between drivers, clients and nodes.
     #[arg(long)]
     events: bool,
@@ -99,7 +102,7 @@ fn main() -> ExitCode {
             eprintln!("sim: planted bugs are not built in; add --features mutants");
             return ExitCode::from(Kind::Harness.exit_code());
         }
-        Ok(None) if flags.mutants => hunt(flags.tier, flags.from, &mut out),
+        Ok(None) if flags.mutants => hunt_all(&flags, &mut out),
         Ok(None) => run_batch(&flags, &mut out),
         Err(error) => {
             eprintln!("sim: {error}");
@@ -171,6 +174,14 @@ fn save(flags: &Flags, case: &Case, out: &mut impl Write) -> io::Result<()> {
         writeln!(out, "  saved     {}", path.display())?;
     }
     Ok(())
+}
+
+fn hunt_all(flags: &Flags, out: &mut impl Write) -> io::Result<u8> {
+    let (code, table) = hunt(flags.tier, flags.from, out)?;
+    if let Some(path) = &flags.table {
+        fs::write(path, table)?;
+    }
+    Ok(code)
 }
 
 fn run_batch(flags: &Flags, out: &mut impl Write) -> io::Result<u8> {
