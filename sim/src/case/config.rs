@@ -15,6 +15,9 @@ use crate::chance::Chance;
 /// Regimes of latency, each the least and the most that a message takes.
 pub const LATENCIES_MS: [(u64, u64); 4] = [(0, 10), (1, 50), (5, 100), (20, 200)];
 
+/// How many nodes, the usual numbers more often: few nodes find the same in less time.
+const NODES: [usize; 12] = [1, 2, 3, 3, 3, 3, 4, 4, 5, 5, 6, 7];
+
 /// A pause between comparisons that no case lives to see: then the streams alone have to bring
 /// every write home.
 const NEVER: Millis = Millis(24 * 3600 * 1000);
@@ -104,9 +107,10 @@ pub struct Chop {
 impl Config {
     /// The configuration of `seed`. Where processes end, comparing replicas from time to time is what
     /// passes on writes whose sender died before all had them; elsewhere a case may do without.
-    pub(super) fn draw(seed: u64, crashes: bool) -> Self {
+    pub(super) fn draw(seed: u64, crashes: bool, nodes: Option<usize>) -> Self {
         let mut chance = Chance::new(seed, "config", 0);
-        let nodes = chance.between(3, 5) as usize;
+        let drawn = chance.pick(&NODES);
+        let nodes = nodes.unwrap_or(drawn);
         let clients = chance.between(2, 6) as usize;
         let slots = chance.between(4, 64) as u32;
         let span_ms = chance.between(3, 15) * 1000;
@@ -115,7 +119,7 @@ impl Config {
         // What reached only some of the core before the others went must be passed on.
         let loses_nodes = crashes || core.len() < nodes;
         let timing = draw_timing(seed, loses_nodes, latency_ms.1);
-        let slow_link = chance.percent(25).then(|| {
+        let slow_link = (chance.percent(25) && nodes > 1).then(|| {
             let slow = chance.between(100, 300);
             (0, chance.between(1, nodes as u64 - 1) as usize, slow)
         });

@@ -197,13 +197,15 @@ pub enum FaultClass {
     SlowReader,
     /// [`FaultKind::SyncFails`].
     SyncFails,
+    /// A client sent its requests in two parts, or only in part: [`super::Torn`].
+    TornRequest,
     /// [`FaultKind::Unreadable`].
     Unreadable,
 }
 
 impl FaultClass {
     /// All classes, in order.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 19] = [
         Self::BitRot,
         Self::Blackout,
         Self::ClockJump,
@@ -221,6 +223,7 @@ impl FaultClass {
         Self::SlowLink,
         Self::SlowReader,
         Self::SyncFails,
+        Self::TornRequest,
         Self::Unreadable,
     ];
 
@@ -245,7 +248,29 @@ impl FaultClass {
             Self::SlowLink => "slow links",
             Self::SlowReader => "slow readers",
             Self::SyncFails => "failed syncs",
+            Self::TornRequest => "torn requests",
             Self::Unreadable => "unreadable disks",
+        }
+    }
+
+    /// Whether it takes two nodes.
+    const fn takes_two(self) -> bool {
+        match self {
+            Self::HalfOpen | Self::OneWay | Self::Partition | Self::Reset | Self::SlowLink => true,
+            Self::BitRot
+            | Self::Blackout
+            | Self::ClockJump
+            | Self::CutRead
+            | Self::CutWrite
+            | Self::DiskFull
+            | Self::Kill
+            | Self::Pause
+            | Self::PowerLoss
+            | Self::SlowDisk
+            | Self::SlowReader
+            | Self::SyncFails
+            | Self::TornRequest
+            | Self::Unreadable => false,
         }
     }
 
@@ -258,7 +283,8 @@ impl FaultClass {
             | Self::Kill
             | Self::OneWay
             | Self::Partition
-            | Self::PowerLoss => true,
+            | Self::PowerLoss
+            | Self::TornRequest => true,
             Self::BitRot
             | Self::Blackout
             | Self::ClockJump
@@ -444,7 +470,13 @@ impl Plan {
     /// The faults themselves, in order of time. A node that is down can't crash, but several may be
     /// down at once: what they alone knew is lost, and the others must still become one.
     pub(super) fn faults(&self, seed: u64, config: &Config) -> Vec<Fault> {
-        let mut faults: Vec<Fault> = (0..self.count).map(|n| self.fault(seed, n, config)).collect();
+        let mut classes = self.classes.clone();
+        classes.retain(|class| config.nodes > 1 || !class.takes_two());
+        if classes.is_empty() {
+            return Vec::new();
+        }
+        let mut faults: Vec<Fault> =
+            (0..self.count).map(|n| self.fault(seed, n, config, &classes)).collect();
         faults.sort_by_key(|fault| fault.at_ms().unwrap_or(0));
         let mut up_at_ms = vec![0; config.nodes];
         faults.retain(|fault| {
@@ -464,13 +496,13 @@ impl Plan {
         faults
     }
 
-    fn fault(&self, seed: u64, number: u64, config: &Config) -> Fault {
+    fn fault(&self, seed: u64, number: u64, config: &Config, classes: &[FaultClass]) -> Fault {
         let mut chance = Chance::new(seed, "fault", number);
         let nodes = config.nodes as u64;
         let at_ms = chance.between(300, config.span_ms);
         let victim = if self.sticky { 0 } else { number };
         let a = Chance::new(seed, "victim", victim).below(nodes);
-        let b = ((a + chance.between(1, nodes - 1)) % nodes) as usize;
+        let b = ((a + chance.between(1, nodes.max(2) - 1)) % nodes) as usize;
         let a = a as usize;
         // Shorter than the silence that ends a link, about as long, and long enough for an outbox
         // to overflow.
@@ -480,7 +512,7 @@ impl Plan {
             2 | 3 => chance.between(2500, 8000),
             4.. => unreachable!("below four"),
         };
-        let kind = match chance.pick(&self.classes) {
+        let kind = match chance.pick(classes) {
             FaultClass::BitRot => FaultKind::BitRot { node: a },
             FaultClass::Blackout => FaultKind::Blackout,
             FaultClass::ClockJump => {
@@ -511,7 +543,9 @@ impl Plan {
             }
             FaultClass::SyncFails => FaultKind::SyncFails { node: a },
             FaultClass::Unreadable => FaultKind::Unreadable { node: a },
-            FaultClass::CutRead | FaultClass::CutWrite => unreachable!("not in a plan"),
+            FaultClass::CutRead | FaultClass::CutWrite | FaultClass::TornRequest => {
+                unreachable!("not in a plan")
+            }
         };
         let trigger = chance.percent(self.triggered_percent);
         let when = if trigger {

@@ -196,7 +196,7 @@ impl<'c> World<'c> {
             let (key, value) = (format!("probe{node}"), format!("probe{node}.{now_ms}"));
             let ops = vec![Op::Set { key, value }];
             // Fresh: an old connection may lead to an earlier life, and nobody told the client.
-            let step = Step { at_ms: now_ms, client: 0, node: *node, fresh: true, ops };
+            let step = Step { at_ms: now_ms, client: 0, node: *node, fresh: true, ops, torn: None };
             self.players[0].steps.push(step);
         }
         self.net.schedule(self.net.now_us, Event::Wake(0));
@@ -238,6 +238,7 @@ impl<'c> World<'c> {
                 }
             },
             Event::Respawn(node, life) => self.respawn(node, life),
+            Event::Rest(client, token) => self.send_rest(client, token),
             Event::Room(end) => match self.net.ends[end].owner {
                 Owner::Client { client, session } => self.room_for_client(client, session, end),
                 Owner::Node { node, link } => self.room_for_node(node, link, end),

@@ -39,6 +39,8 @@ pub(super) enum Event {
     Refused(Call),
     /// A node whose life of this number has ended by itself is started again.
     Respawn(usize, u64),
+    /// A client may send the second part of torn requests.
+    Rest(usize, u64),
     /// A writer that had to wait may go on.
     Room(EndId),
     /// A connection attempt comes to its node.

@@ -86,6 +86,7 @@ pub fn run(case: &Case) -> Report {
     let nodes = case.config.nodes;
     let trace = Rc::new(RefCell::new(Trace::default()));
     let history = Rc::new(RefCell::new(Vec::new()));
+    let torn = Rc::new(Cell::new(0));
     let shared = Rc::new(Shared {
         case: Rc::clone(&case),
         trace: Rc::clone(&trace),
@@ -100,8 +101,8 @@ pub fn run(case: &Case) -> Report {
         sim.host(node_name(node), move || host::run(Rc::clone(&shared), node));
     }
     for id in 0..case.config.clients {
-        let (history, trace) = (Rc::clone(&history), Rc::clone(&trace));
-        let client = Client { id, case: Rc::clone(&case), history, trace };
+        let (history, trace, torn) = (Rc::clone(&history), Rc::clone(&trace), Rc::clone(&torn));
+        let client = Client { id, case: Rc::clone(&case), history, trace, torn };
         sim.client(client_name(id), async move {
             client.run().await;
             Ok(())
@@ -125,7 +126,8 @@ pub fn run(case: &Case) -> Report {
         }
         Err(failure) => (None, Some(failure)),
     };
-    let fired = *run.shared.fired.borrow();
+    let mut fired = *run.shared.fired.borrow();
+    fired[FaultClass::TornRequest as usize] = torn.get();
     let trace = trace.borrow().clone();
     Report {
         trace,
