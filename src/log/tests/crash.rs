@@ -57,6 +57,12 @@ fn crash_in_open(world: &World, disk: &MemoryDisk, tally: &mut Tally) {
             tally.inner += 1;
             check(world, disk, tally);
         }
+        // A sync that fails in a start: the next start sees in the cache what was not made to last.
+        let mut failed = disk.clone();
+        failed.set_trouble(Some(Trouble::SyncFails(at)));
+        if replay(&mut failed, &Mode::Normal).is_err() {
+            check(world, failed, tally);
+        }
         if done {
             return;
         }

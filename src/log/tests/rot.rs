@@ -233,6 +233,23 @@ fn verify_finds_all_damage_and_counts_the_rest() {
     assert!(bad.last <= good.last && bad.synced > Seq(0));
 }
 
+/// A torn end that was cut off, and came back because the disk did not keep its word, lies behind
+/// the frame at which the next segment begins.
+#[test]
+fn what_was_cut_off_may_come_back() {
+    let (world, disk) = cold(0);
+    let names: Vec<String> = files(&disk).into_iter().map(|(name, _)| name).collect();
+    let name = names.iter().find(|name| name.starts_with("log-")).expect("a segment");
+    for junk in [&[0; 7][..], &[0xff; 900]] {
+        let mut disk = disk.clone();
+        let bytes = disk.bytes(name).expect("listed").to_vec();
+        disk.put(name, &[&bytes[..], junk].concat());
+        let (opened, shown) = reopen(&mut disk);
+        world.expect(&shown);
+        assert_eq!(opened.report.cut, None);
+    }
+}
+
 /// The planted bug that takes damage for a torn end is caught above.
 #[cfg(feature = "mutants")]
 #[test]
