@@ -244,7 +244,11 @@ impl World<'_> {
                     // All that counts has been read: rot would have been found.
                     drive.rotten = false;
                     node.recovered(found);
-                    self.check_stamps(id, node.clock());
+                    // What rotted may have been the bound. The number of the life keeps versions
+                    // apart even so.
+                    if mode == Mode::Normal {
+                        self.check_stamps(id, node.clock());
+                    }
                     return Some(node);
                 }
                 Err(OpenError::Damage(_)) if drive.rotten && mode == Mode::Normal => {
