@@ -5,8 +5,10 @@
 //! that says so; what they show is also shown without them.
 
 mod common;
+mod copies;
 mod crowd;
 mod demo;
+mod directory;
 mod hostile;
 mod replicas;
 mod script;
