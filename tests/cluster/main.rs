@@ -7,6 +7,7 @@
 mod common;
 mod copies;
 mod crowd;
+mod damage;
 mod demo;
 mod directory;
 mod hostile;
