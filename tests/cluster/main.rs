@@ -6,11 +6,13 @@
 
 mod common;
 mod copies;
+mod crash;
 mod crowd;
 mod damage;
 mod demo;
 mod directory;
 mod hostile;
+mod ledger;
 mod replicas;
 mod script;
 mod stop;
