@@ -33,6 +33,11 @@ fn peer() {
 }
 
 #[test]
+fn log() {
+    run("log", fuzzing::log);
+}
+
+#[test]
 fn model() {
     run("model", fuzzing::model);
 }
@@ -47,6 +52,11 @@ proptest! {
     #[test]
     fn random_peers(data in proptest::collection::vec(any::<u8>(), 0..300)) {
         fuzzing::peer(&data);
+    }
+
+    #[test]
+    fn random_files(data in proptest::collection::vec(any::<u8>(), 1..300)) {
+        fuzzing::log(&data);
     }
 
     #[test]

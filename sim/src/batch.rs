@@ -17,7 +17,7 @@ use std::{
 use quorate::probe::{Hook, Mutant};
 
 use crate::{
-    case::{Case, FaultClass},
+    case::{Case, FaultClass, Size},
     oracle::{Failure, Kind},
     play::{Tier, play, play_twice},
     report::Reached,
@@ -41,6 +41,8 @@ pub struct Batch {
     pub count: u64,
     /// No new seed after this long.
     pub time: Option<Duration>,
+    /// What all cases have in common.
+    pub size: Size,
     /// How many threads play.
     pub jobs: usize,
     /// Go on after a failure.
@@ -72,8 +74,12 @@ pub struct Summary {
 
 /// The command that plays a seed again.
 #[must_use]
-pub fn reproduction(tier: Tier, seed: u64) -> String {
-    format!("cargo run --release -p sim -- --tier {tier} --seed {seed}")
+pub fn reproduction(tier: Tier, seed: u64, size: Size) -> String {
+    let flag = |name, count: Option<usize>| {
+        count.map_or_else(String::new, |count| format!(" --{name} {count}"))
+    };
+    let (nodes, operations) = (flag("nodes", size.nodes), flag("operations", size.operations));
+    format!("cargo run --release -p sim -- --tier {tier} --seed {seed}{nodes}{operations}")
 }
 
 /// Plants a bug for this thread, where the simulator was built with them.
@@ -116,7 +122,7 @@ impl Batch {
             for played in played {
                 summary.add(&played);
                 if let Some(failure) = played.failure {
-                    let again = reproduction(self.tier, played.seed);
+                    let again = reproduction(self.tier, played.seed, self.size);
                     writeln!(out, "seed {}: {failure}\n  {again}", played.seed)?;
                     summary.failures.push((played.seed, failure));
                     if !self.keep_going {
@@ -146,7 +152,7 @@ impl Batch {
                 return;
             }
             let seed = self.from.saturating_add(number);
-            let case = self.tier.case(Case::draw(seed));
+            let case = self.tier.case(Case::draw_sized(seed, self.size));
             let report = if number.is_multiple_of(TWICE_EVERY) {
                 play_twice(&case, self.tier)
             } else {
@@ -259,6 +265,14 @@ impl Summary {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_failure_tells_how_to_see_it_again() {
+        let again = |size| reproduction(Tier::B, 7, size);
+        assert!(again(Size::default()).ends_with("-- --tier b --seed 7"));
+        let small = Size { nodes: Some(3), operations: Some(60) };
+        assert!(again(small).ends_with("-- --tier b --seed 7 --nodes 3 --operations 60"));
+    }
 
     #[test]
     fn a_class_that_never_struck_fails_the_batch() {

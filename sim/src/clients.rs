@@ -6,7 +6,12 @@
 //! missing are unknown outcomes. It never waits for ever, and leaves out steps that it comes to far
 //! too late, so a workload always ends.
 
-use std::{cell::RefCell, io, rc::Rc, time::Duration};
+use std::{
+    cell::{Cell, RefCell},
+    io,
+    rc::Rc,
+    time::Duration,
+};
 
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -15,7 +20,7 @@ use tokio::{
 use turmoil::net::TcpStream;
 
 use crate::{
-    case::{Case, Step},
+    case::{Case, Step, Then},
     chance::Chance,
     dialect,
     history::{Entry, Outcome},
@@ -40,6 +45,8 @@ pub struct Client {
     pub history: Rc<RefCell<Vec<Entry>>>,
     /// All events of the run.
     pub trace: Rc<RefCell<Trace>>,
+    /// How many steps of all clients were torn.
+    pub torn: Rc<Cell<u64>>,
 }
 
 /// A connection to one node.
@@ -103,9 +110,14 @@ impl Client {
     async fn play(&self, step: &Step, open: &mut Session, chance: &mut Chance) -> io::Result<()> {
         let (dialect, db) = self.manners();
         let first = self.history.borrow().len();
-        let mut requests = Vec::new();
-        for op in &step.ops {
-            dialect::encode(dialect, op, &mut requests);
+        let (mut requests, whole) = dialect::encode_step(dialect, step);
+        let mut rest = Vec::new();
+        if let Some(torn) = step.torn {
+            rest = requests.split_off(torn.cut(requests.len()));
+            self.torn.set(self.torn.get() + 1);
+        }
+        // Of what leaves only in part nobody may ever see anything, so it is no entry.
+        for op in &step.ops[..whole] {
             self.history.borrow_mut().push(Entry {
                 client: self.id,
                 node: step.node,
@@ -124,6 +136,15 @@ impl Client {
             let (head, tail) = requests.split_at(cut);
             open.stream.write_all(head).await?;
             open.stream.write_all(tail).await?;
+            match step.torn.map(|torn| torn.then) {
+                None => {}
+                // Whoever sees the error drops the connection.
+                Some(Then::Close | Then::Reset) => return Err(io::ErrorKind::Interrupted.into()),
+                Some(Then::Stall { for_ms }) => {
+                    sleep(Duration::from_millis(for_ms)).await;
+                    open.stream.write_all(&rest).await?;
+                }
+            }
             for (nth, op) in step.ops.iter().enumerate() {
                 let outcome = loop {
                     if let Some((outcome, size)) = dialect::decode(dialect, op, &open.received) {

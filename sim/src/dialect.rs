@@ -1,12 +1,15 @@
 //! Requests and replies as a client sees them, in both dialects.
 
 use crate::{
-    case::{Dialect, Op},
+    case::{Dialect, Op, Step},
     history::Outcome,
 };
 
 /// How a node begins that refuses to write because of its clock.
 const CLOCK_ERROR: &str = "ERR the clock of this node is ahead";
+
+/// What a node says that is writing a checkpoint already.
+const SAVE_ERROR: &str = "Background save already in progress";
 
 /// Appends a request's bytes.
 pub fn encode(dialect: Dialect, op: &Op, out: &mut Vec<u8>) {
@@ -14,8 +17,23 @@ pub fn encode(dialect: Dialect, op: &Op, out: &mut Vec<u8>) {
         Op::Del { key } => words(dialect, &["DEL", key], out),
         Op::FlushDb => words(dialect, &["FLUSHDB"], out),
         Op::Get { key } => words(dialect, &["GET", key], out),
+        Op::Save => words(dialect, &["SAVE"], out),
         Op::Set { key, value } => words(dialect, &["SET", key, value], out),
     }
+}
+
+/// The bytes of a step's requests, and how many of the requests leave whole before the client does.
+#[must_use]
+pub fn encode_step(dialect: Dialect, step: &Step) -> (Vec<u8>, usize) {
+    let mut bytes = Vec::new();
+    let mut ends = Vec::with_capacity(step.ops.len());
+    for op in &step.ops {
+        encode(dialect, op, &mut bytes);
+        ends.push(bytes.len());
+    }
+    let leaves_at = step.torn.filter(|torn| torn.leaves()).map(|torn| torn.cut(bytes.len()));
+    let whole = ends.iter().filter(|end| leaves_at.is_none_or(|cut| **end <= cut)).count();
+    (bytes, whole)
 }
 
 /// Appends the request that chooses a database.
@@ -35,7 +53,8 @@ pub fn decode(dialect: Dialect, op: &Op, bytes: &[u8]) -> Option<(Outcome, usize
         (Op::Del { .. }, Reply::Integer(count @ 0..=1)) => Outcome::Count(count),
         (Op::Get { .. }, Reply::Bulk(value)) => Outcome::Value(value),
         (Op::Get { .. }, Reply::Null) => Outcome::Missing,
-        (Op::FlushDb | Op::Set { .. }, Reply::Ok) => Outcome::Done,
+        (Op::FlushDb | Op::Save | Op::Set { .. }, Reply::Ok) => Outcome::Done,
+        (Op::Save, Reply::Other(error)) if error.contains(SAVE_ERROR) => Outcome::Refused,
         (Op::Del { .. } | Op::FlushDb | Op::Set { .. }, Reply::Other(error))
             if error.trim_start_matches('-').starts_with(CLOCK_ERROR) =>
         {
@@ -116,8 +135,8 @@ fn text(op: &Op, bytes: &[u8]) -> Option<(Reply, usize)> {
         }
         Op::Get { .. } if line == "Not Found" => Reply::Null,
         Op::Get { .. } => Reply::Bulk(line.as_bytes().to_vec()),
-        Op::FlushDb | Op::Set { .. } if line == "OK" => Reply::Ok,
-        Op::FlushDb | Op::Set { .. } => Reply::Other(line.to_owned()),
+        Op::FlushDb | Op::Save | Op::Set { .. } if line == "OK" => Reply::Ok,
+        Op::FlushDb | Op::Save | Op::Set { .. } => Reply::Other(line.to_owned()),
     };
     Some((reply, size))
 }
@@ -125,6 +144,7 @@ fn text(op: &Op, bytes: &[u8]) -> Option<(Reply, usize)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::case::{Then, Torn};
 
     fn get() -> Op {
         Op::Get { key: "k".to_owned() }
@@ -138,6 +158,19 @@ mod tests {
         encode(Dialect::Resp, &set, &mut resp);
         assert_eq!(text, b"SET k v1\n");
         assert_eq!(resp, b"*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$2\r\nv1\r\n");
+    }
+
+    #[test]
+    fn torn_requests_are_counted_without_the_torn_one() {
+        let step = |torn| {
+            let ops = vec![get(), get(), get()];
+            Step { at_ms: 0, client: 0, node: 0, fresh: false, ops, torn }
+        };
+        let whole =
+            |permille, then| encode_step(Dialect::Text, &step(Some(Torn { permille, then }))).1;
+        assert_eq!(encode_step(Dialect::Text, &step(None)), (b"GET k\n".repeat(3), 3));
+        assert_eq!(whole(500, Then::Stall { for_ms: 1 }), 3);
+        assert_eq!([0, 300, 500, 1000].map(|permille| whole(permille, Then::Reset)), [0, 0, 1, 2]);
     }
 
     #[test]

@@ -44,19 +44,13 @@ impl Entry {
     /// The key it is about, if it is about one.
     #[must_use]
     pub fn key(&self) -> Option<&str> {
-        match &self.op {
-            Op::Del { key } | Op::Get { key } | Op::Set { key, .. } => Some(key),
-            Op::FlushDb => None,
-        }
+        self.op.key()
     }
 
     /// What it writes, if it is a SET.
     #[must_use]
     pub fn value(&self) -> Option<&str> {
-        match &self.op {
-            Op::Set { value, .. } => Some(value),
-            Op::Del { .. } | Op::FlushDb | Op::Get { .. } => None,
-        }
+        self.op.value()
     }
 
     /// Whether it has changed its key for sure.
@@ -65,7 +59,7 @@ impl Entry {
         match (&self.op, &self.outcome) {
             (Op::Set { .. }, outcome) => *outcome == Outcome::Done,
             (Op::Del { .. }, outcome) => matches!(outcome, Outcome::Count(1..)),
-            (Op::FlushDb | Op::Get { .. }, _) => false,
+            (Op::FlushDb | Op::Get { .. } | Op::Save, _) => false,
         }
     }
 

@@ -15,7 +15,7 @@ use clap::Parser;
 use quorate::probe::Mutant;
 use sim::{
     batch::{Batch, plant, reproduction},
-    case::Case,
+    case::{Case, Size},
     mutants::hunt,
     oracle::Kind,
     play::{Tier, catch_panics, play},
@@ -43,6 +43,9 @@ struct Flags {
     /// Plant each bug in turn and show how soon it is seen. Needs the feature `mutants`.
     #[arg(long, conflicts_with_all = ["seed", "replay"])]
     mutants: bool,
+    /// With --mutants: write the table to this file too.
+    #[arg(long, requires = "mutants")]
+    table: Option<PathBuf>,
     /// With --seed or --replay: list all events between drivers, clients and nodes.
     #[arg(long)]
     events: bool,
@@ -58,6 +61,12 @@ struct Flags {
     /// The driver: a is our event heap, b is turmoil.
     #[arg(long, default_value_t = Tier::A)]
     tier: Tier,
+    /// Give each case so many nodes.
+    #[arg(long, conflicts_with = "replay", value_parser = clap::value_parser!(u64).range(1..=9))]
+    nodes: Option<u64>,
+    /// Leave each case so many requests.
+    #[arg(long, conflicts_with = "replay")]
+    operations: Option<usize>,
     /// How many threads play.
     #[arg(long, default_value_t = 1)]
     jobs: usize,
@@ -67,6 +76,12 @@ struct Flags {
     /// Plant this bug first; the run should fail. Needs the feature `mutants`.
     #[arg(long, value_parser = mutant)]
     mutant: Option<Mutant>,
+}
+
+impl Flags {
+    fn size(&self) -> Size {
+        Size { nodes: self.nodes.map(|nodes| nodes as usize), operations: self.operations }
+    }
 }
 
 fn mutant(name: &str) -> Result<Mutant, String> {
@@ -87,7 +102,7 @@ fn main() -> ExitCode {
             eprintln!("sim: planted bugs are not built in; add --features mutants");
             return ExitCode::from(Kind::Harness.exit_code());
         }
-        Ok(None) if flags.mutants => hunt(flags.tier, flags.from, &mut out),
+        Ok(None) if flags.mutants => hunt_all(&flags, &mut out),
         Ok(None) => run_batch(&flags, &mut out),
         Err(error) => {
             eprintln!("sim: {error}");
@@ -111,7 +126,9 @@ fn case_of(flags: &Flags) -> Result<Option<(Case, String)>, String> {
                 format!("cargo run --release -p sim -- --tier {} --replay {shown}", flags.tier);
             (Case::from_json(&text).map_err(|error| format!("{shown}: {error}"))?, again)
         }
-        (None, Some(seed)) => (Case::draw(seed), reproduction(flags.tier, seed)),
+        (None, Some(seed)) => {
+            (Case::draw_sized(seed, flags.size()), reproduction(flags.tier, seed, flags.size()))
+        }
         (None, None) => return Ok(None),
     };
     Ok(Some((flags.tier.case(case.0), case.1)))
@@ -159,11 +176,20 @@ fn save(flags: &Flags, case: &Case, out: &mut impl Write) -> io::Result<()> {
     Ok(())
 }
 
+fn hunt_all(flags: &Flags, out: &mut impl Write) -> io::Result<u8> {
+    let (code, table) = hunt(flags.tier, flags.from, out)?;
+    if let Some(path) = &flags.table {
+        fs::write(path, table)?;
+    }
+    Ok(code)
+}
+
 fn run_batch(flags: &Flags, out: &mut impl Write) -> io::Result<u8> {
     let batch = Batch {
         tier: flags.tier,
         from: flags.from,
         count: if flags.minutes.is_some() { u64::MAX } else { flags.seeds },
+        size: flags.size(),
         time: flags.minutes.map(|minutes| Duration::from_secs(60 * minutes)),
         jobs: flags.jobs,
         keep_going: flags.keep_going,
@@ -172,7 +198,8 @@ fn run_batch(flags: &Flags, out: &mut impl Write) -> io::Result<u8> {
     let summary = batch.run(out)?;
     if let Some((seed, failure)) = summary.failures.first() {
         plant(flags.mutant);
-        let (small, runs) = shrink(&flags.tier.case(Case::draw(*seed)), flags.tier, failure);
+        let (small, runs) =
+            shrink(&flags.tier.case(Case::draw_sized(*seed, flags.size())), flags.tier, failure);
         let report = play(&small, flags.tier, false);
         let failure = report.failure.as_ref().unwrap_or(failure);
         let path = std::env::temp_dir().join(format!("case-{seed}.json"));

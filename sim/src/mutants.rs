@@ -1,9 +1,11 @@
 //! The kill table: each planted bug, and how soon which oracle sees it.
 //!
 //! An oracle that has never failed proves nothing by passing. A bug that survives is a failure of
-//! the simulator: of its oracles, its faults or its workload.
+//! the simulator: of its oracles, its faults or its workload. The table that is kept, `sim/KILLS.md`,
+//! is what one run of [`hunt`] found; each bug has a line in it and a kept case that kills it.
 
 use std::{
+    fmt::Write as _,
     io::{self, Write},
     time::{Duration, Instant},
 };
@@ -13,7 +15,7 @@ use quorate::probe::Mutant;
 use crate::{
     batch::plant,
     case::Case,
-    oracle::Kind,
+    oracle::{Failure, Kind},
     play::{Tier, play},
     shrink::shrink,
 };
@@ -21,42 +23,153 @@ use crate::{
 /// How long a bug may survive.
 const PATIENCE: Duration = Duration::from_secs(60);
 
+/// What stands above the kept table.
+const HEAD: &str = "\
+# Planted bugs and what kills them
+
+Written by `cargo run --release -p sim --features mutants -- --mutants --table sim/KILLS.md`: seeds from 0 on are played
+with one bug planted, until an oracle fails. Seconds are those of one core of an ordinary machine; the rest is the same
+everywhere. Each kept case passes, and fails with its bug planted; both are tested.
+
+";
+
+/// How one bug died.
+struct Kill {
+    failure: Failure,
+    small: Case,
+}
+
+/// What came of the hunt for one bug.
+struct Hunted {
+    mutant: Mutant,
+    seeds: u64,
+    seconds: f64,
+    kill: Option<Kill>,
+}
+
 /// Plays seeds from `from` on against each planted bug until one fails, and tells about each on
-/// `out`. What the process ends with.
+/// `out`: what the process ends with, and the table to keep.
 ///
 /// # Errors
 /// If `out` can't be written.
-pub fn hunt(tier: Tier, from: u64, out: &mut impl Write) -> io::Result<u8> {
+pub fn hunt(tier: Tier, from: u64, out: &mut impl Write) -> io::Result<(u8, String)> {
     let mut survivors = 0;
-    writeln!(out, "| planted bug | seeds | seconds | oracle | shrunk to |\n|---|---|---|---|---|")?;
+    let (mut table, columns) = (HEAD.to_owned(), columns());
+    table += &columns;
+    write!(out, "{columns}")?;
     for mutant in Mutant::ALL {
-        plant(Some(*mutant));
+        let hunted = Hunted::of(*mutant, tier, from);
+        survivors += usize::from(hunted.kill.is_none());
+        let line = hunted.line();
+        write!(out, "{line}")?;
+        table += &line;
+    }
+    plant(None);
+    let sum = format!("{} planted bugs, {survivors} survivors", Mutant::ALL.len());
+    writeln!(out, "{sum}")?;
+    let _ = writeln!(table, "\n{sum}.");
+    Ok((if survivors == 0 { 0 } else { Kind::Harness.exit_code() }, table))
+}
+
+/// What a planted bug does.
+#[must_use]
+pub const fn what(mutant: Mutant) -> &'static str {
+    match mutant {
+        Mutant::AckBeforeSync => "what is written is acknowledged before it is durable",
+        Mutant::AckSkipsRecord => "a cursor moves past a record that was not applied",
+        Mutant::AnswersNotRead => "a node reads no answers while it has much to say itself",
+        Mutant::BehindFlagLost => "a new session begins without the walk that makes up for losses",
+        Mutant::BoundNotAhead => "no bound is durable ahead of the stamps that peers are sent",
+        Mutant::ClockReuse => "stamps repeat after a restart",
+        Mutant::DamageAsTail => "a bad frame below a mark is taken for the torn end of the log",
+        Mutant::DigestIgnoresTombstones => "deleted keys are left out of digests",
+        Mutant::DigestNotUpdated => "a digest stays as it is when a key is written again",
+        Mutant::FlushNotLogged => "a flush is not written to the log",
+        Mutant::FlushNotRepaired => "a flush is not passed on by repair",
+        Mutant::MergeByArrival => "the last record to arrive wins, whatever its version",
+        Mutant::NoNamesSync => "the names of new files are not synced",
+        Mutant::NoResend => "a new connection goes on after what was sent, not acknowledged",
+        Mutant::OutboxDropped => "an outbox over its limit forgets its frames in silence",
+        Mutant::PartialLineLost => "a line that arrives in two parts loses the first",
+        Mutant::ProgressIsNoSign => "that a backed-up link moves is no sign of life",
+        Mutant::ReadBeforeSync => "a reader is shown what is not durable",
+        Mutant::RepairSkipsSlot => "a walk leaves out the last differing slot of each span",
+        Mutant::RepliesSwapped => "two replies of one pipeline change places",
+        Mutant::SegmentRemovedEarly => "segments go before the checkpoint that replaces them lasts",
+        Mutant::StampIgnoresSeen => "a stamp looks at the wall clock alone, not at what was seen",
+        Mutant::TailAsDamage => "the torn end of the log is taken for damage",
+        Mutant::TailNotRewritten => "frames above all marks are replayed and not written again",
+        Mutant::TombstoneForgotten => "a tombstone is not kept",
+    }
+}
+
+/// Bugs without a line in a table, and lines of bugs that there are not.
+#[must_use]
+pub fn strangers(table: &str) -> Vec<String> {
+    let named = |line: &str| {
+        let cell = line.strip_prefix("| ")?.split(" |").next()?;
+        (cell != "planted bug").then(|| cell.to_owned())
+    };
+    let lines: Vec<String> = table.lines().filter_map(named).collect();
+    let missing = Mutant::ALL.iter().map(|mutant| mutant.name());
+    let missing = missing.filter(|name| !lines.iter().any(|line| line == name));
+    let unknown = lines.iter().filter(|line| Mutant::named(line).is_none());
+    missing.map(str::to_owned).chain(unknown.cloned()).collect()
+}
+
+fn columns() -> String {
+    "| planted bug | what it does | seeds | seconds | oracle | shrunk to | kept case |\n\
+     |---|---|---|---|---|---|---|\n"
+        .to_owned()
+}
+
+impl Hunted {
+    fn of(mutant: Mutant, tier: Tier, from: u64) -> Self {
+        plant(Some(mutant));
         let started = Instant::now();
-        let mut killed = None;
-        let mut seeds = 0;
+        let (mut killed, mut seeds) = (None, 0);
         while killed.is_none() && started.elapsed() < PATIENCE {
             let case = tier.case(Case::draw(from + seeds));
             seeds += 1;
             killed = play(&case, tier, false).failure.map(|failure| (case, failure));
         }
         let seconds = started.elapsed().as_secs_f64();
-        let name = mutant.name();
-        match killed {
-            Some((case, failure)) => {
-                let (small, _) = shrink(&case, tier, &failure);
-                let (faults, requests) = (small.faults.len(), small.workload.len());
-                let shrunk =
-                    format!("{} nodes, {requests} requests, {faults} faults", small.config.nodes);
-                let oracle = failure.oracle;
-                writeln!(out, "| {name} | {seeds} | {seconds:.2} | {oracle} | {shrunk} |")?;
-            }
-            None => {
-                survivors += 1;
-                writeln!(out, "| {name} | {seeds} | {seconds:.2} | SURVIVED | |")?;
-            }
-        }
+        let kill =
+            killed.map(|(case, failure)| Kill { small: shrink(&case, tier, &failure).0, failure });
+        Self { mutant, seeds, seconds, kill }
     }
-    plant(None);
-    writeln!(out, "{} planted bugs, {survivors} survivors", Mutant::ALL.len())?;
-    Ok(if survivors == 0 { 0 } else { Kind::Harness.exit_code() })
+
+    fn line(&self) -> String {
+        let Self { mutant, seeds, seconds, kill } = self;
+        let (oracle, shrunk) = match kill {
+            Some(Kill { failure, small }) => {
+                let (nodes, clients) = (small.config.nodes, small.config.clients);
+                let (requests, faults) = (small.workload.len(), small.faults.len());
+                let cluster = format!("{nodes} nodes, {clients} clients");
+                (failure.oracle, format!("{cluster}, {requests} requests, {faults} faults"))
+            }
+            None => ("SURVIVED", String::new()),
+        };
+        let (name, what) = (mutant.name(), what(*mutant));
+        let case = format!("`tests/cases/{name}.json`");
+        format!("| {name} | {what} | {seeds} | {seconds:.2} | {oracle} | {shrunk} | {case} |\n")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bugs_without_a_line_and_lines_without_a_bug_are_strangers() {
+        let line =
+            |mutant: &Mutant| Hunted { mutant: *mutant, seeds: 1, seconds: 0.5, kill: None }.line();
+        let whole = columns() + &Mutant::ALL.iter().map(line).collect::<String>();
+        assert_eq!(strangers(&whole), [""; 0]);
+        assert_eq!(
+            strangers(&whole.replace("| no_resend |", "| no_such |")),
+            ["no_resend", "no_such"]
+        );
+        assert_eq!(strangers("").len(), Mutant::ALL.len());
+    }
 }

@@ -136,7 +136,7 @@ impl<F: Fn(&Case) -> bool> Shrinker<F> {
     }
 
     fn simplify(&mut self) {
-        let simpler: [fn(&mut Case); 7] = [
+        let simpler: [fn(&mut Case); 9] = [
             |case| case.config.chop = None,
             |case| case.config.slow_link = None,
             |case| case.config.core = (0..case.config.nodes).collect(),
@@ -144,6 +144,8 @@ impl<F: Fn(&Case) -> bool> Shrinker<F> {
             |case| case.config.clock_offsets_ms.fill(0),
             |case| case.config.clock_rates_ppm.fill(0),
             |case| case.workload.steps.iter_mut().for_each(|step: &mut Step| step.fresh = false),
+            |case| case.workload.steps.iter_mut().for_each(|step: &mut Step| step.torn = None),
+            Case::shorten_values,
         ];
         for change in simpler {
             let mut case = self.best.clone();

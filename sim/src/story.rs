@@ -55,6 +55,7 @@ fn asked(op: &Op) -> String {
     match op {
         Op::Del { .. } => "DEL".to_owned(),
         Op::FlushDb => "FLUSHDB".to_owned(),
+        Op::Save => "SAVE".to_owned(),
         Op::Get { .. } => "GET".to_owned(),
         Op::Set { value, .. } => format!("SET {}", brief(value.as_bytes())),
     }

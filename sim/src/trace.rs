@@ -45,6 +45,8 @@ pub enum EventKind {
     Closed,
     Dial,
     DialFailed,
+    DiskDone,
+    DiskFailed,
     Eof,
     FaultBegins,
     FaultEnds,

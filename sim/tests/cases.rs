@@ -5,8 +5,10 @@
 
 use std::{fs, path::PathBuf};
 
+use quorate::probe::Mutant;
 use sim::{
     case::Case,
+    mutants::strangers,
     play::{Tier, play_twice},
 };
 
@@ -25,11 +27,23 @@ fn kept_cases_pass() {
     }
 }
 
+#[test]
+fn each_planted_bug_has_a_line_in_the_kill_table_and_a_kept_case() {
+    let home = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
+    let table = fs::read_to_string(home.join("KILLS.md")).expect("the kill table");
+    assert_eq!(strangers(&table), [""; 0], "see the head of KILLS.md");
+    assert!(!table.contains("SURVIVED"), "a planted bug survives");
+    for mutant in Mutant::ALL {
+        let path = home.join(format!("../tests/cases/{}.json", mutant.name()));
+        assert!(path.is_file(), "{} has no kept case", mutant.name());
+    }
+}
+
 /// The kept cases are not empty shells: each fails with the bug planted that it is named after.
 #[cfg(feature = "mutants")]
 #[test]
 fn kept_cases_kill_the_bugs_that_they_are_named_after() {
-    use quorate::probe::{Mutant, plant};
+    use quorate::probe::plant;
     use sim::play::{catch_panics, play};
 
     catch_panics();

@@ -59,8 +59,7 @@ impl Demo {
             let name = members.name(members.me()).to_owned();
             let path = data.join(format!("quorate-{port}"));
             let options = DataOptions { path, fsync: Fsync::Always, repair: false };
-            let mut reactor =
-                Reactor::new(listeners, members, links_max, &options, &mut |_| {})?;
+            let mut reactor = Reactor::new(listeners, members, links_max, &options, &mut |_| {})?;
             reactor.catch_signals()?;
             reactors.push((name, reactor));
         }

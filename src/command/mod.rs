@@ -130,7 +130,9 @@ impl<'a> Command<'a> {
             (Name::Set, Some(key), Some(value)) => set(args, key, value)?,
             // Redis checks the most that PING takes by hand, with the words for its arity.
             (Name::Help | Name::Ping, _, Some(_)) => return Err(CommandError::Arity { spec }),
-            (Name::BgSave | Name::FlushDb | Name::Info, _, Some(_)) => return Err(CommandError::Syntax),
+            (Name::BgSave | Name::FlushDb | Name::Info, _, Some(_)) => {
+                return Err(CommandError::Syntax);
+            }
             // The table's arity already refused these.
             (Name::Config | Name::Echo | Name::Get | Name::Proto | Name::Select, None, _)
             | (Name::Set, _, _) => return Err(CommandError::Arity { spec }),

@@ -105,7 +105,13 @@ impl Cluster {
     #[must_use]
     pub fn new(setup: Setup) -> Self {
         let names = (0..setup.nodes).map(|n| format!("localhost:{}", 9000 + n)).collect();
-        let host = |_| Host { node: None, disk: Memory::default(), next_link: 0, incarnation: 0, wall_offset_ms: 0 };
+        let host = |_| Host {
+            node: None,
+            disk: Memory::default(),
+            next_link: 0,
+            incarnation: 0,
+            wall_offset_ms: 0,
+        };
         let mut cluster = Self {
             setup,
             names,

@@ -3,11 +3,13 @@
 
 pub mod cluster;
 mod dialogue;
+mod log;
 mod memory;
 mod model;
 mod peer;
 
 pub use dialogue::{resp, text};
+pub use log::log;
 pub use memory::Memory;
 pub use model::model;
 pub use peer::peer;

@@ -327,7 +327,7 @@ fn repair<D: Disk>(
     let mut findings = survey.findings;
     if findings.is_empty() {
         if let Found::Broken(finding) = found {
-            let aside = set_aside(disk, &[finding.clone()], suffix)?;
+            let aside = set_aside(disk, std::slice::from_ref(finding), suffix)?;
             let findings = vec![finding.clone()];
             return Ok(Some(Salvaged { findings, aside, ..Salvaged::default() }));
         }

@@ -234,9 +234,9 @@ impl Survey {
         for source in &mut files.checkpoints {
             surveyor.checkpoint(source)?;
         }
-        let count = files.segments.len();
+        let firsts: Vec<Seq> = files.segments.iter().map(|source| source.first).collect();
         for (index, source) in files.segments.iter_mut().enumerate() {
-            surveyor.segment(source, index == 0, index + 1 == count)?;
+            surveyor.segment(source, index == 0, firsts.get(index + 1).copied())?;
         }
         surveyor.tell(true);
         let mut found = surveyor.found;
@@ -392,7 +392,7 @@ impl<D: Disk> Surveyor<'_, '_, D> {
         &mut self,
         source: &mut Source<D::File>,
         is_first: bool,
-        is_last: bool,
+        until: Option<Seq>,
     ) -> Result<(), DiskError> {
         let (kind, first) = (Kind::Segment, source.first);
         let expected = if is_first { self.found.start.min(first) } else { self.found.next };
@@ -406,7 +406,9 @@ impl<D: Disk> Surveyor<'_, '_, D> {
         self.found.mark = self.found.mark.max(first.previous());
         self.found.clean = false;
         let Some(mut walk) = self.begin(kind, source, first)? else { return Ok(()) };
-        loop {
+        // What stands behind the frame at which the next segment begins was cut off once. If that
+        // did not last, it is no damage now.
+        while until.is_none_or(|until| walk.next() < until) {
             match walk.step(self.disk)? {
                 Step::Frame(head) => {
                     self.pass(&walk, &head);
@@ -421,7 +423,7 @@ impl<D: Disk> Surveyor<'_, '_, D> {
                 Step::Bad => {
                     self.found.clean = false;
                     let (offset, seq) = (walk.at(), walk.next());
-                    if is_last && !self.was_whole(&mut walk)? {
+                    if until.is_none() && !self.was_whole(&mut walk)? {
                         let bytes = walk.size().saturating_sub(offset);
                         self.found.cut = Some(Cut { file: kind.name(first), offset, bytes, seq });
                         return Ok(());
@@ -433,6 +435,7 @@ impl<D: Disk> Surveyor<'_, '_, D> {
                 }
             }
         }
+        Ok(())
     }
 
     /// Whether the bad frame before which the walk stands was synced once: the marks before it and

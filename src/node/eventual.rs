@@ -68,6 +68,11 @@ impl Replica {
         self.incarnation
     }
 
+    /// The highest stamp given, seen or recovered.
+    pub(crate) const fn clock(&self) -> u64 {
+        self.clock
+    }
+
     /// The life that begins has this number.
     pub(crate) fn begin_life(&mut self, incarnation: u64) {
         self.incarnation = self.incarnation.max(incarnation);

@@ -57,11 +57,7 @@ struct Half {
 
 impl Half {
     fn new(batch: Batch) -> Self {
-        Self {
-            batch,
-            keys: vec![0; SET_BITS / 64].into_boxed_slice(),
-            flushed: [false; Db::COUNT],
-        }
+        Self { batch, keys: vec![0; SET_BITS / 64].into_boxed_slice(), flushed: [false; Db::COUNT] }
     }
 
     fn touch(&mut self, hash: u64) {

@@ -338,8 +338,7 @@ impl Node {
         let peers_owed = self.peers.iter().filter(|peer| peer.link().is_some());
         let mut peers_owed =
             peers_owed.map(|peer| peer.outbox.len() > 0 || peer.repair.is_needed());
-        let owed =
-            clients_owed || peers_owed.any(|owed| owed) || !self.replica.journal.is_idle();
+        let owed = clients_owed || peers_owed.any(|owed| owed) || !self.replica.journal.is_idle();
         self.draining.is_some() && (self.overdue || !owed)
     }
 
@@ -347,6 +346,12 @@ impl Node {
     #[must_use]
     pub const fn store(&self) -> &Store {
         &self.replica.store
+    }
+
+    /// The highest stamp given, seen or recovered.
+    #[must_use]
+    pub const fn clock(&self) -> u64 {
+        self.replica.clock()
     }
 
     /// The cluster and this node's place in it.

@@ -241,12 +241,7 @@ struct LogThread {
 }
 
 impl LogThread {
-    fn new(
-        disk: Directory,
-        appender: Appender<Directory>,
-        fsync: Fsync,
-        told: Told,
-    ) -> Self {
+    fn new(disk: Directory, appender: Appender<Directory>, fsync: Fsync, told: Told) -> Self {
         let (batches, syncs, sync_time) = (0, 0, Duration::ZERO);
         Self { disk, appender, fsync, told, sync_at: None, batches, syncs, sync_time }
     }

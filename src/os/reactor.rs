@@ -109,8 +109,7 @@ impl Reactor {
         };
         let mut node = Node::new(config, now);
         let opened = data::open(options, &members, SLOTS, now.wall_ms, &mut node, say)?;
-        let disk =
-            DiskThreads::start(&opened.directory, opened.appender, options.fsync, &stopper)?;
+        let disk = DiskThreads::start(&opened.directory, opened.appender, options.fsync, &stopper)?;
         Ok(Self {
             poll,
             clock,
@@ -160,7 +159,9 @@ impl Reactor {
         loop {
             let timeout = self.sleep_time();
             match self.poll.poll(&mut events, timeout) {
-                Err(error) if error.kind() != io::ErrorKind::Interrupted => return Err(error.into()),
+                Err(error) if error.kind() != io::ErrorKind::Interrupted => {
+                    return Err(error.into());
+                }
                 // Interrupted, there are no events; the signal comes as one.
                 Ok(()) | Err(_) => {}
             }

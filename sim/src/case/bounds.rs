@@ -28,6 +28,26 @@ pub(super) struct LimitsShape {
     link_output: usize,
     offer_size: usize,
     repair_span: u32,
+    #[serde(default = "log_gathered_max")]
+    log_gathered_max: usize,
+    #[serde(default = "checkpoint_log_min")]
+    checkpoint_log_min: u64,
+    #[serde(default = "checkpoint_slice")]
+    checkpoint_slice: usize,
+}
+
+// Cases that were written before there were disks have none of these.
+
+const fn log_gathered_max() -> usize {
+    Limits::DEFAULT.log_gathered_max
+}
+
+const fn checkpoint_log_min() -> u64 {
+    Limits::DEFAULT.checkpoint_log_min
+}
+
+const fn checkpoint_slice() -> usize {
+    Limits::DEFAULT.checkpoint_slice
 }
 
 #[derive(Serialize, Deserialize)]

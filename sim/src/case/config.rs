@@ -15,6 +15,9 @@ use crate::chance::Chance;
 /// Regimes of latency, each the least and the most that a message takes.
 pub const LATENCIES_MS: [(u64, u64); 4] = [(0, 10), (1, 50), (5, 100), (20, 200)];
 
+/// How many nodes, the usual numbers more often: few nodes find the same in less time.
+const NODES: [usize; 12] = [1, 2, 3, 3, 3, 3, 4, 4, 5, 5, 6, 7];
+
 /// A pause between comparisons that no case lives to see: then the streams alone have to bring
 /// every write home.
 const NEVER: Millis = Millis(24 * 3600 * 1000);
@@ -51,12 +54,43 @@ pub struct Config {
     pub window_bytes: usize,
     /// The nodes that must go on alone in the end: a majority at least. The others never come back.
     pub core: Vec<usize>,
+    /// How disks are.
+    #[serde(default)]
+    pub disks: Disks,
     /// Bounds of the nodes.
     #[serde(with = "bounds::LimitsShape")]
     pub limits: Limits,
     /// Timing of the nodes.
     #[serde(with = "bounds::TimingShape")]
     pub timing: Timing,
+}
+
+/// How the disks of all nodes are, and how nodes use them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Disks {
+    /// The least and the most that a batch takes, in microseconds.
+    pub batch_us: (u64, u64),
+    /// A write counts as durable when the system has it.
+    pub everysec: bool,
+    /// Bytes after which the log begins a new segment.
+    pub segment_size: u64,
+}
+
+impl Default for Disks {
+    fn default() -> Self {
+        Self { batch_us: (50, 200), everysec: false, segment_size: 64 << 20 }
+    }
+}
+
+impl Disks {
+    fn draw(seed: u64) -> Self {
+        let mut chance = Chance::new(seed, "disks", 0);
+        Self {
+            batch_us: chance.pick(&[(50, 200), (50, 200), (500, 5000), (5000, 100_000)]),
+            everysec: chance.percent(15),
+            segment_size: chance.pick(&[300, 4000, 64 << 10, 64 << 20]),
+        }
+    }
 }
 
 /// How a transport cuts what passes through it.
@@ -71,20 +105,21 @@ pub struct Chop {
 }
 
 impl Config {
-    /// The configuration of `seed`. Where nodes lose their memory, comparing replicas from time to
-    /// time is what brings back writes whose sender died; elsewhere a case may do without.
-    pub(super) fn draw(seed: u64, loses_memory: bool) -> Self {
+    /// The configuration of `seed`. Where processes end, comparing replicas from time to time is what
+    /// passes on writes whose sender died before all had them; elsewhere a case may do without.
+    pub(super) fn draw(seed: u64, crashes: bool, nodes: Option<usize>) -> Self {
         let mut chance = Chance::new(seed, "config", 0);
-        let nodes = chance.between(3, 5) as usize;
+        let drawn = chance.pick(&NODES);
+        let nodes = nodes.unwrap_or(drawn);
         let clients = chance.between(2, 6) as usize;
         let slots = chance.between(4, 64) as u32;
         let span_ms = chance.between(3, 15) * 1000;
         let latency_ms = chance.pick(&LATENCIES_MS);
         let core = draw_core(seed, nodes);
         // What reached only some of the core before the others went must be passed on.
-        let loses_nodes = loses_memory || core.len() < nodes;
+        let loses_nodes = crashes || core.len() < nodes;
         let timing = draw_timing(seed, loses_nodes, latency_ms.1);
-        let slow_link = chance.percent(25).then(|| {
+        let slow_link = (chance.percent(25) && nodes > 1).then(|| {
             let slow = chance.between(100, 300);
             (0, chance.between(1, nodes as u64 - 1) as usize, slow)
         });
@@ -112,6 +147,7 @@ impl Config {
             clock_rates_ppm: draw_rates(seed, nodes),
             window_bytes: chance.pick(&[200, 2000, 64 << 10]),
             core,
+            disks: Disks::draw(seed),
             limits: draw_limits(seed, latency_ms.1),
             timing,
         }
@@ -143,16 +179,18 @@ impl Config {
     pub fn settle_ms(&self) -> u64 {
         let slowest = self.slowest_ms();
         let repair = if self.timing.repair == NEVER { 0 } else { self.timing.repair.0 };
-        let walk = 4 * (slowest + self.tick_ms) * (u64::from(self.slots) + 10);
+        // Each page of a walk may wait for a batch to be durable, at worst.
+        let disk_ms = 2 * self.disks.batch_us.1 / 1000;
+        let walk = 4 * (slowest + self.tick_ms + disk_ms) * (u64::from(self.slots) + 10);
         // A stamp from too far ahead is taken when time has caught up.
         3 * (self.reconnect_ms() + repair * 5 / 4 + walk) + 10_000
     }
 }
 
-fn draw_timing(seed: u64, loses_memory: bool, latency_max_ms: u64) -> Timing {
+fn draw_timing(seed: u64, loses_nodes: bool, latency_max_ms: u64) -> Timing {
     let mut chance = Chance::new(seed, "timing", 0);
     let heartbeat = chance.pick(&[100, 250, 500]);
-    let repairs = loses_memory || chance.percent(50);
+    let repairs = loses_nodes || chance.percent(50);
     Timing {
         heartbeat: Millis(heartbeat),
         // Twice the longest way there and back, a slow link included, so that only a fault looks
@@ -200,6 +238,9 @@ fn draw_limits(seed: u64, latency_max_ms: u64) -> Limits {
         link_output: chance.pick(&[50, 1000, 256 << 10]),
         offer_size: chance.pick(pages),
         repair_span: chance.pick(&[1, 4, 256]),
+        log_gathered_max: chance.pick(&[1, 1000, 64 << 20, 64 << 20]),
+        checkpoint_log_min: chance.pick(&[1000, 10_000, 64 << 10, 64 << 20]),
+        checkpoint_slice: chance.pick(&[1, 300, 32 << 10]),
         ..Limits::DEFAULT
     }
 }
@@ -228,6 +269,10 @@ impl fmt::Display for Config {
             "\n            outbox {outbox_size_max} B, link {link_output} B, offer {offer_size} B, "
         )?;
         write!(f, "span {repair_span}; silence {} ms, ", self.timing.silence.0)?;
+        let Disks { batch_us: (fast, slow), everysec, segment_size } = self.disks;
+        let fsync = if everysec { "everysec" } else { "always" };
+        write!(f, "disks {fast}-{slow} us, fsync {fsync}, segments {segment_size} B, ")?;
+        write!(f, "checkpoints every {} B, ", self.limits.checkpoint_log_min)?;
         if self.timing.repair == NEVER {
             write!(f, "no periodic repair")
         } else {

@@ -11,8 +11,9 @@ use quorate::probe::Hook;
 use serde::{Deserialize, Serialize};
 
 /// Hooks at which faults may strike: where something is half done.
-const TRIGGERS: [Hook; 8] = [
+const TRIGGERS: [Hook; 9] = [
     Hook::AckSent,
+    Hook::CheckpointBegun,
     Hook::CopyTaken,
     Hook::FrameHeld,
     Hook::OfferSent,
@@ -63,7 +64,12 @@ impl Fault {
 /// What goes wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum FaultKind {
-    /// All nodes are killed; they come back empty.
+    /// A bit flips in a file that was synced long ago. The next start finds out.
+    BitRot {
+        /// On whose disk.
+        node: usize,
+    },
+    /// All machines go dark at once.
     Blackout,
     /// A wall clock jumps, and is put right in the end.
     ClockJump {
@@ -71,6 +77,11 @@ pub enum FaultKind {
         node: usize,
         /// How far.
         by_ms: i64,
+    },
+    /// There is no room left on a disk.
+    DiskFull {
+        /// Whose.
+        node: usize,
     },
     /// The connections between two nodes die on one side, and the other side is not told.
     HalfOpen {
@@ -103,7 +114,7 @@ pub enum FaultKind {
         /// Which.
         node: usize,
     },
-    /// The machine goes dark, and its connections with it; it comes back empty.
+    /// The machine goes dark, and its connections with it. What its disk had not synced is kept, lost or torn.
     PowerLoss {
         /// Which.
         node: usize,
@@ -114,6 +125,13 @@ pub enum FaultKind {
         a: usize,
         /// The other one.
         b: usize,
+    },
+    /// A disk takes longer.
+    SlowDisk {
+        /// Whose.
+        node: usize,
+        /// How much longer for each batch.
+        by_ms: u64,
     },
     /// Messages between two nodes take longer.
     SlowLink {
@@ -129,11 +147,24 @@ pub enum FaultKind {
         /// Which.
         client: usize,
     },
+    /// The next sync of a disk fails, and what it should have written is not there after a power
+    /// failure.
+    SyncFails {
+        /// Whose.
+        node: usize,
+    },
+    /// A disk can't be read.
+    Unreadable {
+        /// Whose.
+        node: usize,
+    },
 }
 
 /// Kinds of faults, for counting.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum FaultClass {
+    /// [`FaultKind::BitRot`].
+    BitRot,
     /// [`FaultKind::Blackout`].
     Blackout,
     /// [`FaultKind::ClockJump`].
@@ -142,6 +173,8 @@ pub enum FaultClass {
     CutRead,
     /// A write took fewer bytes than were offered.
     CutWrite,
+    /// [`FaultKind::DiskFull`].
+    DiskFull,
     /// [`FaultKind::HalfOpen`].
     HalfOpen,
     /// [`FaultKind::Kill`].
@@ -156,19 +189,29 @@ pub enum FaultClass {
     PowerLoss,
     /// [`FaultKind::Reset`].
     Reset,
+    /// [`FaultKind::SlowDisk`].
+    SlowDisk,
     /// [`FaultKind::SlowLink`].
     SlowLink,
     /// [`FaultKind::SlowReader`].
     SlowReader,
+    /// [`FaultKind::SyncFails`].
+    SyncFails,
+    /// A client sent its requests in two parts, or only in part: [`super::Torn`].
+    TornRequest,
+    /// [`FaultKind::Unreadable`].
+    Unreadable,
 }
 
 impl FaultClass {
     /// All classes, in order.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 19] = [
+        Self::BitRot,
         Self::Blackout,
         Self::ClockJump,
         Self::CutRead,
         Self::CutWrite,
+        Self::DiskFull,
         Self::HalfOpen,
         Self::Kill,
         Self::OneWay,
@@ -176,18 +219,24 @@ impl FaultClass {
         Self::Pause,
         Self::PowerLoss,
         Self::Reset,
+        Self::SlowDisk,
         Self::SlowLink,
         Self::SlowReader,
+        Self::SyncFails,
+        Self::TornRequest,
+        Self::Unreadable,
     ];
 
     /// Its name.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
+            Self::BitRot => "bits rotten",
             Self::Blackout => "blackouts",
             Self::ClockJump => "clock jumps",
             Self::CutRead => "cut reads",
             Self::CutWrite => "cut writes",
+            Self::DiskFull => "full disks",
             Self::HalfOpen => "half-open links",
             Self::Kill => "kills",
             Self::OneWay => "one-way partitions",
@@ -195,8 +244,33 @@ impl FaultClass {
             Self::Pause => "pauses",
             Self::PowerLoss => "power losses",
             Self::Reset => "resets",
+            Self::SlowDisk => "slow disks",
             Self::SlowLink => "slow links",
             Self::SlowReader => "slow readers",
+            Self::SyncFails => "failed syncs",
+            Self::TornRequest => "torn requests",
+            Self::Unreadable => "unreadable disks",
+        }
+    }
+
+    /// Whether it takes two nodes.
+    const fn takes_two(self) -> bool {
+        match self {
+            Self::HalfOpen | Self::OneWay | Self::Partition | Self::Reset | Self::SlowLink => true,
+            Self::BitRot
+            | Self::Blackout
+            | Self::ClockJump
+            | Self::CutRead
+            | Self::CutWrite
+            | Self::DiskFull
+            | Self::Kill
+            | Self::Pause
+            | Self::PowerLoss
+            | Self::SlowDisk
+            | Self::SlowReader
+            | Self::SyncFails
+            | Self::TornRequest
+            | Self::Unreadable => false,
         }
     }
 
@@ -209,22 +283,28 @@ impl FaultClass {
             | Self::Kill
             | Self::OneWay
             | Self::Partition
-            | Self::PowerLoss => true,
-            Self::Blackout
+            | Self::PowerLoss
+            | Self::TornRequest => true,
+            Self::BitRot
+            | Self::Blackout
             | Self::ClockJump
+            | Self::DiskFull
             | Self::HalfOpen
             | Self::Pause
             | Self::Reset
+            | Self::SlowDisk
             | Self::SlowLink
-            | Self::SlowReader => false,
+            | Self::SlowReader
+            | Self::SyncFails
+            | Self::Unreadable => false,
         }
     }
 }
 
 impl FaultKind {
-    /// Whether a node forgets everything by it.
+    /// Whether a process ends by it.
     #[must_use]
-    pub const fn loses_memory(self) -> bool {
+    pub const fn is_crash(self) -> bool {
         matches!(self, Self::Blackout | Self::Kill { .. } | Self::PowerLoss { .. })
     }
 
@@ -233,10 +313,15 @@ impl FaultKind {
     pub fn nodes(self) -> Vec<usize> {
         match self {
             Self::Blackout | Self::SlowReader { .. } => Vec::new(),
-            Self::ClockJump { node, .. }
+            Self::BitRot { node }
+            | Self::ClockJump { node, .. }
+            | Self::DiskFull { node }
             | Self::Kill { node }
             | Self::Pause { node }
-            | Self::PowerLoss { node } => vec![node],
+            | Self::PowerLoss { node }
+            | Self::SlowDisk { node, .. }
+            | Self::SyncFails { node }
+            | Self::Unreadable { node } => vec![node],
             Self::HalfOpen { node: a, other: b }
             | Self::OneWay { from: a, to: b }
             | Self::Partition { a, b }
@@ -249,10 +334,15 @@ impl FaultKind {
     pub(super) fn nodes_mut(&mut self) -> Vec<&mut usize> {
         match self {
             Self::Blackout | Self::SlowReader { .. } => Vec::new(),
-            Self::ClockJump { node, .. }
+            Self::BitRot { node }
+            | Self::ClockJump { node, .. }
+            | Self::DiskFull { node }
             | Self::Kill { node }
             | Self::Pause { node }
-            | Self::PowerLoss { node } => vec![node],
+            | Self::PowerLoss { node }
+            | Self::SlowDisk { node, .. }
+            | Self::SyncFails { node }
+            | Self::Unreadable { node } => vec![node],
             Self::HalfOpen { node: a, other: b }
             | Self::OneWay { from: a, to: b }
             | Self::Partition { a, b }
@@ -265,8 +355,10 @@ impl FaultKind {
     #[must_use]
     pub const fn class(self) -> FaultClass {
         match self {
+            Self::BitRot { .. } => FaultClass::BitRot,
             Self::Blackout => FaultClass::Blackout,
             Self::ClockJump { .. } => FaultClass::ClockJump,
+            Self::DiskFull { .. } => FaultClass::DiskFull,
             Self::HalfOpen { .. } => FaultClass::HalfOpen,
             Self::Kill { .. } => FaultClass::Kill,
             Self::OneWay { .. } => FaultClass::OneWay,
@@ -274,8 +366,11 @@ impl FaultKind {
             Self::Pause { .. } => FaultClass::Pause,
             Self::PowerLoss { .. } => FaultClass::PowerLoss,
             Self::Reset { .. } => FaultClass::Reset,
+            Self::SlowDisk { .. } => FaultClass::SlowDisk,
             Self::SlowLink { .. } => FaultClass::SlowLink,
             Self::SlowReader { .. } => FaultClass::SlowReader,
+            Self::SyncFails { .. } => FaultClass::SyncFails,
+            Self::Unreadable { .. } => FaultClass::Unreadable,
         }
     }
 }
@@ -289,10 +384,12 @@ impl fmt::Display for Fault {
             }
         }
         match self.kind {
-            FaultKind::Blackout => write!(f, "all nodes are killed"),
+            FaultKind::BitRot { node } => write!(f, "a bit flips on the disk of n{node}"),
+            FaultKind::Blackout => write!(f, "no node has power"),
             FaultKind::ClockJump { node, by_ms } => {
                 write!(f, "the wall clock of n{node} jumps by {by_ms} ms")
             }
+            FaultKind::DiskFull { node } => write!(f, "the disk of n{node} is full"),
             FaultKind::HalfOpen { node, other } => {
                 write!(f, "links of n{node} and n{other} end without n{other} being told")
             }
@@ -302,10 +399,15 @@ impl fmt::Display for Fault {
             FaultKind::Pause { node } => write!(f, "n{node} stands still"),
             FaultKind::PowerLoss { node } => write!(f, "n{node} has no power"),
             FaultKind::Reset { a, b } => write!(f, "links of n{a} and n{b} break"),
+            FaultKind::SlowDisk { node, by_ms } => {
+                write!(f, "the disk of n{node} takes {by_ms} ms longer")
+            }
             FaultKind::SlowLink { a, b, by_ms } => {
                 write!(f, "messages between n{a} and n{b} take {by_ms} ms longer")
             }
             FaultKind::SlowReader { client } => write!(f, "c{client} does not read"),
+            FaultKind::SyncFails { node } => write!(f, "the next sync of n{node} fails"),
+            FaultKind::Unreadable { node } => write!(f, "the disk of n{node} can't be read"),
         }
     }
 }
@@ -321,12 +423,14 @@ pub(super) struct Plan {
 }
 
 impl Plan {
-    /// The plan of `seed`. Half of the seeds lose no memory: only then must every acknowledged
-    /// write survive.
+    /// The plan of `seed`.
     pub(super) fn draw(seed: u64) -> Self {
         let mut chance = Chance::new(seed, "faults", 0);
-        let crashes = chance.percent(50);
+        let crashes = chance.percent(60);
         let lossy = |share| if crashes { share } else { 0 };
+        // Without a start after it, nobody finds out about most of what goes wrong with a disk.
+        let disks = crashes && chance.percent(60);
+        let disk = |share| if disks { share } else { 0 };
         let mut classes = Vec::new();
         for (class, share) in [
             (FaultClass::Partition, 55),
@@ -334,6 +438,11 @@ impl Plan {
             (FaultClass::PowerLoss, lossy(75)),
             (FaultClass::Kill, lossy(60)),
             (FaultClass::Blackout, lossy(10)),
+            (FaultClass::SlowDisk, 20),
+            (FaultClass::SyncFails, disk(50)),
+            (FaultClass::DiskFull, disk(30)),
+            (FaultClass::Unreadable, disk(30)),
+            (FaultClass::BitRot, disk(25)),
             (FaultClass::Reset, 40),
             (FaultClass::HalfOpen, 25),
             (FaultClass::Pause, 25),
@@ -350,20 +459,28 @@ impl Plan {
         Self { classes, count, sticky: chance.percent(40), triggered_percent }
     }
 
-    /// Whether a node may forget everything.
-    pub(super) fn loses_memory(&self) -> bool {
-        let lossy = [FaultClass::Blackout, FaultClass::Kill, FaultClass::PowerLoss];
-        self.classes.iter().any(|class| lossy.contains(class))
+    /// Whether processes end.
+    pub(super) fn crashes(&self) -> bool {
+        let crashes = [FaultClass::Blackout, FaultClass::Kill, FaultClass::PowerLoss];
+        let mut others = [FaultClass::DiskFull, FaultClass::SyncFails].into_iter();
+        self.classes.iter().any(|class| crashes.contains(class))
+            || others.any(|class| self.classes.contains(&class))
     }
 
     /// The faults themselves, in order of time. A node that is down can't crash, but several may be
     /// down at once: what they alone knew is lost, and the others must still become one.
     pub(super) fn faults(&self, seed: u64, config: &Config) -> Vec<Fault> {
-        let mut faults: Vec<Fault> = (0..self.count).map(|n| self.fault(seed, n, config)).collect();
+        let mut classes = self.classes.clone();
+        classes.retain(|class| config.nodes > 1 || !class.takes_two());
+        if classes.is_empty() {
+            return Vec::new();
+        }
+        let mut faults: Vec<Fault> =
+            (0..self.count).map(|n| self.fault(seed, n, config, &classes)).collect();
         faults.sort_by_key(|fault| fault.at_ms().unwrap_or(0));
         let mut up_at_ms = vec![0; config.nodes];
         faults.retain(|fault| {
-            let Some(at_ms) = fault.at_ms().filter(|_| fault.kind.loses_memory()) else {
+            let Some(at_ms) = fault.at_ms().filter(|_| fault.kind.is_crash()) else {
                 return true;
             };
             let struck = match fault.kind {
@@ -379,13 +496,13 @@ impl Plan {
         faults
     }
 
-    fn fault(&self, seed: u64, number: u64, config: &Config) -> Fault {
+    fn fault(&self, seed: u64, number: u64, config: &Config, classes: &[FaultClass]) -> Fault {
         let mut chance = Chance::new(seed, "fault", number);
         let nodes = config.nodes as u64;
         let at_ms = chance.between(300, config.span_ms);
         let victim = if self.sticky { 0 } else { number };
         let a = Chance::new(seed, "victim", victim).below(nodes);
-        let b = ((a + chance.between(1, nodes - 1)) % nodes) as usize;
+        let b = ((a + chance.between(1, nodes.max(2) - 1)) % nodes) as usize;
         let a = a as usize;
         // Shorter than the silence that ends a link, about as long, and long enough for an outbox
         // to overflow.
@@ -395,7 +512,8 @@ impl Plan {
             2 | 3 => chance.between(2500, 8000),
             4.. => unreachable!("below four"),
         };
-        let kind = match chance.pick(&self.classes) {
+        let kind = match chance.pick(classes) {
+            FaultClass::BitRot => FaultKind::BitRot { node: a },
             FaultClass::Blackout => FaultKind::Blackout,
             FaultClass::ClockJump => {
                 // Back and forth within what all nodes accept of each other, or too far ahead.
@@ -407,6 +525,7 @@ impl Plan {
                 let by_ms = if far { skew_max as i64 + 4000 } else { near };
                 FaultKind::ClockJump { node: a, by_ms }
             }
+            FaultClass::DiskFull => FaultKind::DiskFull { node: a },
             FaultClass::HalfOpen => FaultKind::HalfOpen { node: a, other: b },
             FaultClass::Kill => FaultKind::Kill { node: a },
             FaultClass::OneWay if chance.percent(50) => FaultKind::OneWay { from: a, to: b },
@@ -415,13 +534,20 @@ impl Plan {
             FaultClass::Pause => FaultKind::Pause { node: a },
             FaultClass::PowerLoss => FaultKind::PowerLoss { node: a },
             FaultClass::Reset => FaultKind::Reset { a, b },
+            FaultClass::SlowDisk => {
+                FaultKind::SlowDisk { node: a, by_ms: chance.pick(&[5, 50, 500, 3000]) }
+            }
             FaultClass::SlowLink => FaultKind::SlowLink { a, b, by_ms: chance.between(50, 400) },
             FaultClass::SlowReader => {
                 FaultKind::SlowReader { client: chance.below(config.clients as u64) as usize }
             }
-            FaultClass::CutRead | FaultClass::CutWrite => unreachable!("not in a plan"),
+            FaultClass::SyncFails => FaultKind::SyncFails { node: a },
+            FaultClass::Unreadable => FaultKind::Unreadable { node: a },
+            FaultClass::CutRead | FaultClass::CutWrite | FaultClass::TornRequest => {
+                unreachable!("not in a plan")
+            }
         };
-        let trigger = chance.percent(self.triggered_percent) && !kind.loses_memory();
+        let trigger = chance.percent(self.triggered_percent);
         let when = if trigger {
             let hook = chance.pick(&TRIGGERS).name().to_owned();
             When::OnNth { node: a, hook, nth: chance.pick(&[1, 1, 2, 5, 20]) }

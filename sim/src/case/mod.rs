@@ -20,9 +20,10 @@ mod workload;
 
 pub use config::{Chop, Config, LATENCIES_MS};
 pub use faults::{Fault, FaultClass, FaultKind, When};
-pub use workload::{Dialect, Op, Step, Workload, value_of};
+pub use workload::{Dialect, Op, Step, Then, Torn, Workload, value_of};
 
-/// The format and meaning of cases; a seed of another version is another case.
+/// The format of cases and what they mean to a driver. What a seed draws may change without it; then
+/// the golden hashes change.
 pub const VERSION: u32 = 1;
 
 /// One simulation.
@@ -40,21 +41,33 @@ pub struct Case {
     pub faults: Vec<Fault>,
 }
 
+/// What all cases of a batch have in common, instead of what their seeds would draw.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Size {
+    /// How many nodes.
+    pub nodes: Option<usize>,
+    /// How many requests, if the seed has as many.
+    pub operations: Option<usize>,
+}
+
 impl Case {
     /// The case of `seed`.
     #[must_use]
     pub fn draw(seed: u64) -> Self {
-        let faults = faults::Plan::draw(seed);
-        let config = Config::draw(seed, faults.loses_memory());
-        let faults = faults.faults(seed, &config);
-        let workload = Workload::draw(seed, &config, &faults);
-        Self { version: VERSION, seed, config, workload, faults }
+        Self::draw_sized(seed, Size::default())
     }
 
-    /// Whether a node loses its memory somewhere in it.
+    /// The case of `seed` in another size.
     #[must_use]
-    pub fn loses_memory(&self) -> bool {
-        self.faults.iter().any(|fault| fault.kind.loses_memory())
+    pub fn draw_sized(seed: u64, size: Size) -> Self {
+        let faults = faults::Plan::draw(seed);
+        let config = Config::draw(seed, faults.crashes(), size.nodes);
+        let faults = faults.faults(seed, &config);
+        let mut workload = Workload::draw(seed, &config, &faults);
+        if let Some(operations) = size.operations {
+            workload.thin_out(operations);
+        }
+        Self { version: VERSION, seed, config, workload, faults }
     }
 
     /// The case of a file's text.
@@ -85,6 +98,11 @@ impl Case {
     #[must_use]
     pub fn for_turmoil(mut self) -> Self {
         self.faults.retain(|fault| fault.kind.class().in_turmoil() && fault.at_ms().is_some());
+        // A connection that is dropped there ends in order, and with it a line.
+        for step in &mut self.workload.steps {
+            let text = self.workload.dialects[step.client] == Dialect::Text;
+            step.torn = step.torn.filter(|torn| !(text && torn.leaves()));
+        }
         self
     }
 
@@ -92,10 +110,8 @@ impl Case {
     /// needs to find out, and what the network needs to carry all that was written once more.
     #[must_use]
     pub fn settle_ms(&self) -> u64 {
-        let values = self.workload.steps.iter().flat_map(|step| &step.ops).map(|op| match op {
-            Op::Set { value, .. } => value.len() as u64 + 100,
-            Op::Del { .. } | Op::FlushDb | Op::Get { .. } => 100,
-        });
+        let ops = self.workload.steps.iter().flat_map(|step| &step.ops);
+        let values = ops.map(|op| op.value().map_or(0, str::len) as u64 + 100);
         let window = self.config.window_bytes as u64;
         // A window full each way there and back.
         self.config.settle_ms() + values.sum::<u64>() * 2 * self.config.slowest_ms() / window
@@ -116,6 +132,9 @@ impl Case {
             self.faults.iter().map(|fault| fault.kind.class()).collect();
         if self.config.chop.is_some() {
             classes.extend([FaultClass::CutRead, FaultClass::CutWrite]);
+        }
+        if self.workload.steps.iter().any(|step| step.torn.is_some()) {
+            classes.push(FaultClass::TornRequest);
         }
         classes.sort_unstable();
         classes.dedup();
@@ -167,7 +186,7 @@ mod tests {
         for seed in 0..300 {
             let case = Case::draw(seed);
             let config = &case.config;
-            assert!((3..=5).contains(&config.nodes) && (4..=64).contains(&config.slots));
+            assert!((1..=7).contains(&config.nodes) && (4..=64).contains(&config.slots));
             let spread =
                 config.clock_offsets_ms.iter().max().zip(config.clock_offsets_ms.iter().min());
             let spread = spread.map_or(0, |(max, min)| max - min) as u64;
@@ -175,11 +194,45 @@ mod tests {
             for step in &case.workload.steps {
                 assert!(step.node < config.nodes && step.client < config.clients);
                 assert!(!step.ops.is_empty());
+                let closes = step.torn.is_some_and(|torn| torn.then == Then::Close);
+                assert!(!closes || case.workload.dialects[step.client] == Dialect::Resp);
             }
             for fault in &case.faults {
                 assert!(fault.kind.nodes().iter().all(|node| *node < config.nodes));
             }
             assert!(case.quiet_at_ms() < 60_000);
+        }
+    }
+
+    #[test]
+    fn extremes_are_drawn() {
+        let cases: Vec<Case> = (0..300).map(Case::draw).collect();
+        for nodes in 1..=7 {
+            assert!(cases.iter().any(|case| case.config.nodes == nodes), "{nodes} nodes");
+        }
+        let largest = |case: &Case| {
+            let ops = case.workload.steps.iter().flat_map(|step| &step.ops);
+            ops.filter_map(Op::value).map(str::len).max().unwrap_or(0)
+        };
+        let large = cases.iter().filter(|case| largest(case) > 40_000).count();
+        assert!((5..=60).contains(&large), "{large} of 300 cases have large values");
+    }
+
+    #[test]
+    fn a_size_is_kept_to() {
+        for seed in 0..50 {
+            let size = Size { nodes: Some(3), operations: Some(60) };
+            let case = Case::draw_sized(seed, size);
+            let whole = Case::draw_sized(seed, Size { operations: None, ..size });
+            assert_eq!(case.config.nodes, 3);
+            assert_eq!(case.workload.len(), whole.workload.len().min(60));
+        }
+    }
+
+    #[test]
+    fn torn_bytes_have_two_parts() {
+        for (permille, size, first) in [(0, 2, 1), (1000, 2, 1), (0, 9, 1), (1000, 9, 8)] {
+            assert_eq!(Torn { permille, then: Then::Reset }.cut(size), first);
         }
     }
 

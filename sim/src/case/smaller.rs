@@ -4,7 +4,7 @@
 //! remains is numbered without gaps, and nothing names what is gone. Whether the smaller case still
 //! fails is for the caller to find out.
 
-use super::{Case, Fault, FaultKind, When};
+use super::{Case, Fault, FaultKind, Op, When};
 
 impl Case {
     /// The case without a node, if nothing in it names that node and it is not the only one.
@@ -55,7 +55,19 @@ impl Case {
         workload.dialects[kept] = workload.dialects[manners];
         workload.databases[kept] = workload.databases[manners];
         case.rename_clients(|client| if client == gone { kept } else { client });
+        case.workload.break_torn_lines();
         case.without_client(gone)
+    }
+
+    /// Leaves of each value its name.
+    pub fn shorten_values(&mut self) {
+        for op in self.workload.steps.iter_mut().flat_map(|step| &mut step.ops) {
+            if let Op::Set { value, .. } = op
+                && let Some((name, _)) = value.split_once('-')
+            {
+                *value = name.to_owned();
+            }
+        }
     }
 
     fn rename_nodes(&mut self, name: impl Fn(usize) -> usize) {
@@ -85,7 +97,7 @@ impl Case {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::case::{Dialect, Op, Step};
+    use crate::case::{Dialect, Step};
 
     /// Three clients, each with a step whose key is its letter, and a slow reader among them.
     fn case(slow: usize) -> Case {
@@ -97,6 +109,7 @@ mod tests {
             node: 0,
             fresh: false,
             ops: vec![Op::Get { key: key.to_owned() }],
+            torn: None,
         };
         case.workload.steps = [(0, "a"), (1, "b"), (2, "c")].map(step).to_vec();
         case.workload.dialects = vec![Dialect::Resp, Dialect::Text, Dialect::Text];
@@ -106,13 +119,13 @@ mod tests {
         case
     }
 
-    fn shape(case: &Case) -> (Vec<(usize, &str)>, &[Dialect], &[u8], Vec<FaultKind>) {
-        let key = |op: &'_ Op| matches!(op, Op::Get { .. }).then_some(());
-        assert!(case.workload.steps.iter().all(|step| key(&step.ops[0]).is_some()));
-        let steps = case.workload.steps.iter().map(|step| match &step.ops[0] {
-            Op::Get { key } => (step.client, key.as_str()),
-            Op::Del { .. } | Op::FlushDb | Op::Set { .. } => unreachable!("all steps read"),
-        });
+    fn steps(of: &[(usize, &str)]) -> Vec<(usize, String)> {
+        of.iter().map(|(client, key)| (*client, (*key).to_owned())).collect()
+    }
+
+    fn shape(case: &Case) -> (Vec<(usize, String)>, &[Dialect], &[u8], Vec<FaultKind>) {
+        let key = |step: &'_ Step| step.ops[0].key().expect("all read a key").to_owned();
+        let steps = case.workload.steps.iter().map(|step| (step.client, key(step)));
         let faults = case.faults.iter().map(|fault| fault.kind).collect();
         (steps.collect(), &case.workload.dialects, &case.workload.databases, faults)
     }
@@ -122,7 +135,7 @@ mod tests {
         let less = case(2).without_client(1).expect("two are left");
         let slow = vec![FaultKind::SlowReader { client: 1 }];
         let dialects = [Dialect::Resp, Dialect::Text];
-        assert_eq!(shape(&less), (vec![(0, "a"), (1, "c")], &dialects[..], &[0, 2][..], slow));
+        assert_eq!(shape(&less), (steps(&[(0, "a"), (1, "c")]), &dialects[..], &[0, 2][..], slow));
         let less = case(1).without_client(1).expect("two are left");
         assert_eq!((less.faults, less.config.clients), (Vec::new(), 2));
         let one = less.workload.clone();
@@ -132,7 +145,7 @@ mod tests {
 
     #[test]
     fn a_client_takes_over_the_steps_and_faults_of_another() {
-        let steps = vec![(0, "a"), (1, "b"), (0, "c")];
+        let steps = steps(&[(0, "a"), (1, "b"), (0, "c")]);
         let slow = vec![FaultKind::SlowReader { client: 0 }];
         let merged = case(2).with_clients_merged(0, 2, 0).expect("two are left");
         let resp = [Dialect::Resp, Dialect::Text];

@@ -12,6 +12,9 @@ use serde::{Deserialize, Serialize};
 use super::{Config, Fault};
 use crate::chance::Chance;
 
+/// Sizes of large values: a line of text must still have room for the request.
+const LARGE: (usize, usize) = (10_000, 60_000);
+
 /// Everything that clients ask, by time.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Workload {
@@ -36,6 +39,51 @@ pub struct Step {
     pub fresh: bool,
     /// What; as many as the pipeline is deep.
     pub ops: Vec<Op>,
+    /// Where the requests are torn, if they are.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub torn: Option<Torn>,
+}
+
+/// The bytes of a step in two parts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Torn {
+    /// How much of them the first part is, in thousandths.
+    pub permille: u64,
+    /// What becomes of the second.
+    pub then: Then,
+}
+
+/// What follows the first part of torn requests.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Then {
+    /// The orderly end of the connection. Not in text: there the end of input ends a line, and half
+    /// a request would be a whole one.
+    Close,
+    /// The disorderly end of the connection.
+    Reset,
+    /// The second part, after a while.
+    Stall {
+        /// How long.
+        for_ms: u64,
+    },
+}
+
+impl Torn {
+    /// How many of `size` bytes the first part has: never none, never all.
+    #[must_use]
+    pub const fn cut(self, size: usize) -> usize {
+        let inner = size.saturating_sub(2) as u64 * self.permille / 1000;
+        1 + inner as usize
+    }
+
+    /// Whether the client leaves without the second part.
+    #[must_use]
+    pub const fn leaves(self) -> bool {
+        match self.then {
+            Then::Close | Then::Reset => true,
+            Then::Stall { .. } => false,
+        }
+    }
 }
 
 /// One request.
@@ -53,6 +101,8 @@ pub enum Op {
         /// Which.
         key: String,
     },
+    /// Take a checkpoint.
+    Save,
     /// Write a key.
     Set {
         /// Which.
@@ -60,6 +110,26 @@ pub enum Op {
         /// What; no two writes of a case write the same.
         value: String,
     },
+}
+
+impl Op {
+    /// The key it is about, if it is about one.
+    #[must_use]
+    pub fn key(&self) -> Option<&str> {
+        match self {
+            Self::Del { key } | Self::Get { key } | Self::Set { key, .. } => Some(key),
+            Self::FlushDb | Self::Save => None,
+        }
+    }
+
+    /// What it writes, if it is a SET.
+    #[must_use]
+    pub fn value(&self) -> Option<&str> {
+        match self {
+            Self::Set { value, .. } => Some(value),
+            Self::Del { .. } | Self::FlushDb | Self::Get { .. } | Self::Save => None,
+        }
+    }
 }
 
 /// How a client talks.
@@ -113,7 +183,33 @@ impl Workload {
             (dialect, database)
         };
         let (dialects, databases) = (0..config.clients).map(per_client).unzip();
-        Self { steps, dialects, databases }
+        let mut workload = Self { steps, dialects, databases };
+        workload.break_torn_lines();
+        workload
+    }
+
+    /// Makes torn requests of text clients end by a reset where they would end in order.
+    pub(super) fn break_torn_lines(&mut self) {
+        for step in &mut self.steps {
+            if let Some(torn) = &mut step.torn
+                && torn.then == Then::Close
+                && self.dialects[step.client] == Dialect::Text
+            {
+                torn.then = Then::Reset;
+            }
+        }
+    }
+
+    /// Keeps so many requests, spread evenly.
+    pub(super) fn thin_out(&mut self, operations: usize) {
+        let (total, mut number) = (self.len(), 0);
+        for step in &mut self.steps {
+            step.ops.retain(|_| {
+                number += 1;
+                number * operations / total != (number - 1) * operations / total
+            });
+        }
+        self.steps.retain(|step| !step.ops.is_empty());
     }
 
     /// How many requests there are.
@@ -138,8 +234,14 @@ impl fmt::Display for Workload {
         let gets = count(|op| matches!(op, Op::Get { .. }));
         let dels = count(|op| matches!(op, Op::Del { .. }));
         let flushes = count(|op| matches!(op, Op::FlushDb));
+        let saves = count(|op| matches!(op, Op::Save));
         write!(f, "{} requests in {} goes: {sets} SET, ", self.len(), self.steps.len())?;
-        write!(f, "{gets} GET, {dels} DEL, {flushes} FLUSHDB; databases {:?}", self.databases)
+        write!(f, "{gets} GET, {dels} DEL, {flushes} FLUSHDB, {saves} SAVE; ")?;
+        write!(f, "databases {:?}", self.databases)?;
+        let sizes = self.steps.iter().flat_map(|step| &step.ops).filter_map(Op::value);
+        let largest = sizes.map(str::len).max().unwrap_or(0);
+        let torn = self.steps.iter().filter(|step| step.torn.is_some()).count();
+        write!(f, "; values up to {largest} B, {torn} goes torn")
     }
 }
 
@@ -153,12 +255,18 @@ struct Style {
     del_percent: u64,
     /// Flushes in ten thousand requests.
     flushes: u64,
+    /// Checkpoints in ten thousand requests.
+    saves: u64,
     sizes: &'static [u64],
+    /// Values far above all sizes and most limits of the case.
+    large_percent: u64,
     depths: &'static [u64],
     /// Clients go to other nodes than their own.
     roam_percent: u64,
     /// Goes on connections of their own.
     churn_percent: u64,
+    /// Goes whose bytes leave in two parts, or only in part.
+    torn_percent: u64,
     storms: bool,
     /// A node that nobody talks to after this time.
     quiet: Option<(usize, u64)>,
@@ -171,6 +279,9 @@ impl Style {
         let mut chance = Chance::new(seed, "workload", 0);
         let quiet_node = chance.below(config.nodes as u64) as usize;
         let quiet_from = chance.between(config.span_ms / 4, config.span_ms);
+        // Where they don't go through the eye of a needle, which would take minutes.
+        let roomy = config.window_bytes >= LARGE.1
+            && config.chop.is_none_or(|chop| chop.read_max >= 200 && chop.write_max >= 500);
         Self {
             hot_keys: chance.between(1, 6),
             cold_keys: chance.between(5, 120),
@@ -178,6 +289,7 @@ impl Style {
             set_percent: chance.pick(&[40, 60, 90]),
             del_percent: chance.pick(&[0, 10, 30]),
             flushes: chance.pick(&[0, 0, 0, 30]),
+            saves: chance.pick(&[0, 0, 50, 300]),
             sizes: chance.pick(&[&[0][..], &[0, 0, 30, 200], &[0, 100, 1000, 3000]]),
             depths: chance.pick(&[&[1][..], &[1, 1, 4], &[1, 8, 16]]),
             roam_percent: chance.pick(&[0, 10, 50]),
@@ -186,6 +298,8 @@ impl Style {
             quiet: chance.percent(50).then_some((quiet_node, quiet_from)),
             one_database: chance.percent(60),
             database: chance.below(3) as u8,
+            large_percent: if chance.percent(50) && roomy { 3 } else { 0 },
+            torn_percent: chance.pick(&[0, 0, 10]),
         }
     }
 
@@ -202,7 +316,13 @@ impl Style {
         let depth = chance.pick(self.depths);
         let ops = (0..depth).map(|nth| self.op(seed, client, id << 8 | nth)).collect();
         let fresh = chance.percent(self.churn_percent);
-        Step { at_ms, client, node, fresh, ops }
+        let torn = chance.percent(self.torn_percent).then(|| {
+            let permille = chance.between(0, 1000);
+            let for_ms = chance.between(1, 2500);
+            let then = chance.pick(&[Then::Close, Then::Reset, Then::Stall { for_ms }]);
+            Torn { permille, then }
+        });
+        Step { at_ms, client, node, fresh, ops, torn }
     }
 
     fn op(&self, seed: u64, client: usize, number: u64) -> Op {
@@ -211,9 +331,16 @@ impl Style {
         if chance.below(10_000) < self.flushes {
             return Op::FlushDb;
         }
+        if chance.below(10_000) < self.saves {
+            return Op::Save;
+        }
         let dice = chance.below(100);
         if dice < self.set_percent {
-            let size = chance.pick(self.sizes) as usize;
+            let size = if chance.percent(self.large_percent) {
+                chance.between(LARGE.0 as u64, LARGE.1 as u64) as usize
+            } else {
+                chance.pick(self.sizes) as usize
+            };
             let value = value_of(client, number & 0xffff_ffff_ffff, size);
             Op::Set { key, value }
         } else if dice < self.set_percent + self.del_percent {
@@ -248,7 +375,8 @@ impl Style {
             // Above the numbers of all clients' own requests.
             let id = 1 << 47 | number << 16 | go << 8;
             let ops = (0..depth).map(|nth| self.op(seed, client, id | nth)).collect();
-            goes.push(Step { at_ms, client, node, fresh: chance.percent(self.churn_percent), ops });
+            let fresh = chance.percent(self.churn_percent);
+            goes.push(Step { at_ms, client, node, fresh, ops, torn: None });
         }
         goes
     }

@@ -13,12 +13,13 @@ use crate::history::{Entry, Outcome};
 pub mod acknowledged;
 pub mod convergence;
 pub mod growth;
+pub mod shown;
 pub mod thin_air;
 
 /// The evidence.
 #[derive(Clone, Debug, Default)]
 pub struct Observed {
-    /// No node ever lost its memory, so nothing acknowledged may be lost.
+    /// No node ever lost what was durable there, so nothing acknowledged may be lost.
     pub nodes_keep_memory: bool,
     /// The replicas had become one, so what they hold is the last word.
     pub settled: bool,
@@ -91,6 +92,7 @@ pub fn check(observed: &Observed) -> Result<(), Failure> {
     thin_air::check(observed)?;
     if observed.nodes_keep_memory {
         acknowledged::check(observed)?;
+        shown::check(observed)?;
     }
     Ok(())
 }

@@ -93,7 +93,7 @@ impl<'a> Asked<'a> {
                 Op::Set { value, .. } => {
                     of_key.sets.entry(value.as_bytes()).or_insert(entry.start_us);
                 }
-                Op::FlushDb | Op::Get { .. } => {}
+                Op::FlushDb | Op::Get { .. } | Op::Save => {}
             }
         }
         Self(asked)

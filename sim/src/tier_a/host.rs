@@ -10,12 +10,10 @@ use quorate::{
 
 use super::{
     World,
+    disk::Drive,
     net::{Call, Caller, EndId, Event, Net, Owner},
 };
-use crate::{
-    birth::{EPOCH_MS, node_config},
-    trace::EventKind,
-};
+use crate::{birth::EPOCH_MS, trace::EventKind};
 
 /// Where nothing is cut, a read gives at most this.
 const READ_MAX: usize = 16 * 1024;
@@ -44,10 +42,14 @@ pub(super) struct Host {
     rate_ppm: i64,
     pub(super) offset_ms: i64,
     pub(super) base_offset_ms: i64,
+    pub(super) drive: Drive,
+    /// Counted for chance: how often its disk was asked for something, and how often it was struck.
+    pub(super) batches: u64,
+    pub(super) crashes: u64,
 }
 
 impl Host {
-    pub(super) fn new(nodes: usize, rate_ppm: i64, offset_ms: i64) -> Self {
+    pub(super) fn new(nodes: usize, rate_ppm: i64, offset_ms: i64, drive: Drive) -> Self {
         Self {
             node: None,
             life: 0,
@@ -60,6 +62,9 @@ impl Host {
             rate_ppm,
             offset_ms,
             base_offset_ms: offset_ms,
+            drive,
+            batches: 0,
+            crashes: 0,
         }
     }
 
@@ -101,20 +106,17 @@ impl Host {
 }
 
 impl World<'_> {
-    /// A new life begins, empty.
+    /// A new life begins, with what is on its disk; or it fails to, and tries again later.
     pub(super) fn start(&mut self, id: usize) {
-        let config = {
-            let host = &mut self.hosts[id];
-            assert!(host.node.is_none(), "a node lives once at a time");
-            host.life += 1;
-            node_config(self.case, id, host.life)
-        };
         let host = &mut self.hosts[id];
+        assert!(host.node.is_none(), "a node lives once at a time");
+        host.life += 1;
         host.links.clear();
         host.free.clear();
         host.freed.clear();
         host.timer_us = None;
-        host.node = Some(Box::new(Node::new(config, host.now(self.net.now_us))));
+        let Some(node) = self.recover(id) else { return };
+        self.hosts[id].node = Some(node);
         self.growth.forget(id);
         let life = self.hosts[id].life;
         self.record(id, EventKind::Boot, 0, &life.to_le_bytes());
@@ -126,6 +128,8 @@ impl World<'_> {
         if self.hosts[id].node.take().is_none() {
             return;
         }
+        let mut chance = self.disk_chance(id);
+        self.hosts[id].drive.end_process(&mut chance);
         self.hosts[id].paused = false;
         for end in self.hosts[id].ends() {
             if told {
@@ -230,6 +234,13 @@ impl World<'_> {
             self.net.schedule(self.net.now_us, Event::Room(end));
             self.net.schedule(self.net.now_us, Event::Pump(end));
         }
+        let (life, (job, part)) = (self.hosts[id].life, self.hosts[id].drive.is_busy());
+        if job {
+            self.net.schedule(self.net.now_us, Event::Disk(id, life));
+        }
+        if part {
+            self.net.schedule(self.net.now_us, Event::Image(id, life));
+        }
         self.hosts[id].timer_us = None;
         self.turn(id);
     }
@@ -255,9 +266,12 @@ impl World<'_> {
     /// Ends a node's turn, and sees to what follows from it.
     pub(super) fn turn(&mut self, id: usize) {
         let Some(mut node) = self.hosts[id].node.take() else { return };
+        let mut drive = std::mem::take(&mut self.hosts[id].drive);
         let mut wires = Wires { host: &mut self.hosts[id], net: &mut self.net, dials: Vec::new() };
-        finish_turn(&mut node, &mut wires);
+        finish_turn(&mut node, &mut wires, &mut drive);
         let dials = wires.dials;
+        self.hosts[id].drive = drive;
+        self.use_disk(id);
         let host = &mut self.hosts[id];
         let freed = std::mem::take(&mut host.freed);
         host.free.extend(freed);

@@ -5,8 +5,8 @@
 //! resets that lose what is under way, connections that only one side knows to be dead, nodes that
 //! stand still, clocks that drift and jump, faults that strike when a node passes a hook.
 //!
-//! There is no disk here yet. Its place is beside the net: a second thing that takes what a turn
-//! hands over and answers later by an event.
+//! Beside the net each node has a disk ([`disk`]), a second thing that takes what a turn hands over
+//! and answers later by an event: the real log on a medium that forgets, tears, fills up and rots.
 
 use quorate::{node::Node, probe::Hook, record::Db};
 
@@ -18,11 +18,13 @@ use crate::{
     trace::{EventKind, Trace},
 };
 
+mod disk;
 mod host;
 mod net;
 mod player;
 mod weather;
 
+use disk::Drive;
 use host::Host;
 use net::{Call, Caller, Event, Net, Owner};
 use player::Player;
@@ -54,6 +56,11 @@ struct World<'c> {
     refused_select: bool,
     /// The first bound that a node broke.
     broken: Option<String>,
+    /// The first thing that a disk did and should not have, or a start that was wrong about it.
+    disk_failure: Option<String>,
+    /// Some node lost what was durable there: its disk had rotten, or power failed before a second
+    /// was over.
+    lost: bool,
 }
 
 /// Plays a case. `events` keeps the trace's events, not only their hash.
@@ -96,7 +103,9 @@ impl<'c> World<'c> {
     fn new(case: &'c Case, events: bool) -> Self {
         let config = &case.config;
         let host = |id: usize| {
-            Host::new(config.nodes, config.clock_rates_ppm[id], config.clock_offsets_ms[id])
+            let everysec = config.disks.everysec;
+            let (rate, offset) = (config.clock_rates_ppm[id], config.clock_offsets_ms[id]);
+            Host::new(config.nodes, rate, offset, Drive::new(everysec))
         };
         let player = |id: usize| {
             let steps = case.workload.steps.iter().filter(|step| step.client == id).cloned();
@@ -117,6 +126,8 @@ impl<'c> World<'c> {
             quiet: false,
             refused_select: false,
             broken: None,
+            disk_failure: None,
+            lost: false,
         };
         (0..config.nodes).for_each(|node| world.start(node));
         for (index, fault) in case.faults.iter().enumerate() {
@@ -185,7 +196,7 @@ impl<'c> World<'c> {
             let (key, value) = (format!("probe{node}"), format!("probe{node}.{now_ms}"));
             let ops = vec![Op::Set { key, value }];
             // Fresh: an old connection may lead to an earlier life, and nobody told the client.
-            let step = Step { at_ms: now_ms, client: 0, node: *node, fresh: true, ops };
+            let step = Step { at_ms: now_ms, client: 0, node: *node, fresh: true, ops, torn: None };
             self.players[0].steps.push(step);
         }
         self.net.schedule(self.net.now_us, Event::Wake(0));
@@ -215,8 +226,10 @@ impl<'c> World<'c> {
                 }
             }
             Event::Begin(index) => self.begin_fault(index),
+            Event::Disk(node, life) => self.disk_worked(node, life),
             Event::End(index) => self.end_fault(index),
             Event::GiveUp(client, token) => self.lose_patience(client, token),
+            Event::Image(node, life) => self.image_worked(node, life),
             Event::Pump(end) => self.pump(end),
             Event::Refused(call) => match call.from {
                 Caller::Client { client, session } => self.refused(client, session),
@@ -224,6 +237,8 @@ impl<'c> World<'c> {
                     self.dial_failed(node, life, attempt, call.to);
                 }
             },
+            Event::Respawn(node, life) => self.respawn(node, life),
+            Event::Rest(client, token) => self.send_rest(client, token),
             Event::Room(end) => match self.net.ends[end].owner {
                 Owner::Client { client, session } => self.room_for_client(client, session, end),
                 Owner::Node { node, link } => self.room_for_node(node, link, end),
@@ -318,6 +333,9 @@ impl<'c> World<'c> {
 
     fn check(&mut self, settled: bool) -> Result<(), Failure> {
         let safety = |oracle, detail: &str| Err(Failure::new(Kind::Safety, oracle, detail));
+        if let Some(failure) = &self.disk_failure {
+            return safety("disk", failure);
+        }
         if let Some(broken) = &self.broken {
             return safety("limits", broken);
         }
@@ -327,8 +345,7 @@ impl<'c> World<'c> {
         self.growth.check()?;
         let observed = Observed {
             settled,
-            nodes_keep_memory: !self.case.loses_memory()
-                && self.case.config.core.len() == self.hosts.len(),
+            nodes_keep_memory: !self.lost && self.case.config.core.len() == self.hosts.len(),
             history: std::mem::take(&mut self.history),
             replicas: self.replicas(),
         };

@@ -25,14 +25,22 @@ pub(super) enum Event {
     Arrive(EndId, u64, Segment),
     /// A fault begins.
     Begin(usize),
+    /// A batch of a life of a node has reached the disk.
+    Disk(usize, u64),
     /// A fault ends.
     End(usize),
     /// A client has waited long enough for a step.
     GiveUp(usize, u64),
+    /// A piece of a checkpoint of a life of a node has reached the disk.
+    Image(usize, u64),
     /// There may be bytes to read.
     Pump(EndId),
     /// A connection attempt was refused.
     Refused(Call),
+    /// A node whose life of this number has ended by itself is started again.
+    Respawn(usize, u64),
+    /// A client may send the second part of torn requests.
+    Rest(usize, u64),
     /// A writer that had to wait may go on.
     Room(EndId),
     /// A connection attempt comes to its node.

@@ -9,7 +9,7 @@ use super::{
     net::{Call, Caller, EndId, Event, Owner, Segment},
 };
 use crate::{
-    case::Step,
+    case::{FaultClass, Step, Then, Torn},
     dialect,
     history::{Entry, Outcome},
     trace::EventKind,
@@ -32,6 +32,8 @@ pub(super) struct Player {
     connecting: bool,
     received: Vec<u8>,
     unsent: Vec<u8>,
+    /// The second part of torn requests, until it is due; it may never be.
+    rest: Vec<u8>,
     /// Replies to SELECT that are due before any other.
     greetings: usize,
     playing: Option<Playing>,
@@ -44,6 +46,13 @@ struct Playing {
     /// Where its requests begin in the history; none before they are sent.
     first: Option<usize>,
     answered: usize,
+}
+
+impl Playing {
+    /// Whether the client leaves before it has sent all.
+    fn leaves(&self) -> bool {
+        self.step.torn.is_some_and(Torn::leaves)
+    }
 }
 
 impl Player {
@@ -154,11 +163,26 @@ impl World<'_> {
     fn ask(&mut self, id: usize) {
         let dialect = self.case.workload.dialects[id];
         let db = self.case.workload.databases[id];
+        let token = self.token(id);
         let player = &mut self.players[id];
         let Some(playing) = &mut player.playing else { return };
         playing.first = Some(self.history.len());
+        let (mut bytes, whole) = dialect::encode_step(dialect, &playing.step);
+        if let Some(torn) = playing.step.torn {
+            player.rest = bytes.split_off(torn.cut(bytes.len()));
+            match torn.then {
+                Then::Close => player.rest.clear(),
+                Then::Reset => {}
+                Then::Stall { for_ms } => {
+                    self.net.schedule(self.net.now_us + for_ms * 1000, Event::Rest(id, token));
+                }
+            }
+            self.fired[FaultClass::TornRequest as usize] += 1;
+        }
+        player.unsent.extend(bytes);
+        // Of what leaves only in part nobody may ever see anything, so it is no entry.
+        playing.step.ops.truncate(whole);
         for op in &playing.step.ops {
-            dialect::encode(dialect, op, &mut player.unsent);
             self.history.push(Entry {
                 client: id,
                 node: playing.step.node,
@@ -172,6 +196,15 @@ impl World<'_> {
         self.write(id);
     }
 
+    /// Sends the second part of torn requests.
+    pub(super) fn send_rest(&mut self, id: usize, token: u64) {
+        if self.players[id].playing.is_some() && self.token(id) == token {
+            let player = &mut self.players[id];
+            player.unsent.append(&mut player.rest);
+            self.write(id);
+        }
+    }
+
     fn write(&mut self, id: usize) {
         let player = &mut self.players[id];
         let Some(end) = player.end else { return };
@@ -180,11 +213,15 @@ impl World<'_> {
         }
         let taken = self.net.send(end, &player.unsent);
         let sent: Vec<u8> = player.unsent.drain(..taken).collect();
-        let done = player.unsent.is_empty();
+        let first_done = player.unsent.is_empty();
+        let done = first_done && player.rest.is_empty();
         let fresh = player.playing.as_ref().is_some_and(|playing| playing.step.fresh);
+        let leaves = player.playing.as_ref().is_some_and(Playing::leaves);
         let host = self.case.config.nodes + id;
         self.record(host, EventKind::Request, end as u32, &sent);
-        if done && fresh {
+        if first_done && leaves {
+            self.give_up(id);
+        } else if done && fresh {
             self.net.transmit(end, Segment::Fin);
         }
     }
@@ -217,6 +254,9 @@ impl World<'_> {
             self.record(host, EventKind::Reply, 0, &reply);
         }
         let player = &mut self.players[id];
+        if player.playing.as_ref().is_some_and(Playing::leaves) {
+            return;
+        }
         let step = player.playing.take().map(|playing| playing.step);
         if step.is_some_and(|step| step.fresh) {
             self.hang_up(id);
@@ -235,8 +275,9 @@ impl World<'_> {
         player.session += 1;
         player.connecting = false;
         player.received.clear();
-        let torn = !player.unsent.is_empty();
+        let torn = !(player.unsent.is_empty() && player.rest.is_empty());
         player.unsent.clear();
+        player.rest.clear();
         player.greetings = 0;
         if let Some(end) = player.end.take() {
             if torn {

@@ -7,7 +7,7 @@ use super::{
     net::{Event, Owner},
 };
 use crate::{
-    case::{FaultKind, When},
+    case::{FaultClass, FaultKind, When},
     trace::EventKind,
 };
 
@@ -35,13 +35,15 @@ impl World<'_> {
         self.faults_on += 1;
         self.net.schedule(self.net.now_us + fault.for_ms * 1000, Event::End(index));
         match fault.kind {
+            FaultKind::BitRot { node } => self.rot(node),
             FaultKind::Blackout => {
-                (0..self.hosts.len()).for_each(|node| self.go_down(node, true));
+                (0..self.hosts.len()).for_each(|node| self.go_down(node, false));
             }
             FaultKind::ClockJump { node, by_ms } => {
                 let host = &mut self.hosts[node];
                 host.offset_ms = host.base_offset_ms + by_ms;
             }
+            FaultKind::DiskFull { node } => self.hosts[node].drive.full += 1,
             FaultKind::HalfOpen { node, other } => self.cut(node, other, true),
             FaultKind::Kill { node } => self.go_down(node, true),
             FaultKind::OneWay { from, to } => self.net.block(from, to),
@@ -52,9 +54,15 @@ impl World<'_> {
             FaultKind::Pause { node } => self.hosts[node].paused = true,
             FaultKind::PowerLoss { node } => self.go_down(node, false),
             FaultKind::Reset { a, b } => self.cut(a, b, false),
+            FaultKind::SlowDisk { node, by_ms } => {
+                self.hosts[node].drive.slower_us += by_ms * 1000;
+            }
             FaultKind::SlowLink { a, b, by_ms } => self.net.slow_down(a, b, by_ms as i64 * 1000),
             FaultKind::SlowReader { client } => self.players[client].mute = true,
+            FaultKind::SyncFails { node } => self.hosts[node].drive.fail_next_sync(),
+            FaultKind::Unreadable { node } => self.hosts[node].drive.unreadable += 1,
         }
+        fault.kind.nodes().into_iter().for_each(|node| self.plan_trouble(node, fault.kind));
     }
 
     pub(super) fn end_fault(&mut self, index: usize) {
@@ -66,7 +74,11 @@ impl World<'_> {
                 let host = &mut self.hosts[node];
                 host.offset_ms = host.base_offset_ms;
             }
-            FaultKind::HalfOpen { .. } | FaultKind::Reset { .. } => {}
+            FaultKind::BitRot { .. }
+            | FaultKind::HalfOpen { .. }
+            | FaultKind::Reset { .. }
+            | FaultKind::SyncFails { .. } => {}
+            FaultKind::DiskFull { node } => self.hosts[node].drive.full -= 1,
             FaultKind::Kill { node } | FaultKind::PowerLoss { node } => self.come_up(node),
             FaultKind::OneWay { from, to } => self.net.unblock(from, to),
             FaultKind::Partition { a, b } => {
@@ -74,6 +86,9 @@ impl World<'_> {
                 self.net.unblock(b, a);
             }
             FaultKind::Pause { node } => self.wake_node(node),
+            FaultKind::SlowDisk { node, by_ms } => {
+                self.hosts[node].drive.slower_us -= by_ms * 1000;
+            }
             FaultKind::SlowLink { a, b, by_ms } => {
                 self.net.slow_down(a, b, -(by_ms as i64 * 1000));
             }
@@ -83,6 +98,26 @@ impl World<'_> {
                     self.net.schedule(self.net.now_us, Event::Pump(end));
                 }
             }
+            FaultKind::Unreadable { node } => self.hosts[node].drive.unreadable -= 1,
+        }
+        let kind = self.case.faults[index].kind;
+        kind.nodes().into_iter().for_each(|node| self.plan_trouble(node, kind));
+    }
+
+    /// What is wrong with a disk has changed.
+    fn plan_trouble(&mut self, node: usize, kind: FaultKind) {
+        if matches!(kind, FaultKind::DiskFull { .. } | FaultKind::Unreadable { .. }) {
+            self.hosts[node].drive.plan_trouble();
+        }
+    }
+
+    /// A bit flips on a disk. The fault atlas: only one disk at a time, until its node has found
+    /// out; what the others have, it gets back from them.
+    fn rot(&mut self, node: usize) {
+        let mut chance = self.disk_chance(node);
+        let rotten = self.hosts.iter().any(|host| host.drive.rotten);
+        if rotten || !self.hosts[node].drive.rot(&mut chance) {
+            self.fired[FaultClass::BitRot as usize] -= 1;
         }
     }
 
@@ -90,6 +125,11 @@ impl World<'_> {
     fn go_down(&mut self, node: usize, told: bool) {
         self.down[node] += 1;
         self.end_life(node, told);
+        if !told {
+            let mut chance = self.disk_chance(node);
+            self.hosts[node].drive.lose_power(&mut chance);
+            self.lost |= self.case.config.disks.everysec;
+        }
         self.net.dark[node] |= !told;
     }
 
@@ -97,7 +137,9 @@ impl World<'_> {
         self.down[node] -= 1;
         if self.down[node] == 0 {
             self.net.dark[node] = false;
-            self.start(node);
+            if self.hosts[node].node.is_none() {
+                self.start(node);
+            }
         }
     }
 

@@ -16,9 +16,10 @@ use std::{
 };
 
 use quorate::{
+    fuzzing::Memory,
     node::{LinkId, Node, Origin},
     time::{Instant, Now},
-    turn::finish_turn,
+    turn::{Storage as _, finish_turn},
 };
 use tokio::time::{Sleep, sleep};
 use turmoil::net::{TcpListener, TcpStream};
@@ -46,14 +47,17 @@ pub(super) async fn run(shared: Rc<Shared>, id: usize) -> turmoil::Result {
     shared.lives[id].set(life);
     let listener = Rc::new(TcpListener::bind(("0.0.0.0", PORT)).await?);
     let clock_offset_ms = shared.case.config.clock_offsets_ms[id];
-    let node = Node::new(node_config(&shared.case, id, life), now(clock_offset_ms));
+    let mut node = Node::new(node_config(&shared.case, id, life), now(clock_offset_ms));
+    let disk = Rc::clone(&shared.disks[id]);
+    disk.borrow_mut().crash();
+    disk.borrow().recover(&mut node);
     let node = Rc::new(RefCell::new(node));
     shared.nodes.borrow_mut()[id] = Some(Rc::clone(&node));
     let sockets = Sockets::new(shared, id, life);
     sockets.record(EventKind::Boot, LinkId(0), &life.to_le_bytes());
     let accepting = accept(&listener);
     let sleep = Box::pin(sleep(Duration::ZERO));
-    let mut host = Host { node, sockets, listener, accepting, sleep, clock_offset_ms };
+    let mut host = Host { node, disk, sockets, listener, accepting, sleep, clock_offset_ms };
     poll_fn(|context| host.poll(context)).await?;
     Ok(())
 }
@@ -70,6 +74,8 @@ pub(super) fn ask(node: &mut Node, now_ms: u64, request: &[u8]) -> String {
 
 struct Host {
     node: Rc<RefCell<Node>>,
+    /// Batches are durable a round later; what is, outlives the node.
+    disk: Rc<RefCell<Memory>>,
     sockets: Sockets,
     listener: Rc<TcpListener>,
     accepting: Accepting,
@@ -84,9 +90,13 @@ impl Host {
         for _ in 0..ROUNDS_MAX {
             self.sockets.begin(context);
             let now = now(self.clock_offset_ms);
-            let mut busy = self.take_inputs(context, node, now)?;
+            let disk = Rc::clone(&self.disk);
+            let disk = &mut *disk.borrow_mut();
+            let mut busy = disk.work(node, now);
+            busy |= self.take_inputs(context, node, now)?;
             node.handle_timeout(now);
-            finish_turn(node, &mut self.sockets);
+            finish_turn(node, &mut self.sockets, disk);
+            busy |= !disk.is_idle();
             for link in self.sockets.take_failed() {
                 node.handle_close(now, link);
                 busy = true;

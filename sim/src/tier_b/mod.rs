@@ -18,7 +18,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use quorate::node::Node;
+use quorate::{fuzzing::Memory, node::Node};
 
 use crate::{
     birth::EPOCH_MS,
@@ -51,6 +51,7 @@ pub(crate) struct Shared {
     pub(crate) nodes: RefCell<Vec<Option<Rc<RefCell<Node>>>>>,
     /// How often each node was started.
     pub(crate) lives: Vec<Cell<u64>>,
+    pub(crate) disks: Vec<Rc<RefCell<Memory>>>,
     pub(crate) fired: RefCell<[u64; FaultClass::ALL.len()]>,
 }
 
@@ -85,11 +86,13 @@ pub fn run(case: &Case) -> Report {
     let nodes = case.config.nodes;
     let trace = Rc::new(RefCell::new(Trace::default()));
     let history = Rc::new(RefCell::new(Vec::new()));
+    let torn = Rc::new(Cell::new(0));
     let shared = Rc::new(Shared {
         case: Rc::clone(&case),
         trace: Rc::clone(&trace),
         nodes: RefCell::new(vec![None; nodes]),
         lives: vec![Cell::new(0); nodes],
+        disks: (0..nodes).map(|_| Rc::default()).collect(),
         fired: RefCell::default(),
     });
     let mut sim = build(&case);
@@ -98,8 +101,8 @@ pub fn run(case: &Case) -> Report {
         sim.host(node_name(node), move || host::run(Rc::clone(&shared), node));
     }
     for id in 0..case.config.clients {
-        let (history, trace) = (Rc::clone(&history), Rc::clone(&trace));
-        let client = Client { id, case: Rc::clone(&case), history, trace };
+        let (history, trace, torn) = (Rc::clone(&history), Rc::clone(&trace), Rc::clone(&torn));
+        let client = Client { id, case: Rc::clone(&case), history, trace, torn };
         sim.client(client_name(id), async move {
             client.run().await;
             Ok(())
@@ -123,7 +126,8 @@ pub fn run(case: &Case) -> Report {
         }
         Err(failure) => (None, Some(failure)),
     };
-    let fired = *run.shared.fired.borrow();
+    let mut fired = *run.shared.fired.borrow();
+    fired[FaultClass::TornRequest as usize] = torn.get();
     let trace = trace.borrow().clone();
     Report {
         trace,
@@ -216,12 +220,7 @@ impl Run {
     }
 
     fn observe(&self, history: Vec<Entry>, settled: bool) -> Observed {
-        Observed {
-            nodes_keep_memory: !self.shared.case.loses_memory(),
-            settled,
-            history,
-            replicas: self.replicas(),
-        }
+        Observed { nodes_keep_memory: true, settled, history, replicas: self.replicas() }
     }
 
     /// Asks the nodes themselves what they got to.

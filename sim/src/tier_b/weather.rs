@@ -79,14 +79,19 @@ impl Weather {
             }
             match fault.kind {
                 // What turmoil can't do is not in its cases; see `Case::for_turmoil`.
-                FaultKind::Blackout
+                FaultKind::BitRot { .. }
+                | FaultKind::Blackout
                 | FaultKind::ClockJump { .. }
+                | FaultKind::DiskFull { .. }
                 | FaultKind::HalfOpen { .. }
                 | FaultKind::Kill { .. }
                 | FaultKind::Pause { .. }
                 | FaultKind::Reset { .. }
+                | FaultKind::SlowDisk { .. }
                 | FaultKind::SlowLink { .. }
-                | FaultKind::SlowReader { .. } => {}
+                | FaultKind::SlowReader { .. }
+                | FaultKind::SyncFails { .. }
+                | FaultKind::Unreadable { .. } => {}
                 FaultKind::OneWay { from, to } => wanted[from][to] = true,
                 FaultKind::Partition { a, b } => (wanted[a][b], wanted[b][a]) = (true, true),
                 FaultKind::PowerLoss { node } => {

@@ -4,6 +4,9 @@ use super::{Appender, Entry, Home, Mode, OpenError, Opened, memory::MemoryDisk, 
 use crate::record::{Db, NodeId, Record, Version};
 
 mod basic;
+mod crash;
+mod rot;
+mod world;
 
 /// Whose directory it is, in all tests.
 fn home() -> Home {
@@ -42,7 +45,7 @@ fn replay(disk: &mut MemoryDisk, mode: &Mode) -> Result<(Opened<MemoryDisk>, Rep
 }
 
 fn reopen(disk: &mut MemoryDisk) -> (Opened<MemoryDisk>, Replayed) {
-    replay(disk, &Mode::Normal).unwrap_or_else(|error| panic!("{error}"))
+    replay(disk, &Mode::Normal).unwrap_or_else(|error| panic!("this is no damage: {error}"))
 }
 
 /// Appends entry `number` of life 1.

@@ -1,0 +1,396 @@
+//! One node's disk: the real log and checkpoints on a medium that forgets, tears, fills up and rots.
+//!
+//! A job of the log or a piece of a checkpoint takes some time; what it does to the medium is done
+//! at the end of that time, all at once, or in part if the node ends before. Whether the process
+//! ends or the power makes the difference: the system's cache survives the first, of the second
+//! every sector that was not synced is kept, lost or torn on its own.
+
+use std::collections::VecDeque;
+
+use quorate::{
+    log::{
+        self, Appender, Batch, Disk as _, DiskError, Entry, Home, Imager, Mode, OpenError, Seq,
+        memory::{Fate, MemoryDisk, Trouble},
+    },
+    node::{Append, Found, ImagePart, Node, NodeConfig},
+    record::Db,
+    turn::Storage,
+};
+
+use super::{World, net::Event};
+use crate::{birth::node_config, chance::Chance, trace::EventKind};
+
+/// Pieces of a checkpoint under way at a time.
+const PARTS_MAX: usize = 4;
+/// With `everysec`, how long something may stay unsynced, if more is written then.
+const SYNC_EVERY_US: u64 = 1_000_000;
+
+/// How long until a process that ended by itself is started again.
+const RESPAWN_US: u64 = 300_000;
+
+/// The disk; it outlives the lives of its node.
+#[derive(Debug, Default)]
+pub(super) struct Drive {
+    medium: MemoryDisk,
+    appender: Option<Appender<MemoryDisk>>,
+    imager: Option<Imager<MemoryDisk>>,
+    /// The first frame of the newest segment that was asked for.
+    segment: Option<Seq>,
+    job: Option<Job>,
+    parts: VecDeque<Part>,
+    /// Asked for since the driver last looked: a job, a piece.
+    pub(super) asked: (bool, bool),
+    everysec: bool,
+    synced_us: u64,
+    /// Faults make it slower by so much.
+    pub(super) slower_us: u64,
+    /// Faults that are on: it is full, it can't be read.
+    pub(super) full: u32,
+    pub(super) unreadable: u32,
+    /// The next sync was told to fail.
+    sync_fails: bool,
+    /// A bit of it was flipped, and no start has found out.
+    pub(super) rotten: bool,
+}
+
+#[derive(Debug)]
+struct Job {
+    batch: Batch,
+    entries: Vec<u8>,
+    sync: bool,
+    rotate: bool,
+}
+
+#[derive(Debug)]
+enum Part {
+    Begin,
+    Entries(Vec<u8>),
+    End,
+}
+
+impl Drive {
+    pub(super) fn new(everysec: bool) -> Self {
+        Self { everysec, ..Self::default() }
+    }
+
+    /// Opens it for a new life, and shows all that is there.
+    pub(super) fn open(
+        &mut self,
+        home: &Home,
+        wall_ms: u64,
+        mode: &Mode,
+        segment_size: u64,
+        replay: &mut dyn FnMut(Entry<'_>),
+    ) -> Result<Found, OpenError> {
+        self.plan_trouble();
+        let opened = log::open(&mut self.medium, home, wall_ms, mode, replay, &mut |_| {})?;
+        let mut appender = opened.appender;
+        appender.set_segment_size(segment_size);
+        self.appender = Some(appender);
+        let incarnation = opened.incarnation;
+        Ok(Found { incarnation, checkpoint_size: 0, log_size: opened.report.bytes })
+    }
+
+    /// Does the log's job: writes it, and syncs it unless it is for the system alone. Says which
+    /// batch is durable now.
+    pub(super) fn work(&mut self, now_us: u64) -> Result<Option<Batch>, DiskError> {
+        let (Some(job), Some(appender)) = (self.job.take(), &mut self.appender) else {
+            return Ok(None);
+        };
+        appender.append(&mut self.medium, &job.entries, job.rotate)?;
+        let due = now_us >= self.synced_us + SYNC_EVERY_US;
+        if !self.everysec || job.sync || job.rotate || due {
+            appender.sync(&mut self.medium)?;
+            self.synced_us = now_us;
+        }
+        if job.rotate {
+            self.segment = appender.segment();
+        }
+        Ok(Some(job.batch))
+    }
+
+    /// Does the next piece of a checkpoint. Whether the checkpoint is complete with it.
+    pub(super) fn work_image(&mut self) -> Result<bool, DiskError> {
+        let Some(owner) = self.appender.as_ref().map(Appender::owner) else { return Ok(false) };
+        match self.parts.pop_front() {
+            Some(Part::Begin) => {
+                let start = self.segment.expect("a checkpoint begins after its segment");
+                self.imager = Some(Imager::begin(&mut self.medium, owner, start)?);
+            }
+            Some(Part::Entries(entries)) => {
+                let imager = self.imager.as_mut().expect("a checkpoint has begun");
+                imager.write(&mut self.medium, &entries)?;
+            }
+            Some(Part::End) => {
+                let imager = self.imager.take().expect("a checkpoint has begun");
+                imager.finish(&mut self.medium)?;
+                return Ok(true);
+            }
+            None => {}
+        }
+        Ok(false)
+    }
+
+    /// Whether there is a job, and a piece of a checkpoint.
+    pub(super) fn is_busy(&self) -> (bool, bool) {
+        (self.job.is_some(), !self.parts.is_empty())
+    }
+
+    /// The process ends in the middle of what it was doing.
+    pub(super) fn end_process(&mut self, chance: &mut Chance) {
+        let at = self.medium.changes() + 1 + chance.below(6);
+        self.medium.set_trouble(Some(Trouble::Crash(at)));
+        // How far either came is all that counts.
+        if chance.percent(50) {
+            let _ = self.work(0);
+        }
+        while chance.percent(50) && !self.parts.is_empty() && self.work_image().is_ok() {}
+        self.medium.set_trouble(None);
+        (self.job, self.appender, self.imager, self.segment) = (None, None, None, None);
+        self.parts.clear();
+        self.asked = (false, false);
+    }
+
+    /// The power fails, after the process has ended.
+    pub(super) fn lose_power(&mut self, chance: &mut Chance) {
+        let fates: &[Fate] = match chance.below(4) {
+            0 => &[Fate::Lost],
+            1 => &[Fate::Kept],
+            _ => &[Fate::Kept, Fate::Lost, Fate::TornAfter, Fate::TornBefore],
+        };
+        let mut names = Chance::new(chance.bits(), "names", 0);
+        let mut fate = || chance.pick(fates);
+        self.medium.lose_power(&mut fate, &mut |count| names.below(count as u64 + 1) as usize);
+    }
+
+    /// The next sync fails, and what it should have written is lost with the next power failure.
+    pub(super) fn fail_next_sync(&mut self) {
+        self.medium.set_trouble(Some(Trouble::SyncFails(self.medium.changes())));
+        self.sync_fails = true;
+    }
+
+    /// Sets the trouble that the faults ask for.
+    pub(super) fn plan_trouble(&mut self) {
+        let trouble = match (self.full, self.unreadable) {
+            (0, 0) => None,
+            (_, 1..) => Some(Trouble::ReadFails),
+            (1.., 0) => Some(Trouble::Full(self.medium.changes())),
+        };
+        self.medium.set_trouble(trouble);
+    }
+
+    /// Whether some fault makes the disk fail.
+    pub(super) const fn is_troubled(&self) -> bool {
+        self.full > 0 || self.unreadable > 0
+    }
+
+    /// Whether a failure of this disk is one that was asked for.
+    fn may_fail(&mut self) -> bool {
+        std::mem::take(&mut self.sync_fails) || self.is_troubled()
+    }
+
+    /// Flips a bit in a file that was synced long ago: an older segment, or a checkpoint. Whether
+    /// there was any.
+    pub(super) fn rot(&mut self, chance: &mut Chance) -> bool {
+        let names = self.medium.names().unwrap_or_default();
+        let newest = names.iter().filter(|name| name.starts_with("log-")).max();
+        let cold = |name: &&String| {
+            let segment = name.starts_with("log-") && Some(*name) != newest;
+            segment || (name.starts_with("checkpoint-"))
+        };
+        let cold: Vec<&String> = names.iter().filter(cold).collect();
+        if cold.is_empty() {
+            return false;
+        }
+        let name = cold[chance.below(cold.len() as u64) as usize];
+        let mut bytes = self.medium.bytes(name).unwrap_or_default().to_vec();
+        if bytes.is_empty() {
+            return false;
+        }
+        let bit = chance.below(bytes.len() as u64 * 8);
+        bytes[bit as usize / 8] ^= 1 << (bit % 8);
+        self.medium.put(name, &bytes);
+        self.rotten = true;
+        true
+    }
+}
+
+impl World<'_> {
+    /// A node as its disk has it; nothing if it can't start now.
+    pub(super) fn recover(&mut self, id: usize) -> Option<Box<Node>> {
+        let now = self.now(id);
+        let config = node_config(self.case, id, 0);
+        let home = Home {
+            cluster: config.members.cluster_id(),
+            node: config.members.me(),
+            slots: config.slots,
+            members: config.members.names().to_vec(),
+        };
+        let seed = Chance::new(config.seed, "life", self.hosts[id].life).bits();
+        let segment_size = self.case.config.disks.segment_size;
+        let mut mode = Mode::Normal;
+        loop {
+            let mut node = Box::new(Node::new(NodeConfig { seed, ..config.clone() }, now));
+            let drive = &mut self.hosts[id].drive;
+            let mut replay = |entry: Entry<'_>| node.recover(entry);
+            match drive.open(&home, now.wall_ms, &mode, segment_size, &mut replay) {
+                Ok(found) => {
+                    node.recovered(found);
+                    self.check_stamps(id, node.clock());
+                    return Some(node);
+                }
+                Err(OpenError::Damage(_)) if drive.rotten && mode == Mode::Normal => {
+                    // The operator reads what it says, and repairs.
+                    drive.rotten = false;
+                    self.lost = true;
+                    mode = Mode::Repair { suffix: self.hosts[id].life.to_string() };
+                    self.record(id, EventKind::DiskFailed, 1, &[]);
+                }
+                Err(OpenError::Disk(_)) if drive.is_troubled() => {
+                    self.record(id, EventKind::DiskFailed, 2, &[]);
+                    self.try_again(id);
+                    return None;
+                }
+                Err(error) => {
+                    let detail = format!("n{id} can't start: {error}");
+                    self.disk_failure.get_or_insert(detail);
+                    return None;
+                }
+            }
+        }
+    }
+
+    /// A life begins above all stamps of its node that others may have seen.
+    fn check_stamps(&mut self, id: usize, clock: u64) {
+        for other in self.hosts.iter().filter_map(|host| host.node.as_ref()) {
+            let records = Db::ALL.into_iter().flat_map(|db| other.store().records(db));
+            let mut own = records.filter(|record| record.version.node().index() == id);
+            if let Some(record) = own.find(|record| record.version.hlc() > clock) {
+                let (version, other) = (record.version, other.members().me());
+                let detail = format!("n{id} begins a life below its stamp {version} on {other}");
+                self.disk_failure.get_or_insert(detail);
+            }
+        }
+    }
+
+    /// Chance for what a disk does next.
+    pub(super) fn disk_chance(&mut self, id: usize) -> Chance {
+        self.hosts[id].crashes += 1;
+        Chance::new(self.case.seed, "disk", (id as u64) << 32 | self.hosts[id].crashes)
+    }
+
+    /// Sees to it that what a turn asked of the disk is done in time.
+    pub(super) fn use_disk(&mut self, id: usize) {
+        let (job, part) = std::mem::take(&mut self.hosts[id].drive.asked);
+        let life = self.hosts[id].life;
+        if job {
+            let at_us = self.net.now_us + self.disk_time(id);
+            self.net.schedule(at_us, Event::Disk(id, life));
+        }
+        if part {
+            let at_us = self.net.now_us + self.disk_time(id);
+            self.net.schedule(at_us, Event::Image(id, life));
+        }
+    }
+
+    fn disk_time(&mut self, id: usize) -> u64 {
+        let (fast, slow) = self.case.config.disks.batch_us;
+        let host = &mut self.hosts[id];
+        host.batches += 1;
+        let entity = (id as u64) << 32 | host.batches;
+        let drawn = Chance::new(self.case.seed, "disk time", entity).between(fast, slow);
+        drawn + host.drive.slower_us
+    }
+
+    pub(super) fn disk_worked(&mut self, id: usize, life: u64) {
+        if !self.is_running(id, life) {
+            return;
+        }
+        match self.hosts[id].drive.work(self.net.now_us) {
+            Ok(batch) => {
+                let now = self.now(id);
+                if let (Some(batch), Some(node)) = (batch, self.hosts[id].node.as_mut()) {
+                    node.handle_durable(now, batch);
+                }
+                self.record(id, EventKind::DiskDone, 0, &[]);
+                self.turn(id);
+            }
+            Err(error) => self.disk_failed(id, &error),
+        }
+    }
+
+    pub(super) fn image_worked(&mut self, id: usize, life: u64) {
+        if !self.is_running(id, life) {
+            return;
+        }
+        match self.hosts[id].drive.work_image() {
+            Ok(saved) => {
+                let now = self.now(id);
+                if let (true, Some(node)) = (saved, self.hosts[id].node.as_mut()) {
+                    node.handle_saved(now);
+                }
+                let more = self.hosts[id].drive.is_busy().1;
+                self.hosts[id].drive.asked.1 |= more;
+                self.record(id, EventKind::DiskDone, 1, &[]);
+                self.turn(id);
+            }
+            Err(error) => self.disk_failed(id, &error),
+        }
+    }
+
+    /// A paused process does nothing; what it has asked for is seen to when it goes on.
+    fn is_running(&self, id: usize, life: u64) -> bool {
+        let host = &self.hosts[id];
+        host.node.is_some() && host.life == life && !host.paused
+    }
+
+    /// The process ends with the error, and is started again by whatever watches over it.
+    fn disk_failed(&mut self, id: usize, error: &DiskError) {
+        self.record(id, EventKind::DiskFailed, 0, &[]);
+        if !self.hosts[id].drive.may_fail() {
+            let detail = format!("the disk of n{id} failed for no reason: {error}");
+            self.disk_failure.get_or_insert(detail);
+        }
+        self.end_life(id, true);
+        self.try_again(id);
+    }
+
+    fn try_again(&mut self, id: usize) {
+        let at_us = self.net.now_us + RESPAWN_US;
+        self.net.schedule(at_us, Event::Respawn(id, self.hosts[id].life));
+    }
+
+    pub(super) fn respawn(&mut self, id: usize, life: u64) {
+        let host = &self.hosts[id];
+        let gone = self.net.dark[id] && self.quiet;
+        if host.node.is_none() && host.life == life && self.down[id] == 0 && !gone {
+            self.start(id);
+        }
+    }
+}
+
+impl Storage for Drive {
+    fn is_idle(&self) -> bool {
+        self.job.is_none()
+    }
+
+    fn append(&mut self, append: Append<'_>) {
+        let Append { batch, entries, sync, rotate } = append;
+        let entries = std::mem::take(entries);
+        self.job = Some(Job { batch, entries, sync, rotate });
+        self.asked.0 = true;
+    }
+
+    fn has_image_room(&self) -> bool {
+        self.parts.len() < PARTS_MAX
+    }
+
+    fn write_image(&mut self, part: ImagePart<'_>) {
+        self.asked.1 |= self.parts.is_empty();
+        self.parts.push_back(match part {
+            ImagePart::Begin => Part::Begin,
+            ImagePart::Entries(entries) => Part::Entries(entries.to_vec()),
+            ImagePart::End => Part::End,
+        });
+    }
+}
