@@ -30,6 +30,24 @@ fn help_shows_examples() {
 }
 
 #[test]
+fn each_command_has_help_with_examples() {
+    for (command, parts) in [
+        ("backup", &["DIR", "FILE", "monday.backup"][..]),
+        ("demo", &["--port", "--data"]),
+        ("restore", &["--data", "--to", "--db", "monday.backup"]),
+        ("verify", &["DIR", "exit code 0"]),
+    ] {
+        let output = quorate(&[command, "--help"]);
+        assert_eq!(output.status.code(), Some(0));
+        let text = stdout(&output);
+        assert!(text.contains("Examples:") || command == "demo", "{text}");
+        for part in parts {
+            assert!(text.contains(part), "no {part:?} in:\n{text}");
+        }
+    }
+}
+
+#[test]
 fn version_is_that_of_the_package() {
     let output = quorate(&["--version"]);
     assert_eq!(output.status.code(), Some(0));
@@ -58,6 +76,13 @@ fn usage_errors_are_told_once_with_code_2() {
         (&["9000", "--peers", "localhost:9001,[::1]:9001"], "\"[::1]:9001\" is listed twice"),
         (&["9000", "--advertise", "localhost:x"], "the port is not a number from 1 to 65535"),
         (&["0", "--peers", "localhost:9001"], "peers can't know"),
+        (&["verify"], "<DIR>"),
+        (&["backup", "data"], "<FILE>"),
+        (&["restore", "file"], "--data"),
+        (&["restore", "file", "--data", "a", "--to", "localhost:1"], "cannot be used with"),
+        (&["restore", "file", "--data", "a", "--db", "1"], "cannot be used with"),
+        (&["restore", "file", "--to", "localhost:1", "--db", "3"], "invalid value '3'"),
+        (&["restore", "file", "--to", "db1:9000"], "loopback only"),
         (&["demo", "--port", "65534"], "65534 is not in 1..=65533"),
     ];
     for (arguments, expected) in cases {

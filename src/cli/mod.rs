@@ -5,8 +5,13 @@
 //! thread of their own, which drops lines rather than make a node wait; what the user asked to see
 //! goes to stdout.
 
+mod backup;
+mod backup_file;
 mod demo;
+mod pipeline;
+mod restore;
 mod serve;
+mod verify;
 
 use std::fmt;
 use std::io::{self, IsTerminal as _, Write as _};
@@ -15,7 +20,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand, error::ErrorKind};
 use quorate::{
     config::{Config, ConfigError},
-    log::OpenError,
+    log::{DiskError, OpenError},
     os::{Listeners, NodeError},
 };
 use tracing_appender::non_blocking::{NonBlockingBuilder, WorkerGuard};
@@ -30,6 +35,8 @@ Examples:
   quorate 9000 --peers localhost:9001,localhost:9002       one node of three
   quorate 9000 --data /var/lib/quorate --fsync everysec    data elsewhere, synced once a second
   quorate demo                                             three nodes on ports 9000-9002
+  quorate verify ./quorate-9000                            look for damage; changes nothing
+  quorate backup ./quorate-9000 monday.backup              copy a node's data while it runs
   nc localhost 9000                                        talk to it: SET name john, GET name
 
 Logs go to stderr; QUORATE_LOG=debug (or info, warn, error, off) says how much.";
@@ -53,8 +60,14 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Copies a node's data into one file, while the node runs or not
+    Backup(backup::Backup),
     /// Runs three nodes in this terminal, to try things out
     Demo(demo::Demo),
+    /// Makes a data directory of a backup, or writes it into a running cluster
+    Restore(restore::Restore),
+    /// Checks a data directory without changing it
+    Verify(verify::Verify),
 }
 
 /// Runs the command that the arguments name.
@@ -69,7 +82,10 @@ pub(crate) fn run() -> Result<(), Failure> {
     };
     let _flushes_logs_when_dropped = start_logs()?;
     match (cli.command, cli.serve) {
+        (Some(Command::Backup(backup)), _) => backup.run(),
         (Some(Command::Demo(demo)), _) => demo.run(),
+        (Some(Command::Restore(restore)), _) => restore.run(),
+        (Some(Command::Verify(verify)), _) => verify.run(),
         (None, Some(serve)) => serve.run(),
         (None, None) => unreachable!("without arguments there is only help"),
     }
@@ -86,6 +102,10 @@ pub(crate) enum Failure {
     LogFilter(String),
     /// The node can't start, or ended.
     Node(NodeError),
+    /// Something that the user named is not what the command needs: a file, a directory.
+    Refused(String),
+    /// A node did not do what was asked of it.
+    Remote(String),
     /// Flags that make no sense.
     Usage(clap::Error),
 }
@@ -105,12 +125,16 @@ impl Failure {
     /// What the program ends with.
     pub(crate) fn exit_code(&self) -> ExitCode {
         match self {
-            Self::Bind(..) | Self::Config(_) | Self::LogFilter(_) | Self::Usage(_) => 2.into(),
+            Self::Bind(..)
+            | Self::Config(_)
+            | Self::LogFilter(_)
+            | Self::Refused(_)
+            | Self::Usage(_) => 2.into(),
             Self::Node(NodeError::Data { error: OpenError::Disk(_), .. } | NodeError::Disk(_)) => {
                 3.into()
             }
             Self::Node(NodeError::Data { .. }) => 2.into(),
-            Self::Node(NodeError::System(_)) => 1.into(),
+            Self::Node(NodeError::System(_)) | Self::Remote(_) => 1.into(),
         }
     }
 }
@@ -133,6 +157,7 @@ impl fmt::Display for Failure {
                 write!(f, "{LOG_VARIABLE} makes no sense: {error}; try info or quorate=debug")
             }
             Self::Node(error) => error.fmt(f),
+            Self::Refused(text) | Self::Remote(text) => f.write_str(text),
             Self::Usage(error) => {
                 let text = error.render().to_string();
                 let text = text.strip_prefix("error: ").unwrap_or(&text);
@@ -145,6 +170,12 @@ impl fmt::Display for Failure {
 impl From<NodeError> for Failure {
     fn from(error: NodeError) -> Self {
         Self::Node(error)
+    }
+}
+
+impl From<DiskError> for Failure {
+    fn from(error: DiskError) -> Self {
+        Self::Node(NodeError::Disk(error))
     }
 }
 

@@ -11,7 +11,7 @@ use super::{
     header::{HEADER_SIZE, Header, Kind, Owner},
     identity::{Home, IDENTITY, Identity},
     image::{Imager, Saved},
-    survey::{Cut, Files, Finding, Survey},
+    survey::{Cut, Fault, Files, Finding, Survey},
     walk::Walk,
 };
 use crate::record::Version;
@@ -26,6 +26,8 @@ const PART_SIZE: usize = 64 * 1024;
 pub struct Verified {
     /// Whose it is, if the identity can be read.
     pub home: Option<Home>,
+    /// Whose the files are, by the identity or by themselves; [`Owner::NOBODY`] if that of a backup.
+    pub owner: Option<Owner>,
     /// The last life's number, or 0.
     pub incarnation: u64,
     /// A repair said so, and the node has not yet recovered.
@@ -89,7 +91,8 @@ pub fn verify<D: Disk>(
 ) -> Result<Verified, DiskError> {
     let mut verified = Verified::default();
     let mut findings = Vec::new();
-    if disk.names()?.iter().any(|name| name == IDENTITY) {
+    let identified = disk.names()?.iter().any(|name| name == IDENTITY);
+    if identified {
         match Identity::load(disk)? {
             Ok(Identity { home, incarnation, lost, .. }) => {
                 (verified.incarnation, verified.lost) = (incarnation, lost);
@@ -108,6 +111,12 @@ pub fn verify<D: Disk>(
         Some(home) => home.owner(),
         None => any_owner(disk, &files)?,
     };
+    verified.owner = Some(owner);
+    let any = verified.checkpoint.is_some() || verified.segments > 0;
+    if any && !identified && (owner != Owner::NOBODY || verified.segments > 0) {
+        let (file, fault) = (IDENTITY.to_owned(), Fault::NoIdentity);
+        findings.push(Finding { file, offset: 0, seq: Seq(0), fault });
+    }
     let mut show = |_: &mut D, entry: Entry<'_>| -> Result<(), DiskError> {
         verified.count(&entry);
         visit(entry);

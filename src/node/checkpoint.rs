@@ -46,7 +46,11 @@ enum Stage {
     Beginning,
     /// The next slice begins here.
     Walking { db: usize, slot: u32, cursor: PageCursor },
-    /// All slices are written; the disk makes the image durable.
+    /// All slices are written. They may show what the log does not have before this batch.
+    Settling(Batch),
+    /// The log has everything that the image shows.
+    Settled,
+    /// The disk makes the image durable.
     Ending,
 }
 
@@ -119,7 +123,7 @@ impl Checkpoint {
                 let walked = db as u64 * u64::from(slots) + u64::from(slot);
                 (walked * 100 / (Db::COUNT as u64 * u64::from(slots))) as u32
             }
-            Stage::Ending => 99,
+            Stage::Settling(_) | Stage::Settled | Stage::Ending => 99,
         }
     }
 
@@ -135,8 +139,17 @@ impl Checkpoint {
 
     /// A batch is durable.
     pub(crate) fn on_durable(&mut self, batch: Batch) {
-        if matches!(self.stage, Stage::Rotating(awaited) if awaited <= batch) {
-            self.stage = Stage::Beginning;
+        match self.stage {
+            Stage::Rotating(awaited) if awaited <= batch => self.stage = Stage::Beginning,
+            Stage::Settling(awaited) if awaited <= batch => self.stage = Stage::Settled,
+            Stage::Idle
+            | Stage::Wanted
+            | Stage::Rotating(_)
+            | Stage::Beginning
+            | Stage::Walking { .. }
+            | Stage::Settling(_)
+            | Stage::Settled
+            | Stage::Ending => {}
         }
     }
 
@@ -157,26 +170,39 @@ impl Checkpoint {
 
     /// Whether there is a piece to be written now.
     pub(crate) const fn has_part(&self) -> bool {
-        matches!(self.stage, Stage::Beginning | Stage::Walking { .. })
+        matches!(self.stage, Stage::Beginning | Stage::Walking { .. } | Stage::Settled)
     }
 
     /// The next piece; `slice` is a buffer for its bytes, and about how many there may be.
+    /// `unlogged` is the batch that the log lacks, if it lacks any.
     pub(crate) fn part<'b>(
         &mut self,
         store: &Store,
         bound: u64,
+        unlogged: Option<Batch>,
         slice: &'b mut Vec<u8>,
         size: usize,
     ) -> Option<ImagePart<'b>> {
         slice.clear();
         match self.stage {
-            Stage::Idle | Stage::Wanted | Stage::Rotating(_) | Stage::Ending => None,
+            Stage::Idle
+            | Stage::Wanted
+            | Stage::Rotating(_)
+            | Stage::Settling(_)
+            | Stage::Ending => None,
             Stage::Beginning => {
                 let cursor = PageCursor::default();
                 self.stage = Stage::Walking { db: 0, slot: 0, cursor };
                 Some(ImagePart::Begin)
             }
-            Stage::Walking { db: Db::COUNT.., .. } => {
+            Stage::Walking { db: Db::COUNT.., .. } | Stage::Settled => {
+                let settles = self.stage != Stage::Settled;
+                if let Some(batch) = unlogged.filter(|_| settles) {
+                    // Complete it may show no more than the log has: a copy of image and log would
+                    // be the state of no moment.
+                    self.stage = Stage::Settling(batch);
+                    return None;
+                }
                 self.stage = Stage::Ending;
                 Some(ImagePart::End)
             }
@@ -228,4 +254,32 @@ fn walk(
         }
     }
     Stage::Walking { db, slot, cursor }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::time::Instant;
+
+    /// A backup reads image and log. While the log lacked what the image showed, it had of two
+    /// writes the later one only.
+    #[test]
+    fn an_image_ends_when_the_log_has_all_that_it_shows() {
+        let now = Now { mono: Instant::from_micros(0), wall_ms: 0 };
+        let (store, mut slice) = (Store::new(8, 0, 0), Vec::new());
+        let mut checkpoint = Checkpoint::new(now);
+        checkpoint.want();
+        assert!(checkpoint.on_batch(Batch(1), 0));
+        checkpoint.on_durable(Batch(1));
+        while let Some(part) = checkpoint.part(&store, 0, Some(Batch(3)), &mut slice, 100) {
+            assert_ne!(part, ImagePart::End, "batch 3 is not in the log");
+        }
+        checkpoint.on_durable(Batch(2));
+        assert!(!checkpoint.has_part());
+        checkpoint.on_durable(Batch(3));
+        let part = checkpoint.part(&store, 0, Some(Batch(4)), &mut slice, 100);
+        assert_eq!(part, Some(ImagePart::End), "what came later does not matter");
+        checkpoint.on_saved(now);
+        assert!(checkpoint.is_idle());
+    }
 }

@@ -98,8 +98,9 @@ impl Node {
             return None;
         }
         let bound = self.replica.journal.latest_bound();
+        let unlogged = self.replica.journal.wait_for_all();
         let size = self.limits.checkpoint_slice;
-        self.checkpoint.part(&self.replica.store, bound, &mut self.slice, size)
+        self.checkpoint.part(&self.replica.store, bound, unlogged, &mut self.slice, size)
     }
 
     /// Whether a piece of a checkpoint could be written without waiting for anything.

@@ -11,7 +11,10 @@ use tracing::{info, warn};
 use super::directory::Directory;
 use crate::{
     config::Fsync,
-    log::{self, Appender, DiskError, Entry, Home, Mode, OpenError, Opened, Progress, Report},
+    log::{
+        self, Appender, Disk as _, DiskError, Entry, Home, Mode, OpenError, Opened, Progress,
+        Report,
+    },
     members::Members,
     node::{Found, Node},
 };
@@ -126,8 +129,22 @@ pub(super) fn open(
     let opened = log::open(&mut directory, &home, wall_ms, &mode, &mut replay, &mut progress);
     let Opened { incarnation, appender, report, .. } = opened.map_err(failed)?;
     tell(&report);
-    node.recovered(Found { incarnation, checkpoint_size: 0, log_size: report.bytes });
+    let checkpoint_size = checkpoint_size(&mut directory).map_err(|e| failed(e.into()))?;
+    let log_size = report.bytes.saturating_sub(checkpoint_size);
+    node.recovered(Found { incarnation, checkpoint_size, log_size });
     Ok(Data { directory, appender, recovered: Recovered { report, took: started.elapsed() } })
+}
+
+/// How large the checkpoint is that the next one must be worth replacing; 0 if there is none.
+fn checkpoint_size(directory: &mut Directory) -> Result<u64, DiskError> {
+    let names = directory.names()?;
+    let name = names.iter().rfind(|name| {
+        let digits = name.strip_prefix("checkpoint-").unwrap_or_default();
+        !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_hexdigit())
+    });
+    let Some(name) = name else { return Ok(0) };
+    let file = directory.open(name)?;
+    directory.size(&file)
 }
 
 fn tell(report: &Report) {

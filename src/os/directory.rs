@@ -77,7 +77,10 @@ impl Directory {
             action,
             file: self.path.join(name).display().to_string(),
             reason: error.to_string(),
-            full: matches!(error.kind(), ErrorKind::QuotaExceeded | ErrorKind::StorageFull),
+            full: matches!(
+                error.kind(),
+                ErrorKind::FileTooLarge | ErrorKind::QuotaExceeded | ErrorKind::StorageFull
+            ),
         }
     }
 }

@@ -3,10 +3,11 @@
 
 use std::{
     collections::BTreeSet,
+    ffi::OsStr,
     fs,
     io::{self, BufRead as _, BufReader, Read, Write as _},
     net::{Ipv4Addr, Ipv6Addr, TcpListener, TcpStream},
-    path::Path,
+    path::{Path, PathBuf},
     process::{Child, Command, ExitStatus, Stdio},
     sync::{
         Arc, Mutex,
@@ -62,6 +63,24 @@ pub(crate) fn free_ports(count: u16) -> Vec<u16> {
     panic!("no free ports from {base} on");
 }
 
+/// What a run of the binary left.
+pub(crate) struct Outcome {
+    pub(crate) code: Option<i32>,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
+}
+
+/// Runs the binary to its end, which `timeout` makes sure of.
+pub(crate) fn quorate<A: AsRef<OsStr>>(args: &[A]) -> Outcome {
+    let mut command = Command::new("timeout");
+    command.arg(PATIENCE.as_secs().to_string()).arg(env!("CARGO_BIN_EXE_quorate")).args(args);
+    let output = command.env("QUORATE_LOG", "warn").stdin(Stdio::null()).output();
+    let output = output.expect("timeout is installed");
+    let text = |bytes| String::from_utf8(bytes).expect("it prints text");
+    let (stdout, stderr) = (text(output.stdout), text(output.stderr));
+    Outcome { code: output.status.code(), stdout, stderr }
+}
+
 /// A running quorate. Dropping it kills it.
 pub(crate) struct Process {
     child: Child,
@@ -73,7 +92,13 @@ impl Process {
     /// Starts the binary with these arguments.
     pub(crate) fn start(args: &[String]) -> Self {
         let mut command = Command::new(env!("CARGO_BIN_EXE_quorate"));
-        command.args(args).env("QUORATE_LOG", "debug");
+        command.args(args);
+        Self::spawn(command)
+    }
+
+    /// Starts a command that becomes the binary.
+    pub(crate) fn spawn(mut command: Command) -> Self {
+        command.env("QUORATE_LOG", "debug");
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().expect("the binary starts");
         let stdout = gather(child.stdout.take().expect("it is piped"));
@@ -109,9 +134,14 @@ impl Process {
 
     /// kill -9.
     pub(crate) fn kill(&mut self) {
+        self.strike();
+        let _ = self.child.wait();
+    }
+
+    /// kill -9, without waiting for the end.
+    fn strike(&mut self) {
         // It fails only if the process has ended, which is fine.
         let _ = self.child.kill();
-        let _ = self.child.wait();
     }
 
     /// The most resident memory it has had so far, in bytes.
@@ -166,19 +196,37 @@ pub(crate) struct Nodes {
     pub(crate) ports: Vec<u16>,
     /// Where all of them keep their data, each in a folder of its own.
     pub(crate) data: TempDir,
+    /// Further arguments of each.
+    flags: Vec<String>,
     processes: Vec<Option<Process>>,
 }
 
 impl Nodes {
     /// Starts a cluster and waits until every node answers.
     pub(crate) fn start(count: u16) -> Self {
+        Self::start_with(count, &[])
+    }
+
+    /// The same, each with these further arguments.
+    pub(crate) fn start_with(count: u16, flags: &[&str]) -> Self {
+        let mut nodes = Self::prepare(count, flags);
+        nodes.start_all();
+        nodes
+    }
+
+    /// A cluster of which no node was started yet.
+    pub(crate) fn prepare(count: u16, flags: &[&str]) -> Self {
+        let flags = flags.iter().map(|flag| (*flag).to_owned()).collect();
         let ports = free_ports(count);
         let processes = ports.iter().map(|_| None).collect();
         let data = tempfile::tempdir().expect("a place for tests");
-        let mut nodes = Self { ports, data, processes };
-        (0..usize::from(count)).for_each(|node| nodes.spawn(node));
-        (0..usize::from(count)).for_each(|node| nodes.wait_for_node(node));
-        nodes
+        Self { ports, data, flags, processes }
+    }
+
+    /// Starts every node and waits until all answer.
+    pub(crate) fn start_all(&mut self) {
+        (0..self.ports.len()).for_each(|node| self.spawn(node));
+        (0..self.ports.len()).for_each(|node| self.wait_for_node(node));
     }
 
     /// Starts a node that is down, and waits until it answers.
@@ -189,9 +237,28 @@ impl Nodes {
 
     fn spawn(&mut self, node: usize) {
         assert!(self.processes[node].is_none(), "node {node} is up");
+        self.processes[node] = Some(Process::start(&self.args(node)));
+    }
+
+    /// The command line of a node.
+    pub(crate) fn args(&self, node: usize) -> Vec<String> {
         let own = self.ports[node];
         let others: Vec<u16> = self.ports.iter().copied().filter(|port| *port != own).collect();
-        self.processes[node] = Some(Process::start(&serve_args(own, &others, self.data.path())));
+        let mut args = serve_args(own, &others, self.data.path());
+        args.extend_from_slice(&self.flags);
+        args
+    }
+
+    /// Where a node keeps its data.
+    pub(crate) fn directory(&self, node: usize) -> PathBuf {
+        self.data.path().join(self.ports[node].to_string())
+    }
+
+    /// A process takes the place of a node that is down; waits until it answers.
+    pub(crate) fn adopt(&mut self, node: usize, process: Process) {
+        assert!(self.processes[node].is_none(), "node {node} is up");
+        self.processes[node] = Some(process);
+        self.wait_for_node(node);
     }
 
     fn wait_for_node(&self, node: usize) {
@@ -200,7 +267,18 @@ impl Nodes {
 
     /// kill -9.
     pub(crate) fn kill(&mut self, node: usize) {
-        self.processes[node].take().expect("the node is up").kill();
+        self.kill_all(&[node]);
+    }
+
+    /// kill -9 of several at once.
+    pub(crate) fn kill_all(&mut self, nodes: &[usize]) {
+        nodes.iter().for_each(|node| self.process(*node).strike());
+        nodes.iter().for_each(|node| self.processes[*node] = None);
+    }
+
+    /// Takes a node's process, which has ended or is to end.
+    pub(crate) fn take(&mut self, node: usize) -> Process {
+        self.processes[node].take().expect("the node is up")
     }
 
     pub(crate) fn process(&mut self, node: usize) -> &mut Process {
@@ -317,6 +395,17 @@ impl Client {
             }
         }
         replies
+    }
+
+    /// One section of INFO.
+    pub(crate) fn info(&mut self, section: &str) -> String {
+        self.send(format!("INFO {section}\r\nPING\r\n").as_bytes());
+        let mut info = String::new();
+        while !info.ends_with("+PONG\r\n") {
+            info.push_str(&self.line().expect("a reply").expect("a reply"));
+            info.push('\n');
+        }
+        info
     }
 
     /// Says that nothing more will be sent, and reads what still comes.

@@ -5,9 +5,14 @@
 //! that says so; what they show is also shown without them.
 
 mod common;
+mod copies;
+mod crash;
 mod crowd;
+mod damage;
 mod demo;
+mod directory;
 mod hostile;
+mod ledger;
 mod replicas;
 mod script;
 mod stop;
