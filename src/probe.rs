@@ -58,6 +58,8 @@ named! {
         PeerSilent => "peer_silent",
         /// A page of a slot is offered.
         OfferSent => "offer_sent",
+        /// A reader is shown a key whose last change is not durable.
+        ReadHeld => "read_held",
         /// A new session began with a peer.
         SessionBegun => "session_begun",
         /// A session went on over a new connection with frames to send again.

@@ -19,7 +19,7 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use crate::{
     log::{Batch, Entry},
-    probe::{Mutant, planted},
+    probe::{Hook, Mutant, planted, reached},
     record::{Db, Version},
 };
 
@@ -138,14 +138,19 @@ impl Journal {
 
     /// What must be durable before anybody is shown the state of a key.
     pub(crate) fn wait_for_key(&self, db: Db, key: &[u8]) -> Option<Batch> {
-        if self.is_idle() || planted(Mutant::ReadBeforeSync) {
+        if self.is_idle() {
             return None;
         }
         let hash = hash(db, key);
-        if self.gathering.touches(db, hash) {
-            return Some(self.gathering.batch);
-        }
-        (self.is_at_work() && self.handed.touches(db, hash)).then_some(self.handed.batch)
+        let batch = if self.gathering.touches(db, hash) {
+            self.gathering.batch
+        } else if self.is_at_work() && self.handed.touches(db, hash) {
+            self.handed.batch
+        } else {
+            return None;
+        };
+        reached(Hook::ReadHeld);
+        (!planted(Mutant::ReadBeforeSync)).then_some(batch)
     }
 
     /// What must be durable so that everything is; nothing if it is.

@@ -11,12 +11,13 @@ use quorate::probe::Hook;
 use serde::{Deserialize, Serialize};
 
 /// Hooks at which faults may strike: where something is half done.
-const TRIGGERS: [Hook; 9] = [
+const TRIGGERS: [Hook; 10] = [
     Hook::AckSent,
     Hook::CheckpointBegun,
     Hook::CopyTaken,
     Hook::FrameHeld,
     Hook::OfferSent,
+    Hook::ReadHeld,
     Hook::SessionBegun,
     Hook::SessionResumed,
     Hook::TombstoneStamped,

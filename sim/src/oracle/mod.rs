@@ -12,6 +12,7 @@ use crate::history::{Entry, Outcome};
 
 pub mod acknowledged;
 pub mod convergence;
+pub mod flushed;
 pub mod growth;
 pub mod shown;
 pub mod thin_air;
@@ -92,6 +93,7 @@ pub fn check(observed: &Observed) -> Result<(), Failure> {
     thin_air::check(observed)?;
     if observed.nodes_keep_memory {
         acknowledged::check(observed)?;
+        flushed::check(observed)?;
         shown::check(observed)?;
     }
     Ok(())

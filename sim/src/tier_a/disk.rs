@@ -47,10 +47,12 @@ pub(super) struct Drive {
     /// Faults that are on: it is full, it can't be read.
     pub(super) full: u32,
     pub(super) unreadable: u32,
+    /// A start found less than was there before a bit flipped, and did not say so.
+    silent: bool,
     /// The next sync was told to fail.
     sync_fails: bool,
-    /// A bit of it was flipped, and no start has found out.
-    pub(super) rotten: bool,
+    /// A bit of it was flipped, and no start has read it since: in which file, and which.
+    pub(super) rotten: Option<(String, usize)>,
 }
 
 #[derive(Debug)]
@@ -82,13 +84,30 @@ impl Drive {
         segment_size: u64,
         replay: &mut dyn FnMut(Entry<'_>),
     ) -> Result<Found, OpenError> {
+        let healthy = self.healthy(home, wall_ms);
         self.plan_trouble();
         let opened = log::open(&mut self.medium, home, wall_ms, mode, replay, &mut |_| {})?;
+        if *mode == Mode::Normal && healthy.is_some_and(|records| records > opened.report.records) {
+            self.silent = true;
+        }
         let mut appender = opened.appender;
         appender.set_segment_size(segment_size);
         self.appender = Some(appender);
         let incarnation = opened.incarnation;
         Ok(Found { incarnation, checkpoint_size: 0, log_size: opened.report.bytes })
+    }
+
+    /// How many entries a start would find if no bit had flipped; nothing if none has.
+    fn healthy(&self, home: &Home, wall_ms: u64) -> Option<u64> {
+        let (name, bit) = self.rotten.as_ref()?;
+        let mut medium = self.medium.clone();
+        medium.set_trouble(None);
+        let mut bytes = medium.bytes(name)?.to_vec();
+        *bytes.get_mut(bit / 8)? ^= 1 << (bit % 8);
+        medium.put(name, &bytes);
+        let mode = Mode::Normal;
+        let opened = log::open(&mut medium, home, wall_ms, &mode, &mut |_| {}, &mut |_| {});
+        Some(opened.ok()?.report.records)
     }
 
     /// Does the log's job: writes it, and syncs it unless it is for the system alone. Says which
@@ -213,10 +232,10 @@ impl Drive {
         if bytes.is_empty() {
             return false;
         }
-        let bit = chance.below(bytes.len() as u64 * 8);
-        bytes[bit as usize / 8] ^= 1 << (bit % 8);
+        let bit = chance.below(bytes.len() as u64 * 8) as usize;
+        bytes[bit / 8] ^= 1 << (bit % 8);
         self.medium.put(name, &bytes);
-        self.rotten = true;
+        self.rotten = Some((name.clone(), bit));
         true
     }
 }
@@ -241,8 +260,13 @@ impl World<'_> {
             let mut replay = |entry: Entry<'_>| node.recover(entry);
             match drive.open(&home, now.wall_ms, &mode, segment_size, &mut replay) {
                 Ok(found) => {
-                    // All that counts has been read: rot would have been found.
-                    drive.rotten = false;
+                    // All that counts has been read.
+                    drive.rotten = None;
+                    if std::mem::take(&mut drive.silent) {
+                        let detail =
+                            format!("n{id} did not say that a bit of its data had flipped");
+                        self.disk_failure.get_or_insert(detail);
+                    }
                     node.recovered(found);
                     // What rotted may have been the bound. The number of the life keeps versions
                     // apart even so.
@@ -251,7 +275,7 @@ impl World<'_> {
                     }
                     return Some(node);
                 }
-                Err(OpenError::Damage(_)) if drive.rotten && mode == Mode::Normal => {
+                Err(OpenError::Damage(_)) if drive.rotten.is_some() && mode == Mode::Normal => {
                     // The operator reads what it says, and repairs.
                     self.lost = true;
                     mode = Mode::Repair { suffix: self.hosts[id].life.to_string() };

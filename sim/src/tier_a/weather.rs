@@ -115,7 +115,7 @@ impl World<'_> {
     /// out; what the others have, it gets back from them.
     fn rot(&mut self, node: usize) {
         let mut chance = self.disk_chance(node);
-        let rotten = self.hosts.iter().any(|host| host.drive.rotten);
+        let rotten = self.hosts.iter().any(|host| host.drive.rotten.is_some());
         if rotten || !self.hosts[node].drive.rot(&mut chance) {
             self.fired[FaultClass::BitRot as usize] -= 1;
         }
