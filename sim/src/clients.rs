@@ -123,7 +123,7 @@ impl Client {
                 node: step.node,
                 db,
                 op: op.clone(),
-                start_us: now_us(),
+                start_us: self.not_after_us(),
                 end_us: None,
                 outcome: Outcome::Unknown,
             });
@@ -155,11 +155,21 @@ impl Client {
                     open.read().await?;
                 };
                 let entry = &mut self.history.borrow_mut()[first + nth];
-                (entry.end_us, entry.outcome) = (Some(now_us()), outcome);
+                (entry.end_us, entry.outcome) = (Some(self.not_before_us()), outcome);
             }
             Ok(())
         };
         timeout(PATIENCE, exchange).await?
+    }
+
+    /// A time that is surely not after now, on any host.
+    fn not_after_us(&self) -> u64 {
+        tick_of(now_us(), self.case.config.tick_ms).0
+    }
+
+    /// A time that is surely not before now, on any host.
+    fn not_before_us(&self) -> u64 {
+        tick_of(now_us(), self.case.config.tick_ms).1
     }
 
     fn manners(&self) -> (crate::case::Dialect, u8) {
@@ -182,7 +192,36 @@ impl Session {
     }
 }
 
+/// The least and the most that other hosts' clocks may show meanwhile.
+///
+/// turmoil runs hosts one after the other, each through a whole tick, and delivers between them
+/// within a tick: what one host does at its end may reach another one at its beginning. So times
+/// of two hosts can be compared by ticks only. The moment between two ticks may belong to either.
+const fn tick_of(now_us: u64, tick_ms: u64) -> (u64, u64) {
+    let tick_us = tick_ms * 1000;
+    (now_us.saturating_sub(1) / tick_us * tick_us, (now_us / tick_us + 1) * tick_us)
+}
+
 /// Simulated time; only a running simulation has any.
 pub(crate) fn now_us() -> u64 {
     turmoil::sim_elapsed().map_or(0, |elapsed| elapsed.as_micros() as u64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::tick_of;
+
+    /// Tier B, seed 5065: a SET that was answered at 8130 ms by its client's clock was carried out
+    /// after another one that had been sent at 8134 ms by another client's.
+    #[test]
+    fn within_a_tick_nothing_comes_before_anything() {
+        let (_, answered) = tick_of(8_130_000, 10);
+        let (sent, _) = tick_of(8_134_000, 10);
+        assert!(answered >= sent);
+        assert_eq!(tick_of(8_134_000, 10), (8_130_000, 8_140_000));
+        assert_eq!(tick_of(8_140_000, 10), (8_130_000, 8_150_000));
+        assert_eq!(tick_of(0, 10), (0, 10_000));
+        let (later, _) = tick_of(8_161_000, 10);
+        assert!(tick_of(8_140_000, 10).1 < later, "two ticks apart are in order");
+    }
 }

@@ -54,11 +54,12 @@ impl Node {
 
     /// A batch, and all before it, are durable: what waited for them may be said.
     pub fn handle_durable(&mut self, now: Now, batch: Batch) {
-        let held = self.replica.journal.holds_stream();
+        let held = self.replica.journal.holds_peers();
         self.replica.journal.on_durable(batch);
         self.checkpoint.on_durable(batch);
-        if held && !self.replica.journal.holds_stream() {
-            let links: Vec<LinkId> = self.peers.iter().filter_map(|peer| peer.link()).collect();
+        if held && !self.replica.journal.holds_peers() {
+            let dialed = self.peers.iter().filter_map(|peer| peer.link());
+            let links: Vec<LinkId> = dialed.chain(self.accepted.iter().copied()).collect();
             links.into_iter().for_each(|link| self.links.touch(link));
         }
         self.send_acks();

@@ -6,9 +6,11 @@
 //! bitmap of hashes, so it costs the same however many keys there are, and a collision costs a
 //! reader no more than a wait.
 //!
-//! Stamps may be seen by peers before they are durable here: the stream does not wait. So that no
-//! later life gives such a stamp again or a lower one, a bound that no stamp passes is made durable
-//! ahead ([`Journal::bound`]), and a stream that carries stamps above the durable bound waits.
+//! Peers may see stamps before they are durable here: streams do not wait. So that no later life
+//! gives such a stamp again or a lower one, a bound that no stamp passes is made durable ahead
+//! ([`Journal::bound`]). Only while there are stamps above the durable bound, which happens when
+//! writes begin after a rest, peers are told nothing: a stamp may be in the stream, in a copy, or in
+//! what is said of a flush.
 //!
 //! Invariant: `durable < gathering.batch`; a batch in between is the one that the disk is at work
 //! on.
@@ -39,8 +41,8 @@ pub(crate) struct Journal {
     bound_batch: Batch,
     /// No stamp that any earlier or this life gave is above it, and a later life will know.
     bound_durable: u64,
-    /// The stream carries stamps that wait for this batch.
-    stream_waits: Batch,
+    /// Stamps were given that no peer may see before this batch is durable.
+    peers_wait: Batch,
     /// The gathering batch holds something that must reach the disk itself, not only the system.
     sync: bool,
     /// Bytes logged in this life.
@@ -90,7 +92,7 @@ impl Journal {
             bound: 0,
             bound_batch: Batch(0),
             bound_durable: 0,
-            stream_waits: Batch(0),
+            peers_wait: Batch(0),
             sync: false,
             logged: 0,
         }
@@ -130,7 +132,7 @@ impl Journal {
             Entry::Bound { hlc: self.bound }.encode(&mut self.bytes);
         }
         if hlc > self.bound_durable {
-            self.stream_waits = self.bound_batch;
+            self.peers_wait = self.bound_batch;
         }
     }
 
@@ -157,9 +159,9 @@ impl Journal {
         self.is_at_work().then_some(self.handed.batch)
     }
 
-    /// Whether our stream must not be sent yet.
-    pub(crate) fn holds_stream(&self) -> bool {
-        self.stream_waits > self.durable
+    /// Whether peers must be told nothing yet.
+    pub(crate) fn holds_peers(&self) -> bool {
+        self.peers_wait > self.durable
     }
 
     /// Whether this batch is durable.
@@ -263,18 +265,18 @@ mod tests {
     }
 
     #[test]
-    fn the_stream_waits_for_the_bound_of_its_stamps() {
+    fn the_peers_wait_for_the_bound_of_its_stamps() {
         let mut journal = Journal::new();
         journal.bound(100, 10);
-        assert!(journal.holds_stream());
-        assert!(hand_over(&mut journal) == Batch(1) && journal.holds_stream());
+        assert!(journal.holds_peers());
+        assert!(hand_over(&mut journal) == Batch(1) && journal.holds_peers());
         journal.on_durable(Batch(1));
-        assert!(!journal.holds_stream());
+        assert!(!journal.holds_peers());
         journal.bound(104, 10);
         assert!(journal.is_idle(), "the bound is still far enough ahead");
         journal.bound(107, 10);
-        assert!(!journal.is_idle() && !journal.holds_stream(), "renewed before it is reached");
+        assert!(!journal.is_idle() && !journal.holds_peers(), "renewed before it is reached");
         journal.bound(111, 10);
-        assert!(journal.holds_stream(), "above what is durable");
+        assert!(journal.holds_peers(), "above what is durable");
     }
 }

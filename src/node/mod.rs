@@ -265,9 +265,13 @@ impl Node {
 
     /// Bytes for this link to write now.
     pub fn output(&mut self, link: LinkId) -> &[u8] {
-        self.refill(link);
+        let held = self.replica.journal.holds_peers();
+        if !held {
+            self.refill(link);
+        }
         match self.links.end(link) {
             Some(End::Client { connection, .. }) => connection.output(),
+            Some(End::Peer(_)) if held => &[],
             Some(End::Peer(peer)) => peer.out.pending(),
             None => &[],
         }

@@ -141,9 +141,7 @@ impl Node {
             return;
         }
         open.refills += 1;
-        if !self.replica.journal.holds_stream() {
-            open.out.extend(peer.outbox.take_unsent(room));
-        }
+        open.out.extend(peer.outbox.take_unsent(room));
         let (span, offer_size) = (self.limits.repair_span, self.limits.offer_size);
         let out = open.out.tail();
         peer.repair.fill(Walk { store: &self.replica.store, span, offer_size, out }, 2 * room);

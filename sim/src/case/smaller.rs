@@ -123,7 +123,10 @@ mod tests {
         of.iter().map(|(client, key)| (*client, (*key).to_owned())).collect()
     }
 
-    fn shape(case: &Case) -> (Vec<(usize, String)>, &[Dialect], &[u8], Vec<FaultKind>) {
+    /// Client and key of each step, dialects and databases of the clients, faults.
+    type Shape<'a> = (Vec<(usize, String)>, &'a [Dialect], &'a [u8], Vec<FaultKind>);
+
+    fn shape(case: &Case) -> Shape<'_> {
         let key = |step: &'_ Step| step.ops[0].key().expect("all read a key").to_owned();
         let steps = case.workload.steps.iter().map(|step| (step.client, key(step)));
         let faults = case.faults.iter().map(|fault| fault.kind).collect();

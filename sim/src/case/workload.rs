@@ -150,10 +150,12 @@ pub fn value_of(client: usize, number: u64, size: usize) -> String {
         return name;
     }
     let mut chance = Chance::new(number, "padding", client as u64);
-    let letters: Vec<u8> = (0..padding.min(8)).map(|_| b'a' + chance.below(26) as u8).collect();
+    let letter = |_| char::from(b'a' + chance.below(26) as u8);
+    let letters: String = (0..padding.min(8)).map(letter).collect();
     let mut value = name + "-";
-    value.reserve(padding);
-    value.extend(letters.iter().cycle().take(padding).map(|letter| char::from(*letter)));
+    let size = value.len() + padding;
+    value += &letters.repeat(padding.div_ceil(letters.len()));
+    value.truncate(size);
     value
 }
 

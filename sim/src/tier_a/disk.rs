@@ -179,6 +179,12 @@ impl Drive {
         self.medium.set_trouble(trouble);
     }
 
+    /// Forgets a failure that was asked for and has not struck.
+    pub(super) fn calm(&mut self) {
+        self.sync_fails = false;
+        self.plan_trouble();
+    }
+
     /// Whether some fault makes the disk fail.
     pub(super) const fn is_troubled(&self) -> bool {
         self.full > 0 || self.unreadable > 0
@@ -235,13 +241,18 @@ impl World<'_> {
             let mut replay = |entry: Entry<'_>| node.recover(entry);
             match drive.open(&home, now.wall_ms, &mode, segment_size, &mut replay) {
                 Ok(found) => {
+                    // All that counts has been read: rot would have been found.
+                    drive.rotten = false;
                     node.recovered(found);
-                    self.check_stamps(id, node.clock());
+                    // What rotted may have been the bound. The number of the life keeps versions
+                    // apart even so.
+                    if mode == Mode::Normal {
+                        self.check_stamps(id, node.clock());
+                    }
                     return Some(node);
                 }
                 Err(OpenError::Damage(_)) if drive.rotten && mode == Mode::Normal => {
                     // The operator reads what it says, and repairs.
-                    drive.rotten = false;
                     self.lost = true;
                     mode = Mode::Repair { suffix: self.hosts[id].life.to_string() };
                     self.record(id, EventKind::DiskFailed, 1, &[]);

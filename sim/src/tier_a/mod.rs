@@ -153,6 +153,7 @@ impl<'c> World<'c> {
             self.advance(COMPARE_MS)?;
         }
         self.quiet = true;
+        self.hosts.iter_mut().for_each(|host| host.drive.calm());
         let core = self.case.config.core.clone();
         for node in 0..self.hosts.len() {
             if !core.contains(&node) {
