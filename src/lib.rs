@@ -27,9 +27,10 @@
 //! the client's [`conn::Connection`], which parses them where they are ([`proto`]; only an
 //! unfinished tail is copied) and finds the command in the table ([`command`]). The node stamps the
 //! write with its hybrid logical clock and puts it into the [`store`]: one encoding ([`record`]),
-//! which is at once the record in memory and what each peer's outbox receives. The reply goes into
-//! the connection's output. At the end of the turn all outputs are written, one write a link. A
-//! peer takes the record from its stream through the same merge, and acknowledges all that arrived
+//! which is at once the record in memory, what each peer's outbox receives and what the [`log`]
+//! gets. The reply goes into the connection's output and waits there until the log has the record.
+//! At the end of the turn all outputs that need not wait are written, one write a link. A peer
+//! takes the record from its stream through the same merge, and acknowledges all that arrived
 //! together once.
 //!
 //! # What holds replicas together
@@ -38,8 +39,8 @@
 //! associative and idempotent. So the stream (each node sends its own stamps to each other node, in
 //! order, again from the last acknowledgement after a reconnect) and repair (compare digests of
 //! slots, offer versions, copy what is missing) may overlap in any way. In this version every
-//! database is eventual: a write is acknowledged when this node holds it in memory, the newest
-//! version wins, and nothing is kept across a restart but by the peers.
+//! database is eventual: a write is acknowledged when this node has it durably, and the newest
+//! version wins.
 //!
 //! # Rooms, in reading order
 //!
@@ -73,7 +74,7 @@
 //! - I6: every buffer has a limit in [`limits`]; a link that would exceed it waits, is repaired or
 //!   is closed.
 //!
-//! Deliberately absent so far: durability, the quorum and strong levels, removal of tombstones, TLS
+//! Deliberately absent so far: the quorum and strong levels, removal of tombstones, TLS
 //! and passwords. Until peers authenticate, a node listens on loopback only.
 
 pub mod time;

@@ -175,11 +175,7 @@ impl Executor<'_> {
                 if deleted > 0 { self.all_durable() } else { self.keys_durable(db, keys) }
             }
             Command::Exists { keys } => {
-                let held = |key: &&[u8]| {
-                    let record = self.replica.store.get(db, key);
-                    record.and_then(|record| record.visible(now.wall_ms)).is_some()
-                };
-                reply.integer(keys.iter().filter(held).count() as i64);
+                reply.integer(self.existing(db, keys));
                 self.keys_durable(db, keys)
             }
             Command::DbSize => {
@@ -194,17 +190,7 @@ impl Executor<'_> {
                 self.all_durable()
             }
             Command::Info { section } => {
-                let text = info::render(&info::Source {
-                    now,
-                    members: self.members,
-                    replica: self.replica,
-                    peers: self.peers,
-                    stats: self.stats,
-                    checkpoint: self.checkpoint,
-                    clients: self.clients,
-                    section,
-                });
-                reply.lines(&text);
+                self.info(section, reply);
                 None
             }
             Command::LastSave => {
@@ -221,6 +207,29 @@ impl Executor<'_> {
             | Command::Quit
             | Command::Select { .. } => unreachable!("answered by the connection itself"),
         }
+    }
+
+    /// How many of the keys there are.
+    fn existing(&self, db: Db, keys: Args<'_>) -> i64 {
+        let exists = |key: &&[u8]| {
+            let record = self.replica.store.get(db, key);
+            record.and_then(|record| record.visible(self.now.wall_ms)).is_some()
+        };
+        keys.iter().filter(exists).count() as i64
+    }
+
+    fn info(&self, section: Option<&[u8]>, reply: &mut ReplyWriter<'_>) {
+        let text = info::render(&info::Source {
+            now: self.now,
+            members: self.members,
+            replica: self.replica,
+            peers: self.peers,
+            stats: self.stats,
+            checkpoint: self.checkpoint,
+            clients: self.clients,
+            section,
+        });
+        reply.lines(&text);
     }
 
     /// Deletes keys; how many there were.

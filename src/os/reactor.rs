@@ -2,9 +2,9 @@
 //! between.
 //!
 //! A turn: sleep until something is ready -> read the clocks once -> tell the node what the disk has
-//! done, of failures and of events -> accept -> read every ready link once -> timers -> [`finish_turn`] -> free the places
-//! of closed links. Every step is bounded, so no client can keep others from being served; what
-//! remains is continued next turn without sleeping.
+//! done, of failures and of events -> accept -> read every ready link once -> timers ->
+//! [`finish_turn`] -> free the places of closed links. Every step is bounded, so no client can keep
+//! others from being served; what remains is continued next turn without sleeping.
 //!
 //! It never spins: it sleeps without a timeout when nothing is due, also while the node wants
 //! nothing read.

@@ -3,6 +3,8 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs,
+    io::{Read as _, Write as _},
+    net::{Shutdown, TcpListener},
     sync::atomic::{AtomicBool, AtomicU64, Ordering},
     thread,
 };
@@ -176,6 +178,45 @@ fn much_fits_through_a_restore_into_a_running_cluster() {
     assert_eq!(client.ask("DBSIZE"), "5020");
     let keys: BTreeSet<String> = ["b00", "b19"].map(str::to_owned).into();
     assert!(client.table(&keys).iter().all(|held| *held == value));
+}
+
+/// Something that takes one connection, answers whatever comes first with these bytes, and closes
+/// once the other side has nothing more to say or does not go on for a while.
+fn answering(replies: &'static [u8]) -> (u16, thread::JoinHandle<()>) {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("some port is free");
+    let port = listener.local_addr().expect("it is bound").port();
+    let answer = thread::spawn(move || {
+        let (mut stream, _) = listener.accept().expect("a client");
+        let _ = stream.read(&mut [0; 4096]).expect("a request");
+        stream.write_all(replies).expect("it reads");
+        stream.shutdown(Shutdown::Write).expect("it is open");
+        let _ = stream.read_to_end(&mut Vec::new());
+    });
+    (port, answer)
+}
+
+#[test]
+fn a_restore_says_what_was_not_written() {
+    let nodes = Nodes::start(1);
+    let requests = ["SET a 1\n", "SET b 2\n", "SET c 3\n"].map(str::to_owned);
+    nodes.client(0).pipeline(&requests);
+    let file = nodes.data.path().join("backup").display().to_string();
+    run(&["backup", &nodes.directory(0).display().to_string(), &file]);
+    for (replies, printed, parts) in [
+        (
+            &b"+OK\r\n-OOM no room\r\n+OK\r\n"[..],
+            "2 records written",
+            ["1 records were refused", "database 0, key ", ": OOM no room"],
+        ),
+        (b"+OK\r\n", "1 records written", ["closed the connection", "2 more may or may not", ""]),
+        (b"+OK\r\n+", "1 records written", ["closed the connection", "2 more may or may not", ""]),
+    ] {
+        let (port, answer) = answering(replies);
+        let outcome = quorate(&["restore", &file, "--to", &format!("localhost:{port}")]);
+        expect_refusal(&outcome, 1, &parts);
+        assert!(outcome.stdout.contains(printed), "{}", outcome.stdout);
+        answer.join().expect("it answers");
+    }
 }
 
 #[test]

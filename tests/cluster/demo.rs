@@ -1,5 +1,7 @@
 //! `quorate demo`: three nodes in one terminal, until Ctrl-C.
 
+use std::{fs, process::Command};
+
 use super::common::{Client, Process, answers, free_ports, wait_until};
 
 #[test]
@@ -22,4 +24,27 @@ fn the_demo_says_what_to_try_and_it_works() {
     demo.signal("INT");
     assert_eq!(demo.wait().code(), Some(0));
     assert!(!ports.iter().any(|port| answers(*port)));
+}
+
+#[test]
+fn the_demo_leaves_nothing_behind_unless_told_where() {
+    let place = tempfile::tempdir().expect("a place for tests");
+    let kept = place.path().join("kept");
+    let run = |flags: &[&str], request: &str, reply: &str| {
+        let ports = free_ports(3);
+        let temporary = tempfile::tempdir().expect("a place for tests");
+        let mut command = Command::new(env!("CARGO_BIN_EXE_quorate"));
+        command.args(["demo", "--port", &ports[0].to_string()]).args(flags);
+        command.env("TMPDIR", temporary.path());
+        let mut demo = Process::spawn(command);
+        wait_until("three nodes that answer", || ports.iter().all(|port| answers(*port)));
+        Client::connect(ports[0]).wait_for(request, reply);
+        demo.signal("TERM");
+        assert_eq!(demo.wait().code(), Some(0));
+        let left = fs::read_dir(temporary.path()).expect("it is there").count();
+        assert_eq!(left, 0, "temporary directories");
+    };
+    run(&[], "SET a 1", "OK");
+    run(&["--data", &kept.display().to_string()], "SET a 1", "OK");
+    assert_eq!(fs::read_dir(&kept).expect("it was made").count(), 3);
 }
