@@ -74,8 +74,8 @@ impl Replica {
     }
 
     /// The life that begins has this number.
-    pub(crate) fn begin_life(&mut self, incarnation: u64) {
-        self.incarnation = self.incarnation.max(incarnation);
+    pub(crate) const fn begin_life(&mut self, incarnation: u64) {
+        self.incarnation = incarnation;
     }
 
     /// Peers know of a later life than this: become a still later one. After the last that can be

@@ -54,22 +54,17 @@ impl Outbox {
     pub(crate) fn take_unsent(&mut self, room: usize) -> &[u8] {
         let from = (self.sent - self.acked) as usize;
         let unsent = self.frames.pending().get(from..).unwrap_or_default();
-        let mut size = 0;
-        while size < room
-            && let Some((head, _)) = unsent.get(size..).and_then(|rest| rest.split_first_chunk())
-        {
-            size += FRAME_HEAD - 1 + u32::from_le_bytes(*head) as usize;
-        }
+        let size = whole_frames(unsent, room);
         self.sent += size as u64;
         debug_assert!(self.sent <= self.end());
         &unsent[..size]
     }
 
     /// Everything before `pos` has arrived. False if that can't be: it was not sent yet, or
-    /// acknowledged before.
+    /// acknowledged before, or ends within a frame.
     #[must_use]
     pub(crate) fn on_ack(&mut self, pos: u64) -> bool {
-        if pos < self.acked || pos > self.sent {
+        if pos > self.sent || !self.is_between_frames(pos) {
             return false;
         }
         self.frames.consume((pos - self.acked) as usize);
@@ -82,7 +77,7 @@ impl Outbox {
     /// durable there.
     #[must_use]
     pub(crate) fn resume(&mut self, pos: u64) -> bool {
-        if self.behind || pos < self.acked || pos > self.end() {
+        if self.behind || !self.is_between_frames(pos) {
             return false;
         }
         if self.sent > pos {
@@ -121,6 +116,11 @@ impl Outbox {
         self.frames.len()
     }
 
+    fn is_between_frames(&self, pos: u64) -> bool {
+        let Some(size) = pos.checked_sub(self.acked) else { return false };
+        pos <= self.end() && whole_frames(self.frames.pending(), size as usize) as u64 == size
+    }
+
     const fn end(&self) -> u64 {
         self.acked + self.frames.len() as u64
     }
@@ -138,6 +138,18 @@ impl Outbox {
         }
         !self.behind
     }
+}
+
+/// The size of the frames at the start of `frames` that together have `least` bytes or more, or of
+/// all of them.
+fn whole_frames(frames: &[u8], least: usize) -> usize {
+    let mut size = 0;
+    while size < least
+        && let Some((head, _)) = frames.get(size..).and_then(|rest| rest.split_first_chunk())
+    {
+        size += FRAME_HEAD - 1 + u32::from_le_bytes(*head) as usize;
+    }
+    size
 }
 
 #[cfg(test)]
@@ -174,6 +186,7 @@ mod tests {
         assert!(outbox.on_ack(20));
         assert!(!outbox.on_ack(0), "acknowledgements never go back");
         assert!(!outbox.on_ack(80), "not sent yet");
+        assert!(!outbox.on_ack(39) && !outbox.resume(39), "within a frame");
         assert!(outbox.resume(40), "the peer had more than it could say");
         assert_eq!(positions(outbox.take_unsent(1000)), [40, 60]);
         assert!(!outbox.has_unsent());
