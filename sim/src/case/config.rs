@@ -83,10 +83,12 @@ impl Default for Disks {
 }
 
 impl Disks {
+    const SLOW: Self = Self { batch_us: (5000, 100_000), everysec: false, segment_size: 64 << 20 };
+
     fn draw(seed: u64) -> Self {
         let mut chance = Chance::new(seed, "disks", 0);
         Self {
-            batch_us: chance.pick(&[(50, 200), (50, 200), (500, 5000), (5000, 100_000)]),
+            batch_us: chance.pick(&[(50, 200), (500, 5000), (5000, 100_000), (5000, 100_000)]),
             everysec: chance.percent(15),
             segment_size: chance.pick(&[300, 4000, 64 << 10, 64 << 20]),
         }
@@ -107,9 +109,10 @@ pub struct Chop {
 impl Config {
     /// The configuration of `seed`. Where processes end, comparing replicas from time to time is what
     /// passes on writes whose sender died before all had them; elsewhere a case may do without.
-    pub(super) fn draw(seed: u64, crashes: bool, nodes: Option<usize>) -> Self {
+    pub(super) fn draw(seed: u64, crashes: bool, alone: bool, nodes: Option<usize>) -> Self {
         let mut chance = Chance::new(seed, "config", 0);
         let drawn = chance.pick(&NODES);
+        let drawn = if alone { chance.pick(&[1, 1, 2]) } else { drawn };
         let nodes = nodes.unwrap_or(drawn);
         let clients = chance.between(2, 6) as usize;
         let slots = chance.between(4, 64) as u32;
@@ -126,6 +129,7 @@ impl Config {
         let skew = timing.skew_max.0.min(4000) / 3;
         let offset = |chance: &mut Chance| chance.between(0, skew) as i64 - (skew / 2) as i64;
         let skewed = chance.percent(60);
+        let (tight, limits) = (chance.percent(12), draw_limits(seed, latency_ms.1));
         Self {
             nodes,
             clients,
@@ -145,10 +149,10 @@ impl Config {
                 .map(|_| if skewed { offset(&mut chance) } else { 0 })
                 .collect(),
             clock_rates_ppm: draw_rates(seed, nodes),
-            window_bytes: chance.pick(&[200, 2000, 64 << 10]),
+            window_bytes: if tight { 200 } else { chance.pick(&[200, 2000, 64 << 10]) },
             core,
-            disks: Disks::draw(seed),
-            limits: draw_limits(seed, latency_ms.1),
+            disks: if alone { Disks::SLOW } else { Disks::draw(seed) },
+            limits: if tight { tight_limits(limits) } else { limits },
             timing,
         }
     }
@@ -226,6 +230,11 @@ fn draw_core(seed: u64, nodes: usize) -> Vec<usize> {
         }
     }
     core
+}
+
+/// Nodes that have much to say to each other through narrow links, and soon stop listening.
+const fn tight_limits(limits: Limits) -> Limits {
+    Limits { output_pause: 64, outbox_size_max: 1 << 20, link_output: 256 << 10, ..limits }
 }
 
 fn draw_limits(seed: u64, latency_max_ms: u64) -> Limits {

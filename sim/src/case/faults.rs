@@ -421,6 +421,9 @@ pub(super) struct Plan {
     sticky: bool,
     /// So many in a hundred begin at a hook instead of a time.
     triggered_percent: u64,
+    /// Power fails just when something was shown, on a slow disk, with hardly anybody else to
+    /// remember it.
+    pub(super) alone: bool,
 }
 
 impl Plan {
@@ -455,9 +458,14 @@ impl Plan {
                 classes.push(class);
             }
         }
+        let mut triggered_percent = chance.pick(&[0, 0, 40, 100]);
+        let alone = chance.percent(6);
+        if alone {
+            classes = vec![FaultClass::PowerLoss, FaultClass::Partition];
+            triggered_percent = 100;
+        }
         let count = if classes.is_empty() { 0 } else { chance.pick(&[1, 2, 3, 5, 8]) };
-        let triggered_percent = chance.pick(&[0, 0, 40, 100]);
-        Self { classes, count, sticky: chance.percent(40), triggered_percent }
+        Self { classes, count, sticky: chance.percent(40), triggered_percent, alone }
     }
 
     /// Whether processes end.
@@ -550,7 +558,10 @@ impl Plan {
         };
         let trigger = chance.percent(self.triggered_percent);
         let when = if trigger {
-            let hook = chance.pick(&TRIGGERS).name().to_owned();
+            // When something was read that is not durable, the power had better not fail.
+            let held = matches!(kind, FaultKind::PowerLoss { .. }) && chance.percent(70);
+            let hook = if held { Hook::ReadHeld } else { chance.pick(&TRIGGERS) };
+            let hook = hook.name().to_owned();
             When::OnNth { node: a, hook, nth: chance.pick(&[1, 1, 2, 5, 20]) }
         } else {
             When::At(at_ms)

@@ -61,7 +61,7 @@ impl Case {
     #[must_use]
     pub fn draw_sized(seed: u64, size: Size) -> Self {
         let faults = faults::Plan::draw(seed);
-        let config = Config::draw(seed, faults.crashes(), size.nodes);
+        let config = Config::draw(seed, faults.crashes(), faults.alone, size.nodes);
         let faults = faults.faults(seed, &config);
         let mut workload = Workload::draw(seed, &config, &faults);
         if let Some(operations) = size.operations {

@@ -8,6 +8,7 @@ use super::{
 };
 use crate::{
     case::{FaultClass, FaultKind, When},
+    chance::Chance,
     trace::EventKind,
 };
 
@@ -20,7 +21,12 @@ impl World<'_> {
         for (index, fault) in self.case.faults.iter().enumerate() {
             let When::OnNth { node: at, hook: name, nth } = &fault.when else { continue };
             if *at == node && *nth == count && name == hook.name() && !self.quiet {
-                self.net.schedule(self.net.now_us, Event::Begin(index));
+                // At once, or when what the node said of it has just arrived.
+                let mut chance = Chance::new(self.case.seed, "trigger", (node as u64) << 32 | nth);
+                let (least, most) = self.case.config.latency_ms;
+                let soon_ms = chance.between(least, 2 * most);
+                let later_ms = chance.pick(&[0, soon_ms]);
+                self.net.schedule(self.net.now_us + later_ms * 1000, Event::Begin(index));
             }
         }
     }
