@@ -42,13 +42,13 @@ fn each_planted_bug_has_a_line_in_the_kill_table_and_a_kept_case() {
 /// The kept cases are not empty shells: each fails with the bug planted that it is named after.
 #[cfg(feature = "mutants")]
 #[test]
-fn kept_cases_kill_the_bugs_that_they_are_named_after() {
+fn kept_cases_kill_the_bugs_that_they_are_named_after() -> Result<(), String> {
     use quorate::probe::plant;
     use sim::play::{catch_panics, play};
 
     catch_panics();
     let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../tests/cases");
-    let mut kills = 0;
+    let mut survivors = Vec::new();
     for mutant in Mutant::ALL {
         let path = folder.join(format!("{}.json", mutant.name()));
         let text = fs::read_to_string(&path).expect("each planted bug has a case");
@@ -56,8 +56,10 @@ fn kept_cases_kill_the_bugs_that_they_are_named_after() {
         plant(Some(*mutant));
         let report = play(&case, Tier::A, false);
         plant(None);
-        assert!(report.failure.is_some(), "{} survives its case", mutant.name());
-        kills += 1;
+        if report.failure.is_none() {
+            survivors.push(mutant.name());
+        }
     }
-    assert_eq!(kills, Mutant::ALL.len());
+    // Returned, not asserted: panics are caught here, and their words with them.
+    if survivors.is_empty() { Ok(()) } else { Err(format!("survive their cases: {survivors:?}")) }
 }
