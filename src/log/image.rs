@@ -21,10 +21,10 @@ use super::{
 use crate::probe::{Mutant, planted};
 
 /// A frame is written when it has this many bytes: large enough that its head costs nothing.
-const FRAME_SIZE: usize = 256 * 1024;
-/// The file is synced each time this much was written, so that the disk is never asked to write a
-/// whole image at once, with a log waiting behind it.
-const SYNC_SIZE: u64 = 8 * 1024 * 1024;
+const FRAME_SIZE: usize = 64 * 1024;
+/// The file is synced each time this much was written, so that a log that wants to sync meanwhile
+/// waits for little: what the file system has not written yet of one file can hold up another.
+const SYNC_SIZE: u64 = 256 * 1024;
 
 /// Writes one checkpoint.
 #[derive(Debug)]

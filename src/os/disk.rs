@@ -35,6 +35,8 @@ use crate::{
 
 /// Pieces of a checkpoint that may be under way: enough that the thread never waits for the loop.
 const IMAGE_PARTS_MAX: usize = 8;
+/// How many times as long as it works a checkpoint rests, to leave the disk to the log.
+const IMAGE_PACE: u32 = 2;
 /// How often `everysec` syncs.
 const SYNC_EVERY: Duration = Duration::from_secs(1);
 
@@ -318,6 +320,7 @@ fn run_image(
 ) -> Result<(), DiskError> {
     let mut imager = None;
     while let Ok(job) = jobs.recv() {
+        let started = Instant::now();
         match job {
             ImageJob::Begin(start) => imager = Some(Imager::begin(disk, owner, start)?),
             ImageJob::Entries(entries) => {
@@ -334,6 +337,8 @@ fn run_image(
                 continue;
             }
         }
+        // The log waits for the same disk, and for the same processor if there is only one.
+        thread::sleep(started.elapsed() * IMAGE_PACE);
         told.send(Ok(News::Written));
     }
     Ok(())
