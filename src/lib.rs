@@ -2,7 +2,8 @@
 //!
 //! # The idea
 //!
-//! Bytes move forward only: read, parse, step the node, write, sleep. The [`node`] decides
+//! Bytes move forward only: read, parse, step the node, hand the log its bytes, write what may be
+//! said, sleep. The [`node`] decides
 //! everything and touches nothing: it has no socket, clock, file, thread or chance of its own. A
 //! driver hands it bytes and the time, and takes bytes and wishes from it. There are four drivers:
 //! the mio reactor in [`os`] for production, two simulated networks in the crate `sim` (an event
@@ -14,8 +15,10 @@
 //!            |                                                             |
 //!   sockets -+-> handle_open/bytes/eof/close/writable --+                  |
 //!   clock  --+-> handle_timeout ------------------------+-> Node           |
+//!   disk   --+-> handle_durable, handle_saved ----------+    |             |
 //!            |                                               |             |
-//!            |        finish_turn:  poll_dirty, output, consume  -> send --+-> sockets
+//!            |        finish_turn:  poll_append, poll_image  -> append ----+-> disk
+//!            |                      poll_dirty, output, consume  -> send --+-> sockets
 //!            |                      poll_action  -> close, dial -----------+-> sockets
 //!            |                                                             |
 //!            +---- sleep until a socket is ready or poll_timeout is due ---+
@@ -42,6 +45,15 @@
 //! database is eventual: a write is acknowledged when this node has it durably, and the newest
 //! version wins.
 //!
+//! # What survives
+//!
+//! Everything that changes goes to the log, one batch a turn, and while the disk works on one batch
+//! the next gathers. What shows a change (a reply, an acknowledgement to a peer, a read of a key that
+//! the batch touches) leaves when the batch is durable; the loop itself never waits. Streams to
+//! peers do not wait either: a record may be durable on another node first. A start replays the
+//! newest checkpoint and the log behind it, and begins a life with a number and a clock above all
+//! before it.
+//!
 //! # Rooms, in reading order
 //!
 //! | room | what it owns |
@@ -66,13 +78,17 @@
 //! # Invariants
 //!
 //! - I1: a version names one body; it is stamped once, by one life of one node.
-//! - I2: a replica's version of a key never goes down while the node lives.
+//! - I2: a replica's version of a key never goes down while the node lives; what was shown of it never
+//!   goes down at all, unless its disk is lost.
 //! - I3: the stamps of a node rise along its stream; a stream is applied in order, each frame once.
 //! - I4: when no fault is left and no client writes, all replicas become identical, and an
 //!   acknowledged write that any living node holds is present or superseded on all.
 //! - I5: replies keep the order of the requests of their connection.
 //! - I6: every buffer has a limit in [`limits`]; a link that would exceed it waits, is repaired or
 //!   is closed.
+//! - I7: no reply or acknowledgement leaves before what it shows is durable, as `--fsync` says.
+//! - I8: a life's stamps are above those of all earlier lives that a peer may have seen.
+//! - I9: data that was durable once is read back, or its damage is reported; never less in silence.
 //!
 //! Deliberately absent so far: the quorum and strong levels, removal of tombstones, TLS
 //! and passwords. Until peers authenticate, a node listens on loopback only.
