@@ -5,7 +5,7 @@
 //! resets that lose what is under way, connections that only one side knows to be dead, nodes that
 //! stand still, clocks that drift and jump, faults that strike when a node passes a hook.
 //!
-//! Beside the net each node has a disk ([`disk`]), a second thing that takes what a turn hands over
+//! Beside the net each node has a disk, a second thing that takes what a turn hands over
 //! and answers later by an event: the real log on a medium that forgets, tears, fills up and rots.
 
 use quorate::{node::Node, probe::Hook, record::Db};
