@@ -246,6 +246,29 @@ mod tests {
     }
 
     #[test]
+    fn what_has_expired_stays_so_after_a_restart() {
+        let version = Version::stamp(50 << COUNTER_BITS, NodeId(1), 3);
+        let value = Some(&b"v"[..]);
+        let record = Record { db: Db::STRONG, key: b"k", version, expires_at_ms: Some(100), value };
+        let mut a = replica(0);
+        a.recover(Entry::Record(record));
+        let held = a.store.get(Db::STRONG, b"k").expect("the log has it");
+        assert_eq!((held.visible(99), held.visible(100)), (value, None));
+        assert_eq!(a.delete(at(100), Db::STRONG, b"k"), None, "nothing is there to delete");
+    }
+
+    #[test]
+    fn a_life_stamps_above_all_that_the_last_one_may_have_given() {
+        let mut a = replica(0);
+        a.recover(Entry::Bound { hlc: 90 << COUNTER_BITS });
+        a.recover(Entry::Flush { db: Db::QUORUM, stamp: Version::stamp(95 << 16, NodeId(1), 3) });
+        a.begin_life(10);
+        let stamp = Record::decode(a.set(at(20), Db::STRONG, b"k", b"1")).expect("own").version;
+        assert!(stamp.hlc() > 95 << COUNTER_BITS, "{stamp}");
+        assert!(a.journal.holds_peers(), "the new bound is not durable");
+    }
+
+    #[test]
     fn deleting_what_is_not_there_writes_nothing() {
         let mut a = replica(0);
         assert_eq!(a.delete(at(1), Db::STRONG, b"k"), None);
