@@ -106,10 +106,16 @@ impl DiskThreads {
         let owner = appender.owner();
         let mut writer = LogThread::new(directory.clone(), appender, fsync, told.clone());
         let log_thread = thread::Builder::new().name("log".to_owned());
-        let log_thread = log_thread.spawn(move || writer.run(&log_jobs))?;
+        let panics = TellsPanics(told.clone());
+        let log_thread = log_thread.spawn(move || {
+            let _told_when_dropped = panics;
+            writer.run(&log_jobs);
+        })?;
         let mut disk = directory.clone();
         let image_thread = thread::Builder::new().name("checkpoint".to_owned());
+        let panics = TellsPanics(told.clone());
         let image_thread = image_thread.spawn(move || {
+            let _told_when_dropped = panics;
             if let Err(error) = run_image(&mut disk, owner, &image_jobs, &told) {
                 told.send(Err(error));
             }
@@ -222,6 +228,22 @@ impl Told {
         // The loop may have ended already.
         if self.tell.send(news).is_ok() {
             self.waker.wake();
+        }
+    }
+}
+
+/// A thread that panics would leave the loop waiting for ever.
+struct TellsPanics(Told);
+
+impl Drop for TellsPanics {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            self.0.send(Err(DiskError {
+                action: "go on writing to",
+                file: "the data directory".to_owned(),
+                reason: "a bug ended the thread that does; its message stands above".to_owned(),
+                full: false,
+            }));
         }
     }
 }
@@ -342,4 +364,30 @@ fn run_image(
         told.send(Ok(News::Written));
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use mio::{Events, Poll, Token};
+
+    use super::*;
+
+    #[test]
+    fn a_thread_that_panics_ends_the_node() {
+        let mut poll = Poll::new().expect("an event queue");
+        let waker = Stopper::new(poll.registry(), Token(0)).expect("a waker");
+        let (tell, news) = mpsc::channel();
+        // Its end would take the event with it.
+        let panics = TellsPanics(Told { tell, waker: waker.clone() });
+        let thread = thread::spawn(move || {
+            let _told_when_dropped = panics;
+            panic!("a bug, as this test wants it");
+        });
+        thread.join().expect_err("it panicked");
+        let error = news.recv().expect("it was told").expect_err("as an error");
+        assert!(error.to_string().starts_with("can't go on writing to the data"), "{error}");
+        let mut events = Events::with_capacity(1);
+        poll.poll(&mut events, Some(Duration::from_secs(20))).expect("an event queue");
+        assert!(!events.is_empty(), "the loop was woken");
+    }
 }
