@@ -42,6 +42,9 @@ pub trait Storage {
 
     /// Takes a piece of a checkpoint; the last one ends in [`Node::handle_saved`].
     fn write_image(&mut self, part: ImagePart<'_>);
+
+    /// The node has again what its disk had lost.
+    fn set_recovered(&mut self);
 }
 
 /// Carries out what the node decided this turn.
@@ -62,6 +65,9 @@ where
     }
     if let Some(part) = node.poll_image(storage.has_image_room()) {
         storage.write_image(part);
+    }
+    if node.poll_recovered() {
+        storage.set_recovered();
     }
     while let Some(link) = node.poll_dirty() {
         write_out(node, transport, link);

@@ -75,4 +75,6 @@ impl Storage for Memory {
     fn write_image(&mut self, part: ImagePart<'_>) {
         self.saving |= part == ImagePart::End;
     }
+
+    fn set_recovered(&mut self) {}
 }

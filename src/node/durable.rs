@@ -11,6 +11,7 @@ use crate::{
     log::{Batch, Entry},
     probe::{Hook, reached},
     proto::peer::Frame,
+    record::NodeId,
     time::Now,
 };
 
@@ -37,6 +38,20 @@ pub struct Found {
     pub checkpoint_size: u64,
     /// Bytes of the log besides.
     pub log_size: u64,
+    /// Something that was durable once is not there any more.
+    pub lost: bool,
+}
+
+/// What a node with losses waits for before it is whole again.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Refill {
+    /// It has lost nothing, or has it again.
+    #[default]
+    Done,
+    /// Each peer must show us all that it has.
+    Walks,
+    /// All have; that must be durable.
+    Durable(Option<Batch>),
 }
 
 impl Node {
@@ -49,6 +64,10 @@ impl Node {
     /// Begins the life that follows what was recovered.
     pub fn recovered(&mut self, found: Found) {
         self.replica.begin_life(found.incarnation);
+        if found.lost {
+            self.refill = Refill::Walks;
+            self.maybe_refilled();
+        }
         self.checkpoint.recover(found.checkpoint_size, found.log_size);
     }
 
@@ -71,6 +90,31 @@ impl Node {
         self.checkpoint.on_saved(now);
         tracing::info!(bytes = self.checkpoint.last_size(), "a checkpoint is complete");
         self.release(now);
+    }
+
+    /// A peer has shown us all that it had when it began to.
+    pub(super) fn on_walked(&mut self, from: NodeId) {
+        if let Some(peer) = self.peers.get_mut(from) {
+            peer.has_walked = true;
+        }
+        self.maybe_refilled();
+    }
+
+    fn maybe_refilled(&mut self) {
+        if self.refill == Refill::Walks && self.peers.iter().all(|peer| peer.has_walked) {
+            self.refill = Refill::Durable(self.replica.journal.wait_for_all());
+        }
+    }
+
+    /// Whether what was lost is there again, durably, as far as any peer has it. True once.
+    pub fn poll_recovered(&mut self) -> bool {
+        let Refill::Durable(batch) = self.refill else { return false };
+        if batch.is_some_and(|batch| !self.replica.journal.is_durable(batch)) {
+            return false;
+        }
+        tracing::info!("what was lost is there again, as far as any peer had it");
+        self.refill = Refill::Done;
+        true
     }
 
     /// A batch for the disk, which has none; nothing if there is nothing to log.

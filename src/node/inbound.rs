@@ -172,6 +172,10 @@ impl Node {
                 }
                 let bits = repair::differing(&self.replica.store, db, first, span, digests);
                 let bits = bits.ok_or(Hangup::Unexpected)?;
+                // The last question of a walk asks for nothing.
+                if digests.is_empty() {
+                    self.on_walked(from);
+                }
                 let flushed = self.replica.store.flushed(db);
                 self.say(link, Frame::Differ { db, flushed, bits: &bits });
                 Ok(())

@@ -50,6 +50,7 @@ mod timers;
 use checkpoint::Checkpoint;
 pub use checkpoint::ImagePart;
 use client::Input;
+use durable::Refill;
 pub use durable::{Append, Found};
 use eventual::Replica;
 use info::Stats;
@@ -127,6 +128,7 @@ pub struct Node {
     /// Clients whose replies wait for the disk.
     waiting: Vec<LinkId>,
     checkpoint: Checkpoint,
+    refill: Refill,
     /// The bytes of the last piece of a checkpoint.
     slice: Vec<u8>,
     /// The disk took or would take another piece when last asked.
@@ -160,6 +162,7 @@ impl Node {
             watched: Vec::new(),
             waiting: Vec::new(),
             checkpoint: Checkpoint::new(now),
+            refill: Refill::Done,
             slice: Vec::new(),
             image_room: true,
             runnable: VecDeque::new(),

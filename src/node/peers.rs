@@ -40,6 +40,8 @@ pub(crate) struct Peer {
     /// Acknowledgements that wait for a batch to be durable; at most as many as there are batches
     /// that are not.
     acks: VecDeque<(Option<Batch>, Cursor)>,
+    /// It has shown us all that it had, in a walk that began in this life of ours.
+    pub(crate) has_walked: bool,
     /// Its wall clock says that ours is too far ahead.
     pub(crate) finds_us_ahead: bool,
 }
@@ -78,6 +80,7 @@ impl Peer {
             inbound: None,
             cursor: Cursor::default(),
             acks: VecDeque::new(),
+            has_walked: false,
             finds_us_ahead: false,
         }
     }

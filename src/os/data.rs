@@ -131,7 +131,7 @@ pub(super) fn open(
     tell(&report);
     let checkpoint_size = checkpoint_size(&mut directory).map_err(|e| failed(e.into()))?;
     let log_size = report.bytes.saturating_sub(checkpoint_size);
-    node.recovered(Found { incarnation, checkpoint_size, log_size });
+    node.recovered(Found { incarnation, checkpoint_size, log_size, lost: report.lost });
     Ok(Data { directory, appender, recovered: Recovered { report, took: started.elapsed() } })
 }
 

@@ -28,7 +28,7 @@ use tracing::{debug, info};
 use super::{directory::Directory, stop::Stopper};
 use crate::{
     config::Fsync,
-    log::{Appender, Batch, DiskError, Imager, Seq},
+    log::{self, Appender, Batch, DiskError, Imager, Seq},
     node::{Append, ImagePart},
     turn::Storage,
 };
@@ -78,6 +78,8 @@ enum ImageJob {
     Begin(Seq),
     Entries(Vec<u8>),
     End,
+    /// Not about a checkpoint, but nobody waits for it either.
+    Recovered,
 }
 
 /// What a thread tells the loop.
@@ -214,6 +216,10 @@ impl Storage for DiskThreads {
             ImagePart::End => self.send_image(ImageJob::End),
         }
     }
+
+    fn set_recovered(&mut self) {
+        self.send_image(ImageJob::Recovered);
+    }
 }
 
 /// How a thread tells the loop.
@@ -336,7 +342,7 @@ impl LogThread {
 /// Writes checkpoints until the loop ends.
 fn run_image(
     disk: &mut Directory,
-    owner: crate::log::Owner,
+    owner: log::Owner,
     jobs: &Receiver<ImageJob>,
     told: &Told,
 ) -> Result<(), DiskError> {
@@ -350,6 +356,7 @@ fn run_image(
                     imager.write(disk, &entries)?;
                 }
             }
+            ImageJob::Recovered => log::recovered(disk)?,
             ImageJob::End => {
                 if let Some(imager) = imager.take() {
                     let saved = imager.finish(disk)?;

@@ -57,10 +57,21 @@ fn damage_is_named_and_repaired_from_the_peers() {
     assert_eq!(fs::read(&aside[0]).expect("set aside, not removed"), bytes);
     assert_eq!(nodes.wait_for_agreement(&keys), table);
     nodes.client(0).wait_for("DBSIZE", "50");
+    let process = nodes.process(0);
+    let whole = "what was lost is there again";
+    wait_until("word that all is there again", || process.logged().contains(whole));
 
+    // Before it is killed, what it said of itself must be on its disk.
+    wait_until("a directory without losses", || {
+        fs::read_to_string(nodes.directory(0).join("identity"))
+            .is_ok_and(|text| text.contains("lost no"))
+    });
     nodes.kill(0);
     assert_eq!(quorate(&verify).code, Some(0));
     nodes.restart(0);
+    let process = nodes.process(0);
+    wait_until("its first lines", || process.printed().lines().count() == 4);
+    assert!(!process.printed().contains("with losses"), "{}", process.printed());
     assert_eq!(nodes.client(0).table(&keys), table, "it needs no peer to know them");
 }
 

@@ -69,6 +69,7 @@ enum Part {
     Begin,
     Entries(Vec<u8>),
     End,
+    Recovered,
 }
 
 impl Drive {
@@ -94,8 +95,9 @@ impl Drive {
         let mut appender = opened.appender;
         appender.set_segment_size(segment_size);
         self.appender = Some(appender);
-        let incarnation = opened.incarnation;
-        Ok(Found { incarnation, checkpoint_size: 0, log_size: opened.report.bytes })
+        let (incarnation, report) = (opened.incarnation, opened.report);
+        let (checkpoint_size, log_size) = (0, report.bytes);
+        Ok(Found { incarnation, checkpoint_size, log_size, lost: report.lost })
     }
 
     /// How many entries a start would find if no bit had flipped; nothing if none has.
@@ -146,6 +148,7 @@ impl Drive {
                 imager.finish(&mut self.medium)?;
                 return Ok(true);
             }
+            Some(Part::Recovered) => log::recovered(&mut self.medium)?,
             None => {}
         }
         Ok(false)
@@ -448,5 +451,10 @@ impl Storage for Drive {
             ImagePart::Entries(entries) => Part::Entries(entries.to_vec()),
             ImagePart::End => Part::End,
         });
+    }
+
+    fn set_recovered(&mut self) {
+        self.asked.1 |= self.parts.is_empty();
+        self.parts.push_back(Part::Recovered);
     }
 }
