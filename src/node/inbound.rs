@@ -170,15 +170,7 @@ impl Node {
                 if !planted(Mutant::FlushNotRepaired) {
                     self.replica.merge_flush(now, db, flushed)?;
                 }
-                let bits = repair::differing(&self.replica.store, db, first, span, digests);
-                let bits = bits.ok_or(Hangup::Unexpected)?;
-                // The last question of a walk asks for nothing.
-                if digests.is_empty() {
-                    self.on_walked(from);
-                }
-                let flushed = self.replica.store.flushed(db);
-                self.say(link, Frame::Differ { db, flushed, bits: &bits });
-                Ok(())
+                self.on_compare(link, from, db, first, span, digests)
             }
             Frame::Offer { db, entries } => {
                 let bits = repair::wanted(&self.replica, now, db, entries);
@@ -304,6 +296,26 @@ impl Node {
         if pos > 0 {
             self.acknowledge(link);
         }
+        Ok(())
+    }
+
+    fn on_compare(
+        &mut self,
+        link: LinkId,
+        from: NodeId,
+        db: Db,
+        first: u32,
+        span: u32,
+        digests: &[u8],
+    ) -> Result<(), Hangup> {
+        let bits = repair::differing(&self.replica.store, db, first, span, digests);
+        let bits = bits.ok_or(Hangup::Unexpected)?;
+        // The last question of a walk asks for nothing.
+        if digests.is_empty() {
+            self.on_walked(from);
+        }
+        let flushed = self.replica.store.flushed(db);
+        self.say(link, Frame::Differ { db, flushed, bits: &bits });
         Ok(())
     }
 
