@@ -133,6 +133,14 @@ impl Drive {
 
     /// Does the next piece of a checkpoint. Whether the checkpoint is complete with it.
     pub(super) fn work_image(&mut self) -> Result<bool, DiskError> {
+        let worked = self.work_part();
+        if worked.is_err() {
+            self.parts.clear();
+        }
+        worked
+    }
+
+    fn work_part(&mut self) -> Result<bool, DiskError> {
         let Some(owner) = self.appender.as_ref().map(Appender::owner) else { return Ok(false) };
         match self.parts.pop_front() {
             Some(Part::Begin) => {
