@@ -50,9 +50,9 @@ pub trait Storage {
 /// Carries out what the node decided this turn.
 ///
 /// The order is the rule: first the disk gets what is to be durable, one batch at a time, so that
-/// it works while the next one gathers; then a piece of a checkpoint; then bytes leave, those only
-/// that need not wait for the disk; then closes and dials, so that a closing link's last words are
-/// out before it goes.
+/// it works while the next one gathers; then a piece of a checkpoint, and word that what was lost is
+/// there again; then bytes leave, those only that need not wait for the disk; then closes and dials,
+/// so that a closing link's last words are out before it goes.
 pub fn finish_turn<T, S>(node: &mut Node, transport: &mut T, storage: &mut S)
 where
     T: Transport + ?Sized,

@@ -1,10 +1,11 @@
 //! The node: everything quorate decides, without a socket, file, clock or thread of its own.
 //!
-//! A driver calls four kinds of methods, and nobody else calls any:
+//! A driver first shows a new node what an earlier life left (`recover`, `recovered`). Then it calls
+//! four kinds of methods, and nobody else calls any:
 //! - inputs, `handle_*`: something happened. They never fail; bad bytes become an error reply or a
 //!   closed link.
-//! - outputs, `poll_append`, `poll_image`, `poll_dirty`, `output`, `consume`, `poll_action`: taken by
-//!   [`crate::turn::finish_turn`] alone.
+//! - outputs, `poll_append`, `poll_image`, `poll_recovered`, `poll_dirty`, `output`, `consume`,
+//!   `poll_action`: taken by [`crate::turn::finish_turn`] alone.
 //! - questions, `wants_read`, `poll_timeout`, `is_drained`: asked between turns.
 //! - views, `store`, `members`: for oracles and tests.
 //!
