@@ -1,0 +1,163 @@
+//! Confirmation: a leader's reads wait until a majority has said that it still leads.
+//!
+//! A deposed leader does not know that it is deposed. So a read, or a write whose condition failed,
+//! is answered only when a majority confirms, asked after the read had arrived, that no higher
+//! promise stands against the leader's ballot; and when what the read shows is committed. One round
+//! of questions serves all reads of a turn. This is the read index of Ongaro's dissertation
+//! ("Consensus: Bridging Theory and Practice", 2014, section 6.4) for many slots at once.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use super::request::Request;
+use crate::{
+    command::op::Answer,
+    node::{flights::Number, votes::Votes},
+    probe::{Mutant, planted},
+    record::{Ballot, NodeId},
+};
+
+/// A read that knows its answer.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Read {
+    pub(crate) request: Request,
+    pub(crate) answer: Answer<'static>,
+    /// The write that the answer shows, while it is not committed.
+    pub(crate) after: Option<Number>,
+}
+
+/// Questions that are under way together.
+#[derive(Clone, Debug, PartialEq)]
+struct Round {
+    id: u64,
+    slots: Vec<(u32, Ballot)>,
+    votes: Votes,
+    reads: Vec<Read>,
+}
+
+/// The reads of a leader.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct Reads {
+    /// Not asked about yet.
+    gathering: Vec<Read>,
+    /// What is to be asked for them; each slot once.
+    slots: BTreeMap<u32, Ballot>,
+    rounds: VecDeque<Round>,
+    /// Confirmed, and waiting for a write.
+    blocked: BTreeMap<Number, Vec<Read>>,
+    last_id: u64,
+    /// Bytes of all answers.
+    size: usize,
+}
+
+impl Reads {
+    /// Bytes of answers that wait.
+    pub(crate) const fn size(&self) -> usize {
+        self.size
+    }
+
+    /// A read arrived at the leader of its slot under `ballot`.
+    pub(crate) fn add(&mut self, read: Read, ballot: Ballot) {
+        self.size += read.answer.size();
+        if planted(Mutant::OldConfirmation)
+            && let Some(round) = self.rounds.back_mut()
+        {
+            return round.reads.push(read);
+        }
+        self.slots.insert(read.request.slot, ballot);
+        self.gathering.push(read);
+    }
+
+    /// Closes the round of reads that have arrived, with our own vote: what to ask the others.
+    /// Nothing if there are no reads.
+    pub(crate) fn begin_round(&mut self, me: NodeId) -> Option<(u64, &[(u32, Ballot)])> {
+        if self.gathering.is_empty() {
+            return None;
+        }
+        self.last_id += 1;
+        let mut votes = Votes::default();
+        votes.add(me);
+        self.rounds.push_back(Round {
+            id: self.last_id,
+            slots: std::mem::take(&mut self.slots).into_iter().collect(),
+            votes,
+            reads: std::mem::take(&mut self.gathering),
+        });
+        self.rounds.back().map(|round| (round.id, &round.slots[..]))
+    }
+
+    /// The rounds that a peer has not answered.
+    pub(crate) fn unanswered(
+        &self,
+        peer: NodeId,
+    ) -> impl Iterator<Item = (u64, &[(u32, Ballot)])> {
+        let rounds = self.rounds.iter().filter(move |round| !round.votes.contains(peer));
+        rounds.map(|round| (round.id, &round.slots[..]))
+    }
+
+    /// What was asked in a round.
+    pub(crate) fn asked(&self, id: u64) -> &[(u32, Ballot)] {
+        let round = self.rounds.iter().find(|round| round.id == id);
+        round.map_or(&[], |round| &round.slots)
+    }
+
+    /// A member confirms a round. Later rounds were asked later, and earlier ones are not confirmed
+    /// by it.
+    pub(crate) fn on_confirmed(&mut self, by: NodeId, id: u64) {
+        if let Some(round) = self.rounds.iter_mut().find(|round| round.id == id) {
+            round.votes.add(by);
+        }
+    }
+
+    /// Reads that a majority has confirmed and that wait for no write; those that do are set
+    /// aside. `open` tells whether a write still wants votes.
+    pub(crate) fn take_confirmed(
+        &mut self,
+        quorum: usize,
+        open: impl Fn(Number) -> bool,
+    ) -> Vec<Read> {
+        let quorum = if planted(Mutant::ReadUnconfirmed) { 1 } else { quorum };
+        let mut free = Vec::new();
+        let mut at = 0;
+        while let Some(round) = self.rounds.get(at) {
+            if round.votes.count() < quorum {
+                at += 1;
+                continue;
+            }
+            let Some(round) = self.rounds.remove(at) else { break };
+            for read in round.reads {
+                match read.after.filter(|number| open(*number)) {
+                    Some(number) => self.blocked.entry(number).or_default().push(read),
+                    None => free.push(read),
+                }
+            }
+        }
+        self.size -= free.iter().map(|read| read.answer.size()).sum::<usize>();
+        free
+    }
+
+    /// Reads that waited for this write only.
+    pub(crate) fn on_committed(&mut self, number: Number) -> Vec<Read> {
+        let free = self.blocked.remove(&number).unwrap_or_default();
+        self.size -= free.iter().map(|read| read.answer.size()).sum::<usize>();
+        free
+    }
+
+    /// Takes out all reads that `which` wants, wherever they wait.
+    pub(crate) fn take(&mut self, mut which: impl FnMut(&Read) -> bool) -> Vec<Read> {
+        let mut taken = Vec::new();
+        let rounds = self.rounds.iter_mut().map(|round| &mut round.reads);
+        let lists = rounds.chain(self.blocked.values_mut()).chain([&mut self.gathering]);
+        for list in lists {
+            taken.extend(list.extract_if(.., |read| which(read)));
+        }
+        self.blocked.retain(|_, reads| !reads.is_empty());
+        self.rounds.retain(|round| !round.reads.is_empty());
+        self.size -= taken.iter().map(|read| read.answer.size()).sum::<usize>();
+        taken
+    }
+
+    /// Whether there is any read.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.gathering.is_empty() && self.rounds.is_empty() && self.blocked.is_empty()
+    }
+}

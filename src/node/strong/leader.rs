@@ -1,0 +1,392 @@
+//! The leader: orders the writes of the slots that it leads, and answers their reads (PROTOCOL
+//! section 4).
+//!
+//! A slot is led under the ballot that this node's own acceptor has promised for it. A write is
+//! stamped (ballot, number), put into the table, the log and all streams, and answered once a
+//! majority has it durably. Records of a key replace each other, so there is no log to replay or to
+//! cut: this is Multi-Paxos on values in place, as in Skrzypczak et al., "Linearizable State Machine
+//! Replication of State-Based CRDTs without Logs" (2020) and CASPaxos (Rystsov, 2018), with a leader
+//! a slot.
+//!
+//! Invariants: numbers rise for as long as the node lives, whatever the ballot; what a step-down
+//! leaves undecided is answered INDOUBT and never stamped again.
+
+use std::collections::BTreeMap;
+
+use hashbrown::{HashTable, hash_table::Entry};
+use xxhash_rust::xxh3::xxh3_64;
+
+use super::{
+    Ctx,
+    confirm::{Read, Reads},
+    request::{IN_DOUBT, Origin, Outcome, Request},
+    settle::Unsettled,
+};
+use crate::{
+    command::op::{Answer, Effect, Held, Op},
+    node::flights::{Flights, Number},
+    probe::{Hook, Mutant, planted, reached},
+    record::{Ballot, Db, NodeId, Record, Version},
+    slot::SlotSet,
+    store::Store,
+    time::Instant,
+};
+
+/// The slots that this node leads, and what is under way in them.
+#[derive(Debug)]
+pub(crate) struct Leader {
+    me: NodeId,
+    quorum: usize,
+    led: SlotSet,
+    /// Of the last stamp.
+    seq: u64,
+    flights: Flights<Write>,
+    /// The last write in flight of each key, by the key's hash. Keys of one hash wait for each
+    /// other.
+    heads: HashTable<(u64, Number)>,
+    reads: Reads,
+    unsettled: BTreeMap<u32, Unsettled>,
+    outcomes: Vec<Outcome>,
+}
+
+/// A write in flight.
+#[derive(Clone, Debug, PartialEq)]
+struct Write {
+    slot: u32,
+    key_hash: u64,
+    key: Box<[u8]>,
+    version: Version,
+    origin: Origin,
+    answer: Answer<'static>,
+    deadline: Instant,
+}
+
+/// What a key is to hold.
+#[derive(Clone, Copy, Debug)]
+struct Body<'a> {
+    value: Option<&'a [u8]>,
+    expires_at_ms: Option<u64>,
+}
+
+const TOMBSTONE: Body<'static> = Body { value: None, expires_at_ms: None };
+
+impl Leader {
+    pub(crate) fn new(me: NodeId, members: usize, quorum: usize, slots: u32) -> Self {
+        Self {
+            me,
+            quorum,
+            led: SlotSet::new(slots),
+            seq: 0,
+            flights: Flights::new(me, members, quorum),
+            heads: HashTable::new(),
+            reads: Reads::default(),
+            unsettled: BTreeMap::new(),
+            outcomes: Vec::new(),
+        }
+    }
+
+    /// The slots led.
+    pub(crate) const fn led(&self) -> &SlotSet {
+        &self.led
+    }
+
+    /// Operations whose answer is not known.
+    pub(crate) const fn pending(&self) -> usize {
+        self.flights.len()
+    }
+
+    /// Whether nothing is under way.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.flights.len() == 0 && self.reads.is_empty()
+    }
+
+    /// Bytes of answers that wait.
+    pub(crate) const fn size(&self) -> usize {
+        self.reads.size()
+    }
+
+    /// The operations that are over since this was last asked.
+    pub(crate) fn take_outcomes(&mut self) -> Vec<Outcome> {
+        std::mem::take(&mut self.outcomes)
+    }
+
+    /// The slot is won: it is led from now on.
+    pub(crate) fn win(&mut self, slot: u32, unsettled: Unsettled) {
+        self.led.insert(slot);
+        if !unsettled.is_done() && !planted(Mutant::NoRestamp) {
+            reached(Hook::Unsettled);
+            self.unsettled.insert(slot, unsettled);
+        }
+    }
+
+    /// Carries out an operation on a key of a slot that we lead under `ballot`.
+    pub(crate) fn execute(
+        &mut self,
+        ctx: &mut Ctx<'_>,
+        ballot: Ballot,
+        op: &Op<'_>,
+        request: (Origin, u32, Instant),
+    ) {
+        let (origin, slot, deadline) = request;
+        let wall_ms = ctx.now.wall_ms;
+        let held = current(&self.unsettled, &ctx.replica.store, slot, op.key);
+        let has_value = held.is_some_and(|record| record.value.is_some());
+        let visible = held.and_then(|record| {
+            let Record { version, expires_at_ms, .. } = record;
+            record.visible(wall_ms).map(|value| Held { value, expires_at_ms, version })
+        });
+        let expired = has_value && visible.is_none();
+        let (effect, answer) = op.apply(visible);
+        let answer = answer.into_owned();
+        let body = match &effect {
+            Effect::Put { value, expires_at_ms } => {
+                Some(Body { value: Some(value.as_ref()), expires_at_ms: *expires_at_ms })
+            }
+            Effect::Delete => Some(TOMBSTONE),
+            Effect::None => None,
+        };
+        if let Some(body) = body {
+            self.stamp(ctx, ballot, slot, op.key, body, (origin, answer, deadline));
+            return;
+        }
+        let after = if expired {
+            reached(Hook::ExpiredByLeader);
+            let nobody = (Origin::Nobody, Answer::Ok, deadline);
+            Some(self.stamp(ctx, ballot, slot, op.key, TOMBSTONE, nobody))
+        } else if self.is_unsettled(ctx, slot, op.key) {
+            Some(self.settle(ctx, ballot, slot, op.key))
+        } else {
+            self.head(xxh3_64(op.key))
+        };
+        let after = after.filter(|_| !planted(Mutant::ReadUncommitted));
+        let request = Request::new(origin, op, slot, deadline);
+        if !op.is_read() && planted(Mutant::FailedConditionUnconfirmed) {
+            let origin = request.origin;
+            return self.outcomes.push(Outcome::Answered { origin, answer });
+        }
+        self.reads.add(Read { request, answer, after }, ballot);
+    }
+
+    /// Stamps the newest record of a key anew, so that it can be shown.
+    pub(crate) fn settle(
+        &mut self,
+        ctx: &mut Ctx<'_>,
+        ballot: Ballot,
+        slot: u32,
+        key: &[u8],
+    ) -> Number {
+        reached(Hook::Restamped);
+        let held = current(&self.unsettled, &ctx.replica.store, slot, key);
+        let mut bytes = Vec::new();
+        let (value, expires_at_ms) = match held {
+            Some(Record { value: Some(value), expires_at_ms, .. }) => {
+                bytes.extend_from_slice(value);
+                (Some(&bytes[..]), expires_at_ms)
+            }
+            Some(_) | None => (None, None),
+        };
+        let body = Body { value, expires_at_ms };
+        // Nobody waits for it but reads, which have deadlines of their own.
+        let nobody = (Origin::Nobody, Answer::Ok, Instant::ZERO);
+        self.stamp(ctx, ballot, slot, key, body, nobody)
+    }
+
+    /// Some key that is still to be settled, of a slot that is led.
+    pub(crate) fn next_unsettled(&self) -> Option<(u32, &[u8])> {
+        self.unsettled.iter().find_map(|(slot, keys)| Some((*slot, keys.first()?)))
+    }
+
+    /// The keys of a slot that are to be settled.
+    pub(crate) fn unsettled_mut(&mut self, slot: u32) -> Option<&mut Unsettled> {
+        self.unsettled.get_mut(&slot)
+    }
+
+    /// Whether all keys of the slot are settled and committed.
+    pub(crate) fn is_settled(&mut self, slot: u32) -> bool {
+        !self.unsettled.contains_key(&slot) && self.flights.iter_mut().all(|w| w.slot != slot)
+    }
+
+    /// Closes a round of questions for the reads that have arrived; see [`Reads::begin_round`].
+    pub(crate) fn begin_round(&mut self) -> Option<(u64, &[(u32, Ballot)])> {
+        self.reads.begin_round(self.me)
+    }
+
+    /// The rounds of questions that a peer has not answered.
+    pub(crate) const fn reads(&self) -> &Reads {
+        &self.reads
+    }
+
+    /// A member confirms what was asked in a round.
+    pub(crate) fn on_confirmed(&mut self, by: NodeId, id: u64) {
+        self.reads.on_confirmed(by, id);
+    }
+
+    /// Answers the reads that need not wait any longer.
+    pub(crate) fn release_reads(&mut self) {
+        let flights = &mut self.flights;
+        let free = self.reads.take_confirmed(self.quorum, |number| flights.is_open(number));
+        self.answer_reads(free);
+    }
+
+    /// A peer has our stream to it, durably, up to a position.
+    pub(crate) fn on_ack(&mut self, peer: NodeId, pos: u64) {
+        let mut done = Vec::new();
+        self.flights.on_ack(peer, pos, |number, write| done.push((number, write)));
+        done.into_iter().for_each(|(number, write)| self.commit(number, write));
+    }
+
+    /// The log has everything up to a batch.
+    pub(crate) fn on_durable(&mut self, batch: crate::log::Batch) {
+        let mut done = Vec::new();
+        self.flights.on_durable(batch, |number, write| done.push((number, write)));
+        done.into_iter().for_each(|(number, write)| self.commit(number, write));
+    }
+
+    /// A peer's session goes on over a new link from a position; or it begins anew, or the peer
+    /// votes from now on, if there is none. Sends it again what it has not voted for.
+    pub(crate) fn on_session(&mut self, ctx: &mut Ctx<'_>, peer: NodeId, resumed: Option<u64>) {
+        let again = match resumed {
+            Some(pos) => self.flights.on_resumed(peer, pos),
+            None => self.flights.on_restarted(peer),
+        };
+        for number in again {
+            let Some(write) = self.flights.get_mut(number) else { continue };
+            let record = ctx.replica.store.encoded(Db::STRONG, &write.key);
+            let (Some(record), Some(to)) = (record, ctx.peers.get_mut(peer)) else { continue };
+            if let Some(end) = to.outbox.push_record(record) {
+                self.flights.sent(number, peer, end);
+            }
+        }
+    }
+
+    /// Leads these slots no more. Stamped writes are in doubt, reads may be begun anew.
+    pub(crate) fn step_down(&mut self, slots: &SlotSet) {
+        let outcomes = &mut self.outcomes;
+        let heads = &mut self.heads;
+        self.flights.give_up(
+            |write| slots.contains(write.slot),
+            |number, write| {
+                forget_head(heads, write.key_hash, number);
+                if write.origin != Origin::Nobody {
+                    reached(Hook::InDoubt);
+                    outcomes.push(Outcome::Answered { origin: write.origin, answer: IN_DOUBT });
+                }
+            },
+        );
+        let reads = self.reads.take(|read| slots.contains(read.request.slot));
+        self.outcomes.extend(reads.into_iter().map(|read| Outcome::Again(read.request)));
+        self.unsettled.retain(|slot, _| !slots.contains(*slot));
+        self.led.subtract(slots);
+    }
+
+    /// Tells those who have waited long enough that they wait in vain.
+    pub(crate) fn expire(&mut self, now: Instant, refusal: &Answer<'static>) {
+        for write in self.flights.iter_mut() {
+            if write.origin != Origin::Nobody && write.deadline <= now {
+                reached(Hook::InDoubt);
+                let origin = std::mem::replace(&mut write.origin, Origin::Nobody);
+                self.outcomes.push(Outcome::Answered { origin, answer: IN_DOUBT });
+            }
+        }
+        for read in self.reads.take(|read| read.request.deadline <= now) {
+            let (origin, answer) = (read.request.origin, refusal.clone());
+            self.outcomes.push(Outcome::Answered { origin, answer });
+        }
+    }
+
+    /// When [`Leader::expire`] has something to do at the latest.
+    pub(crate) fn next_deadline(&mut self) -> Option<Instant> {
+        let waiting = |write: &&mut Write| write.origin != Origin::Nobody;
+        let write = self.flights.iter_mut().find(waiting).map(|write| write.deadline);
+        [write, self.reads.deadline()].into_iter().flatten().min()
+    }
+
+    fn stamp(
+        &mut self,
+        ctx: &mut Ctx<'_>,
+        ballot: Ballot,
+        slot: u32,
+        key: &[u8],
+        body: Body<'_>,
+        waiting: (Origin, Answer<'static>, Instant),
+    ) -> Number {
+        self.seq += 1;
+        let version = Version::accepted(ballot, self.seq);
+        let Body { value, expires_at_ms } = body;
+        let record = Record { db: Db::STRONG, key, version, expires_at_ms, value };
+        let key_hash = xxh3_64(key);
+        let (origin, answer, deadline) = waiting;
+        let write = Write { slot, key_hash, key: key.into(), version, origin, answer, deadline };
+        let batch = ctx.replica.journal.gathering();
+        let number = self.flights.launch(write, batch);
+        let encoded = ctx.replica.accept(&record).expect("a new stamp is above all others");
+        for peer in ctx.peers.iter_mut() {
+            if let Some(end) = peer.outbox.push_record(encoded) {
+                self.flights.sent(number, peer.id, end);
+            }
+        }
+        let hash = |(hash, _): &(u64, Number)| *hash;
+        match self.heads.entry(key_hash, |(hash, _)| *hash == key_hash, hash) {
+            Entry::Occupied(mut head) => head.get_mut().1 = number,
+            Entry::Vacant(free) => {
+                free.insert((key_hash, number));
+            }
+        }
+        if let Some(unsettled) = self.unsettled.get_mut(&slot) {
+            unsettled.on_stamped(key);
+            if unsettled.is_done() {
+                self.unsettled.remove(&slot);
+            }
+        }
+        number
+    }
+
+    fn commit(&mut self, number: Number, write: Write) {
+        reached(Hook::Committed);
+        forget_head(&mut self.heads, write.key_hash, number);
+        if write.origin != Origin::Nobody {
+            let (origin, answer) = (write.origin, write.answer);
+            self.outcomes.push(Outcome::Answered { origin, answer });
+        }
+        let free = self.reads.on_committed(number);
+        self.answer_reads(free);
+    }
+
+    fn answer_reads(&mut self, reads: Vec<Read>) {
+        let answered = reads.into_iter().map(|read| Outcome::Answered {
+            origin: read.request.origin,
+            answer: read.answer,
+        });
+        self.outcomes.extend(answered);
+    }
+
+    fn is_unsettled(&self, ctx: &Ctx<'_>, slot: u32, key: &[u8]) -> bool {
+        self.unsettled.get(&slot).is_some_and(|unsettled| {
+            unsettled.contains(key, ctx.replica.store.get(Db::STRONG, key).is_some())
+        })
+    }
+
+    fn head(&self, key_hash: u64) -> Option<Number> {
+        self.heads.find(key_hash, |(hash, _)| *hash == key_hash).map(|(_, number)| *number)
+    }
+}
+
+/// The newest record of a key that is known: of a key that is not settled perhaps not our own.
+fn current<'s>(
+    unsettled: &'s BTreeMap<u32, Unsettled>,
+    store: &'s Store,
+    slot: u32,
+    key: &[u8],
+) -> Option<Record<'s>> {
+    let newest = unsettled.get(&slot).and_then(|unsettled| unsettled.newest(key));
+    match newest {
+        Some(bytes) => Record::decode(bytes).ok(),
+        None => store.get(Db::STRONG, key),
+    }
+}
+
+fn forget_head(heads: &mut HashTable<(u64, Number)>, key_hash: u64, number: Number) {
+    if let Ok(head) = heads.find_entry(key_hash, |head| *head == (key_hash, number)) {
+        head.remove();
+    }
+}

@@ -1,0 +1,64 @@
+//! Requests: one operation on one key, where it came from, and how long somebody waits for it.
+
+use crate::{
+    command::op::{Answer, Op},
+    conn::Ticket,
+    node::LinkId,
+    record::NodeId,
+    time::Instant,
+};
+
+/// Who wants the answer to an operation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Origin {
+    /// A client of ours, in this place of its replies.
+    Client { link: LinkId, ticket: Ticket },
+    /// Nobody any more, or never anybody.
+    Nobody,
+    /// One part of a request of several keys.
+    Part { gather: u64, index: u32 },
+    /// A peer, which forwarded it under a number of its own.
+    Peer { node: NodeId, id: u64 },
+}
+
+/// An operation that can be begun anew: nothing was stamped for it.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Request {
+    pub(crate) origin: Origin,
+    /// As [`Op::encode`] writes it.
+    op: Box<[u8]>,
+    pub(crate) slot: u32,
+    pub(crate) deadline: Instant,
+}
+
+impl Request {
+    pub(crate) fn new(origin: Origin, op: &Op<'_>, slot: u32, deadline: Instant) -> Self {
+        let mut bytes = Vec::new();
+        op.encode(&mut bytes);
+        Self { origin, op: bytes.into_boxed_slice(), slot, deadline }
+    }
+
+    /// The operation.
+    pub(crate) fn op(&self) -> Op<'_> {
+        Op::decode(&self.op).expect("encoded by ourselves")
+    }
+
+    /// The operation's bytes, for a peer.
+    pub(crate) fn bytes(&self) -> &[u8] {
+        &self.op
+    }
+}
+
+/// What became of an operation.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Outcome {
+    /// It is over.
+    Answered { origin: Origin, answer: Answer<'static> },
+    /// Nothing was stamped; it may be begun anew, here or elsewhere.
+    Again(Request),
+}
+
+/// The answer when a write was stamped and nobody can tell whether it will last.
+pub(crate) const IN_DOUBT: Answer<'static> = Answer::Error(std::borrow::Cow::Borrowed(
+    "INDOUBT the write may or may not take effect; read before you retry",
+));
