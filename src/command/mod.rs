@@ -10,6 +10,7 @@
 //! never ignored.
 
 pub mod help;
+pub mod op;
 pub mod table;
 
 use std::fmt;

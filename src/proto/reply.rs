@@ -250,7 +250,8 @@ fn is_printable(value: &[u8]) -> bool {
     str::from_utf8(value).is_ok_and(|text| !text.chars().any(char::is_control))
 }
 
-fn starts_with_code(line: &[u8]) -> bool {
+/// Whether a line begins as an error does.
+pub(crate) fn starts_with_code(line: &[u8]) -> bool {
     ERROR_CODES.iter().any(|code| {
         line.strip_prefix(*code).is_some_and(|rest| matches!(rest.first(), None | Some(b' ')))
     })

@@ -1,6 +1,7 @@
 //! The tables: what this replica holds, slot by slot, with a digest of each slot.
 //!
-//! A table maps a key to its newest record, tombstones included; it never forgets a key by itself.
+//! A table maps a key to its newest record, tombstones included; it never forgets a key by itself,
+//! only by [`Store::flush`] and [`Store::remove`].
 //! Each slot has a table and a digest of its own, so growing one rehashes a few thousandths of the
 //! data and comparing replicas reads numbers instead of records. The store knows versions but never
 //! makes one: who may stamp is decided above.
@@ -92,6 +93,12 @@ impl Store {
         self.database(db).tombstones
     }
 
+    /// Records of one slot, tombstones included.
+    #[must_use]
+    pub fn slot_len(&self, db: Db, slot: Slot) -> usize {
+        self.database(db).tables.get(slot.index()).map_or(0, HashTable::len)
+    }
+
     /// The stamp of the newest flush; records at or below it are dead.
     #[must_use]
     pub const fn flushed(&self, db: Db) -> Version {
@@ -166,6 +173,29 @@ impl Store {
         database.live += u64::from(!blob.is_tombstone());
         database.tombstones += u64::from(blob.is_tombstone());
         Some(blob.bytes())
+    }
+
+    /// Takes the record of `key` out if it is the one of `version`, as if there had never been one.
+    /// Whether it was. Unlike a flush this is not remembered: an older record that arrives later is
+    /// kept, so whoever calls this knows that none is left anywhere.
+    pub fn remove(&mut self, db: Db, key: &[u8], version: Version) -> bool {
+        let (hash, seed) = (self.table_hash(key), self.digest_seed);
+        let slot = Slot::of(key, self.slots).index();
+        let database = self.database_mut(db);
+        let (tables, digests) = (&mut database.tables, &mut database.digests);
+        let (Some(table), Some(digest)) = (tables.get_mut(slot), digests.get_mut(slot)) else {
+            return false;
+        };
+        let exactly = |blob: &Blob| blob.key() == key && blob.version() == version;
+        let Ok(held) = table.find_entry(hash, exactly) else { return false };
+        let (blob, _) = held.remove();
+        *digest = digest.wrapping_sub(digest_item(&blob, seed));
+        database.live -= u64::from(!blob.is_tombstone());
+        database.tombstones -= u64::from(blob.is_tombstone());
+        if table.is_empty() {
+            *table = HashTable::new();
+        }
+        true
     }
 
     /// Forgets all records of `db` at or below `stamp`, for ever. Whether the stamp was news.

@@ -43,14 +43,20 @@ fn record() -> impl Strategy<Value = Owned> {
 enum Step {
     Merge(Owned),
     Flush(Db, u64),
+    Remove(Owned),
 }
 
+/// What replicas may do in any order.
 fn step() -> impl Strategy<Value = Step> {
     let flush = (0..3_u8, 1..30_u64);
     prop_oneof![
         12 => record().prop_map(Step::Merge),
         1 => flush.prop_map(|(db, hlc)| Step::Flush(Db::new(db).expect("below 3"), hlc)),
     ]
+}
+
+fn step_or_removal() -> impl Strategy<Value = Step> {
+    prop_oneof![3 => step(), 1 => record().prop_map(Step::Remove)]
 }
 
 fn apply(store: &mut Store, step: &Step) {
@@ -60,6 +66,9 @@ fn apply(store: &mut Store, step: &Step) {
         }
         Step::Flush(db, hlc) => {
             store.flush(*db, Version::stamp(*hlc, NodeId(9), 1));
+        }
+        Step::Remove(record) => {
+            store.remove(record.db, &record.key, record.version);
         }
     }
 }
@@ -115,7 +124,7 @@ proptest! {
     }
 
     #[test]
-    fn agrees_with_a_plain_map(steps in proptest::collection::vec(step(), 0..80)) {
+    fn agrees_with_a_plain_map(steps in proptest::collection::vec(step_or_removal(), 0..80)) {
         let mut store = store();
         let mut map: BTreeMap<(Db, Vec<u8>), Owned> = BTreeMap::new();
         let mut flushed = [Version::NONE; Db::COUNT];
@@ -134,14 +143,24 @@ proptest! {
                     flushed[db.index()] = flushed[db.index()].max(stamp);
                     map.retain(|(of, _), held| of != db || held.version > stamp);
                 }
+                Step::Remove(record) => {
+                    let key = (record.db, record.key.clone());
+                    if map.get(&key).is_some_and(|held| held.version == record.version) {
+                        map.remove(&key);
+                    }
+                }
             }
         }
+        store.check();
         for ((db, key), held) in &map {
             prop_assert_eq!(store.get(*db, key), Some(held.record()));
         }
         for db in Db::ALL {
             let live = map.iter().filter(|((of, _), held)| *of == db && held.value.is_some());
             prop_assert_eq!(store.live(db), live.count() as u64);
+            let lengths = (0..SLOTS).map(|slot| store.slot_len(db, Slot(slot)));
+            let held = map.keys().filter(|(of, _)| *of == db).count();
+            prop_assert_eq!(lengths.sum::<usize>(), held);
         }
         prop_assert_eq!(image(&store).len(), map.len());
     }
@@ -194,4 +213,33 @@ fn digests_tell_tombstones_and_versions_apart() {
     assert!(first != 0 && deleted != 0 && first != deleted);
     assert_eq!((a.live(Db::STRONG), a.tombstones(Db::STRONG)), (0, 1));
     assert_eq!(a.digest(Db::QUORUM, 0, SLOTS), 0);
+}
+
+#[test]
+fn removal_takes_exactly_one_version_and_remembers_nothing() {
+    let version = |hlc| Version::stamp(hlc, NodeId(0), 1);
+    let tombstone = |hlc| Record {
+        db: Db::STRONG,
+        key: b"k",
+        version: version(hlc),
+        expires_at_ms: None,
+        value: None,
+    };
+    let mut store = store();
+    store.merge(&tombstone(5));
+    let slot = Slot::of(b"k", SLOTS);
+    assert!(
+        !store.remove(Db::STRONG, b"k", version(4)) && !store.remove(Db::STRONG, b"k", version(6))
+    );
+    assert!(
+        !store.remove(Db::QUORUM, b"k", version(5)) && !store.remove(Db::STRONG, b"j", version(5))
+    );
+    assert_eq!((store.slot_len(Db::STRONG, slot), store.tombstones(Db::STRONG)), (1, 1));
+    assert!(store.remove(Db::STRONG, b"k", version(5)));
+    assert!(!store.remove(Db::STRONG, b"k", version(5)));
+    assert_eq!((store.slot_len(Db::STRONG, slot), store.tombstones(Db::STRONG)), (0, 0));
+    assert_eq!(store.digest(Db::STRONG, 0, SLOTS), 0);
+    assert!(store.merge(&tombstone(3)), "an older one is kept again");
+    store.check();
+    assert_eq!(store.slot_len(Db::STRONG, Slot(SLOTS)), 0);
 }

@@ -22,6 +22,10 @@ use std::fmt;
 
 use crate::probe::{Mutant, planted};
 
+mod version;
+
+pub use version::{Ballot, NodeId, Version};
+
 /// The longest key, in bytes: what the record's 16-bit size can say. Redis allows 512 MiB, nobody
 /// uses it.
 pub const KEY_SIZE_MAX: usize = u16::MAX as usize;
@@ -36,24 +40,6 @@ const TOMBSTONE: u8 = 1;
 const EXPIRES: u8 = 1 << 1;
 const DB_SHIFT: u8 = 4;
 const DB_MASK: u8 = 0b11 << DB_SHIFT;
-
-/// A member's place in the sorted list of members.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct NodeId(pub u16);
-
-impl NodeId {
-    /// The id as an index.
-    #[must_use]
-    pub const fn index(self) -> usize {
-        self.0 as usize
-    }
-}
-
-impl fmt::Display for NodeId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "n{}", self.0)
-    }
-}
 
 /// One of the databases, each a key space of its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -97,61 +83,6 @@ impl Db {
             1 => "quorum",
             _ => "eventual",
         }
-    }
-}
-
-/// A record's place in the total order of all records of its key. Zero is "none" and older than any
-/// other.
-///
-/// From the highest bit: hybrid logical clock (48 bits of milliseconds, 16 of counter), node (16),
-/// incarnation tag (48). The clock is that of Kulkarni et al., "Logical Physical Clocks", 2014, in
-/// one integer.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Version(u128);
-
-impl Version {
-    /// Older than every stamp.
-    pub const NONE: Self = Self(0);
-    /// Incarnations are told apart by their low 48 bits.
-    const TAG_MASK: u64 = (1 << 48) - 1;
-
-    /// The stamp that `node` in its life `incarnation` gives at `hlc`.
-    #[must_use]
-    pub const fn stamp(hlc: u64, node: NodeId, incarnation: u64) -> Self {
-        let low = (node.0 as u64) << 48 | (incarnation & Self::TAG_MASK);
-        Self((hlc as u128) << 64 | low as u128)
-    }
-
-    /// The hybrid logical clock's reading.
-    #[must_use]
-    pub const fn hlc(self) -> u64 {
-        (self.0 >> 64) as u64
-    }
-
-    /// Who stamped it.
-    #[must_use]
-    pub const fn node(self) -> NodeId {
-        NodeId((self.0 >> 48) as u16)
-    }
-
-    /// The version as an integer of the same order.
-    #[must_use]
-    pub const fn to_bits(self) -> u128 {
-        self.0
-    }
-
-    /// The version of [`Version::to_bits`].
-    #[must_use]
-    pub const fn from_bits(bits: u128) -> Self {
-        Self(bits)
-    }
-}
-
-impl fmt::Display for Version {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let hlc = self.hlc();
-        let tag = self.0 as u64 & Self::TAG_MASK;
-        write!(f, "{}.{}@{}/{:x}", hlc >> 16, hlc & 0xffff, self.node(), tag)
     }
 }
 
@@ -218,7 +149,7 @@ impl<'a> Record<'a> {
         if let Some(deadline) = self.expires_at_ms {
             out.extend_from_slice(&deadline.to_le_bytes());
         }
-        out.extend_from_slice(&self.version.0.to_le_bytes());
+        out.extend_from_slice(&self.version.to_bits().to_le_bytes());
         out.extend_from_slice(self.key);
         out.extend_from_slice(value);
     }
@@ -280,7 +211,7 @@ impl<'a> Parts<'a> {
             key_size: usize::from(u16::from_le_bytes([k0, k1])),
             value_size: u32::from_le_bytes([v0, v1, v2, v3]) as usize,
             expires_at_ms,
-            version: Version(u128::from_le_bytes(*version)),
+            version: Version::from_bits(u128::from_le_bytes(*version)),
             body,
         })
     }
@@ -391,17 +322,6 @@ mod tests {
     fn record<'a>(key: &'a [u8], value: Option<&'a [u8]>) -> Record<'a> {
         let version = Version::stamp(77 << 16, NodeId(3), 0x1234);
         Record { db: Db::QUORUM, key, version, expires_at_ms: None, value }
-    }
-
-    #[test]
-    fn version_orders_by_clock_then_node_then_incarnation() {
-        let stamp = |hlc, node, inc| Version::stamp(hlc, NodeId(node), inc);
-        assert!(stamp(2, 0, 0) > stamp(1, 9, 9));
-        assert!(stamp(2, 1, 0) > stamp(2, 0, 9));
-        assert!(stamp(2, 1, 2) > stamp(2, 1, 1));
-        assert_eq!(stamp(5, 6, 7).hlc(), 5);
-        assert_eq!(stamp(5, 6, 7).node(), NodeId(6));
-        assert_eq!(stamp(5 << 16 | 1, NodeId(6).0, 255).to_string(), "5.1@n6/ff");
     }
 
     #[test]
