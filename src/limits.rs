@@ -94,6 +94,9 @@ pub struct Timing {
     /// A stamp this far ahead of our clock is refused, so that one broken clock can't drag all
     /// others along.
     pub skew_max: Millis,
+    /// How long an operation of the strong or the quorum database may take. Then it is answered
+    /// with what is certain: that nothing was written, or that nobody knows.
+    pub request: Millis,
     /// How long a stopping node waits for its peers and clients to take what it owes them.
     pub drain: Millis,
 }
@@ -108,6 +111,7 @@ impl Timing {
         redial_max: Millis(1000),
         repair: Millis(10_000),
         skew_max: Millis(60_000),
+        request: Millis(3000),
         drain: Millis(5000),
     };
 }

@@ -36,36 +36,76 @@ macro_rules! named {
 named! {
     /// A point in the node that a run may pass.
     Hook {
+        /// A record was refused because a higher ballot has the promise.
+        AcceptRefused => "accept_refused",
         /// An acknowledgement of a stream goes out.
         AckSent => "ack_sent",
         /// A stamp from too far ahead was not taken.
         AheadRefused => "ahead_refused",
         /// An outbox went over its limit on a live link.
         Behind => "behind",
+        /// A candidate did not get what it needs in time.
+        CampaignLost => "campaign_lost",
+        /// A node asks whether it would be promised slots.
+        Canvassed => "canvassed",
         /// A checkpoint asks for its segment.
         CheckpointBegun => "checkpoint_begun",
         /// Requests of a client wait because it does not read.
         ClientPaused => "client_paused",
+        /// A majority has a write of a leader.
+        Committed => "committed",
         /// Repair brought a record.
         CopyTaken => "copy_taken",
+        /// Slots were won.
+        Elected => "elected",
+        /// A leader found that a value's time is over.
+        ExpiredByLeader => "expired_by_leader",
+        /// A follower answered a read with a majority of equal copies.
+        FastRead => "fast_read",
+        /// Copies were not equal, or not in time: the read goes to the leader.
+        FastReadUnclear => "fast_read_unclear",
         /// A flush came from a peer.
         FlushTaken => "flush_taken",
+        /// A request goes to the leader.
+        Forwarded => "forwarded",
+        /// A peer's request came to a node that does not lead.
+        ForwardRefused => "forward_refused",
+        /// A peer's request came to the leader.
+        ForwardTaken => "forward_taken",
         /// A frame between nodes arrived in part.
         FrameHeld => "frame_held",
-        /// Our link to a peer's earlier life was closed on word of its new one.
-        OutdatedClosed => "outdated_closed",
-        /// A link was closed because nothing was heard on it.
-        PeerSilent => "peer_silent",
+        /// Nobody can tell whether a write lasts.
+        InDoubt => "in_doubt",
+        /// A write found no leader in time.
+        NotWritten => "not_written",
         /// A page of a slot is offered.
         OfferSent => "offer_sent",
+        /// Our link to a peer's earlier life was closed on word of its new one.
+        OutdatedClosed => "outdated_closed",
+        /// A request waits for a leader.
+        Parked => "parked",
+        /// A link was closed because nothing was heard on it.
+        PeerSilent => "peer_silent",
+        /// A candidate asks for promises.
+        PrepareSent => "prepare_sent",
+        /// A promise is on its way out.
+        PromiseSent => "promise_sent",
+        /// A leader without a majority stepped down.
+        QuorumLost => "quorum_lost",
         /// A reader is shown a key whose last change is not durable.
         ReadHeld => "read_held",
+        /// A leader stamped a key anew to settle it.
+        Restamped => "restamped",
         /// A new session began with a peer.
         SessionBegun => "session_begun",
         /// A session went on over a new connection with frames to send again.
         SessionResumed => "session_resumed",
+        /// A leader was deposed.
+        SteppedDown => "stepped_down",
         /// A tombstone was stamped.
         TombstoneStamped => "tombstone_stamped",
+        /// A slot was won in which members differ.
+        Unsettled => "unsettled",
         /// A repair walk was completed.
         WalkCompleted => "walk_completed",
         /// A repair walk ended with its link.
@@ -76,6 +116,8 @@ named! {
 named! {
     /// A planted bug.
     Mutant {
+        /// A record is taken whatever was promised.
+        AcceptIgnoresPromised => "accept_ignores_promised",
         /// What is written is acknowledged, to clients and peers, before it is durable.
         AckBeforeSync => "ack_before_sync",
         /// A cursor moves past a record that was not applied.
@@ -88,12 +130,20 @@ named! {
         BoundNotAhead => "bound_not_ahead",
         /// Stamps repeat after a restart: no incarnation in them, and a coarse clock.
         ClockReuse => "clock_reuse",
+        /// What was copied after a loss counts as accepted.
+        CopiesCountAsAccepted => "copies_count_as_accepted",
         /// A bad frame below a mark is taken for the torn end of the log.
         DamageAsTail => "damage_as_tail",
         /// Deleted keys are left out of digests.
         DigestIgnoresTombstones => "digest_ignores_tombstones",
         /// A slot's digest stays as it is when a key is written again.
         DigestNotUpdated => "digest_not_updated",
+        /// A failed condition is answered without confirmation.
+        FailedConditionUnconfirmed => "failed_condition_unconfirmed",
+        /// A fast read takes a tombstone for an absent key.
+        FastAbsentIsTombstone => "fast_absent_is_tombstone",
+        /// A fast read answers the newest of unequal copies.
+        FastReadNewest => "fast_read_newest",
         /// A flush is not written to the log.
         FlushNotLogged => "flush_not_logged",
         /// A flush is not passed on by repair.
@@ -104,18 +154,34 @@ named! {
         NoNamesSync => "no_names_sync",
         /// A new connection goes on after what was sent, not after what was acknowledged.
         NoResend => "no_resend",
+        /// A new leader shows what members do not agree on.
+        NoRestamp => "no_restamp",
+        /// A confirmation asked before a read arrived serves it.
+        OldConfirmation => "old_confirmation",
         /// An outbox over its limit forgets its frames and goes on as if nothing had happened.
         OutboxDropped => "outbox_dropped",
         /// A line that arrives in two parts loses the first.
         PartialLineLost => "partial_line_lost",
         /// That a backed-up link moves is no sign of life.
         ProgressIsNoSign => "progress_is_no_sign",
+        /// Promises are not logged.
+        PromiseNotDurable => "promise_not_durable",
+        /// A candidate ignores what those who promise hold.
+        PromisesIgnored => "promises_ignored",
+        /// A majority less one is enough.
+        QuorumOffByOne => "quorum_off_by_one",
         /// A reader is shown what is not durable.
         ReadBeforeSync => "read_before_sync",
+        /// A leader shows what no majority has.
+        ReadUncommitted => "read_uncommitted",
+        /// A leader reads without being confirmed.
+        ReadUnconfirmed => "read_unconfirmed",
         /// A walk leaves out the last differing slot of each span.
         RepairSkipsSlot => "repair_skips_slot",
         /// Two replies of one pipeline change places.
         RepliesSwapped => "replies_swapped",
+        /// A new leader sends unsettled records again with their old version.
+        RestampOldVersion => "restamp_old_version",
         /// Segments are removed before the checkpoint that replaces them lasts.
         SegmentRemovedEarly => "segment_removed_early",
         /// A stamp looks at the wall clock alone, not at what was seen.
@@ -126,6 +192,10 @@ named! {
         TailNotRewritten => "tail_not_rewritten",
         /// A tombstone is not kept.
         TombstoneForgotten => "tombstone_forgotten",
+        /// A record is shown to a fast read before it is durable.
+        UndurableShown => "undurable_shown",
+        /// A write whose fate is unknown is tried again.
+        UnknownRetried => "unknown_retried",
     }
 }
 

@@ -124,6 +124,25 @@ impl Replica {
         stamp
     }
 
+    /// Takes a record of the strong database, whose ballot was judged; a newer one is kept. The
+    /// bytes of what was taken.
+    pub(crate) fn accept(&mut self, record: &Record<'_>) -> Option<&[u8]> {
+        let decide = |held: Option<Record<'_>>| {
+            let held = held.map_or(Version::NONE, |held| held.version);
+            record.wins_over(held).then_some(*record)
+        };
+        let encoded = self.store.update(Db::STRONG, record.key, decide)?;
+        self.journal.record(Db::STRONG, record.key, encoded);
+        Some(encoded)
+    }
+
+    /// Removes a tombstone of the strong database, if it is of exactly this version.
+    pub(crate) fn drop_tombstone(&mut self, key: &[u8], version: Version) {
+        if self.store.remove(Db::STRONG, key, version) {
+            self.journal.drop_tombstone(Db::STRONG, key, version);
+        }
+    }
+
     /// Takes a peer's record; a newer one is kept.
     pub(crate) fn merge(&mut self, now: Now, encoded: &[u8]) -> Result<(), Refused> {
         let record = Record::decode(encoded).map_err(Refused::Malformed)?;

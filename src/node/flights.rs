@@ -73,6 +73,12 @@ impl<T> Flights<T> {
         }
     }
 
+    /// Whether a write still wants votes.
+    pub(crate) fn is_open(&self, number: Number) -> bool {
+        let index = number.checked_sub(self.first);
+        index.is_some_and(|index| matches!(self.open.get(index as usize), Some(Some(_))))
+    }
+
     /// A write that still wants votes.
     pub(crate) fn get_mut(&mut self, number: Number) -> Option<&mut T> {
         let index = number.checked_sub(self.first)?;

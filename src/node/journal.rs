@@ -20,7 +20,8 @@ use xxhash_rust::xxh3::xxh3_64;
 use crate::{
     log::{Batch, Entry},
     probe::{Hook, Mutant, planted, reached},
-    record::{Db, Version},
+    record::{Ballot, Db, Version},
+    slot::SlotSet,
 };
 
 /// Bits of a set of keys: 8 KiB, so that a batch of a thousand keys makes one reader of others in
@@ -118,6 +119,32 @@ impl Journal {
         if !planted(Mutant::FlushNotLogged) {
             Entry::Flush { db, stamp }.encode(&mut self.bytes);
         }
+    }
+
+    /// This replica has promised slots of the strong database to a ballot.
+    pub(crate) fn promise(&mut self, ballot: Ballot, slots: &SlotSet) {
+        let mut bytes = Vec::new();
+        slots.to_bytes(&mut bytes);
+        Entry::Promise { ballot, slots: &bytes }.encode(&mut self.bytes);
+    }
+
+    /// Nothing in these slots counts as accepted, or all does again.
+    pub(crate) fn copied(&mut self, slots: &SlotSet, set: bool) {
+        let mut bytes = Vec::new();
+        slots.to_bytes(&mut bytes);
+        Entry::Copied { slots: &bytes, set }.encode(&mut self.bytes);
+    }
+
+    /// A tombstone was removed.
+    pub(crate) fn drop_tombstone(&mut self, db: Db, key: &[u8], version: Version) {
+        self.gathering.touch(hash(db, key));
+        Entry::Drop { db, key, version }.encode(&mut self.bytes);
+    }
+
+    /// The cluster has formed.
+    pub(crate) fn formed(&mut self, births: &[u8]) {
+        self.sync = true;
+        Entry::Formed { births }.encode(&mut self.bytes);
     }
 
     /// A stamp is about to be given. Keeps the bound at least half of `reach` above it.

@@ -33,20 +33,29 @@ impl Outbox {
         Self { frames: OutBuf::new(), acked: 0, sent: 0, behind: true, size_max }
     }
 
-    /// Appends a record's frame; `record` is its encoding.
-    pub(crate) fn push_record(&mut self, record: &[u8]) {
-        if self.make_room(STREAM_OVERHEAD + record.len()) {
-            let pos = self.end();
-            Frame::Record { pos, record }.encode(self.frames.tail());
+    /// Appends a record's frame; `record` is its encoding. The position behind it, unless the
+    /// outbox has given up.
+    pub(crate) fn push_record(&mut self, record: &[u8]) -> Option<u64> {
+        self.push(STREAM_OVERHEAD + record.len(), |pos| Frame::Record { pos, record })
+    }
+
+    /// Appends a frame of this size; it is told its position. The position behind it, unless the
+    /// outbox has given up.
+    pub(crate) fn push<'f>(
+        &mut self,
+        size: usize,
+        frame: impl FnOnce(u64) -> Frame<'f>,
+    ) -> Option<u64> {
+        if !self.make_room(size) {
+            return None;
         }
+        frame(self.end()).encode(self.frames.tail());
+        Some(self.end())
     }
 
     /// Appends a flush's frame.
     pub(crate) fn push_flush(&mut self, db: Db, version: Version) {
-        if self.make_room(FLUSH_SIZE) {
-            let pos = self.end();
-            Frame::Flush { pos, db, version }.encode(self.frames.tail());
-        }
+        self.push(FLUSH_SIZE, |pos| Frame::Flush { pos, db, version });
     }
 
     /// Whole frames that have not been sent yet, at most about `room` bytes of them but at least

@@ -13,6 +13,7 @@ use crate::{
     log::Batch,
     members::Members,
     probe::{Mutant, planted},
+    proto::peer::Frame,
     record::NodeId,
     rng::Rng,
     time::{Instant, Millis, Now},
@@ -37,6 +38,18 @@ pub(crate) struct Peer {
     pub(crate) inbound: Option<LinkId>,
     /// How far we have applied its stream.
     pub(crate) cursor: Cursor,
+    /// What is to be asked on our link to it, and said on its link to us.
+    pub(crate) asks: Vec<u8>,
+    pub(crate) says: Vec<u8>,
+    /// What may be said once a batch is durable.
+    owed: VecDeque<(Batch, Vec<u8>)>,
+    /// Our link to it is live.
+    pub(crate) live: bool,
+    /// It votes in the strong database.
+    pub(crate) votes: bool,
+    /// Requests that it refused on our link to it, and that we refused on its link to us.
+    pub(crate) refusals_seen: u32,
+    pub(crate) refusals_sent: u32,
     /// Acknowledgements that wait for a batch to be durable; at most as many as there are batches
     /// that are not.
     acks: VecDeque<(Option<Batch>, Cursor)>,
@@ -79,6 +92,13 @@ impl Peer {
             repair_at: now.mono,
             inbound: None,
             cursor: Cursor::default(),
+            asks: Vec::new(),
+            says: Vec::new(),
+            owed: VecDeque::new(),
+            live: false,
+            votes: false,
+            refusals_seen: 0,
+            refusals_sent: 0,
             acks: VecDeque::new(),
             has_walked: false,
             finds_us_ahead: false,
@@ -114,6 +134,8 @@ impl Peer {
         self.dialing = Dialing::Waiting { until: now.mono + pause };
         self.repair.on_close();
         self.finds_us_ahead = false;
+        (self.live, self.votes, self.refusals_seen) = (false, false, 0);
+        self.asks.clear();
     }
 
     /// It is there: dial without waiting any longer.
@@ -146,6 +168,51 @@ impl Peer {
     /// It goes on over another link, or anew: what is owed on this one is void.
     pub(crate) fn forget_acks(&mut self) {
         self.acks.clear();
+        self.owed.clear();
+        self.says.clear();
+        self.refusals_sent = 0;
+    }
+
+    /// Asks it something, if our link to it is live.
+    pub(crate) fn ask(&mut self, question: &Frame<'_>) {
+        if self.live {
+            question.encode(&mut self.asks);
+        }
+    }
+
+    /// Says something on its link to us, if there is one.
+    pub(crate) fn say(&mut self, answer: &Frame<'_>) {
+        if self.inbound.is_some() {
+            answer.encode(&mut self.says);
+        }
+    }
+
+    /// Says something once a batch is durable.
+    pub(crate) fn owe(&mut self, wait: Option<Batch>, answer: &Frame<'_>) {
+        let Some(batch) = wait else { return self.say(answer) };
+        if self.inbound.is_none() {
+            return;
+        }
+        match self.owed.back_mut() {
+            Some((last, bytes)) if *last == batch => answer.encode(bytes),
+            Some(_) | None => {
+                let mut bytes = Vec::new();
+                answer.encode(&mut bytes);
+                self.owed.push_back((batch, bytes));
+            }
+        }
+    }
+
+    /// Says what need not wait any longer.
+    pub(crate) fn pay(&mut self, is_durable: impl Fn(Batch) -> bool) {
+        while let Some((_, bytes)) = self.owed.pop_front_if(|(batch, _)| is_durable(*batch)) {
+            self.says.extend_from_slice(&bytes);
+        }
+    }
+
+    /// Whether its vote can be had.
+    pub(crate) const fn votes_in_reach(&self) -> bool {
+        self.live && self.votes
     }
 
     /// It answers on our link: the next failure is a first one again.
@@ -180,6 +247,16 @@ impl Peers {
             std::cmp::Ordering::Greater => id.index() - 1,
         };
         self.all.get_mut(index)
+    }
+
+    /// Peers whose votes can be had.
+    pub(crate) fn voters(&self) -> usize {
+        self.all.iter().filter(|peer| peer.votes_in_reach()).count()
+    }
+
+    /// Whether our link to this peer is live.
+    pub(crate) fn is_live(&self, id: NodeId) -> bool {
+        self.all.iter().any(|peer| peer.id == id && peer.live)
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = &Peer> {

@@ -17,6 +17,20 @@ pub struct PageCursor {
     next: usize,
 }
 
+impl PageCursor {
+    /// The cursor of [`PageCursor::to_parts`].
+    #[must_use]
+    pub const fn from_parts((buckets, next): (u64, u64)) -> Self {
+        Self { buckets: buckets as usize, next: next as usize }
+    }
+
+    /// The cursor as integers, for a message.
+    #[must_use]
+    pub const fn to_parts(self) -> (u64, u64) {
+        (self.buckets as u64, self.next as u64)
+    }
+}
+
 impl Store {
     /// Shows `visit` the records of `slot` from `cursor` on, until it returns false or the slot
     /// ends. Returns where to go on, or nothing at the slot's end. The record at which `visit`

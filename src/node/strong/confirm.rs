@@ -14,6 +14,7 @@ use crate::{
     node::{flights::Number, votes::Votes},
     probe::{Mutant, planted},
     record::{Ballot, NodeId},
+    time::Instant,
 };
 
 /// A read that knows its answer.
@@ -154,6 +155,15 @@ impl Reads {
         self.rounds.retain(|round| !round.reads.is_empty());
         self.size -= taken.iter().map(|read| read.answer.size()).sum::<usize>();
         taken
+    }
+
+    /// When the first read has waited long enough; patience is the same for all.
+    pub(crate) fn deadline(&self) -> Option<Instant> {
+        let rounds = self.rounds.front().map(|round| &round.reads);
+        let blocked = self.blocked.values().flat_map(|reads| reads.first());
+        let first = rounds.and_then(|reads| reads.first()).into_iter();
+        let first = first.chain(self.gathering.first()).chain(blocked);
+        first.map(|read| read.request.deadline).min()
     }
 
     /// Whether there is any read.
