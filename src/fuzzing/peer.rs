@@ -6,7 +6,7 @@ use crate::{
     limits::{Limits, Timing},
     members::Members,
     node::{LinkId, Node, NodeConfig, Origin},
-    proto::peer::{FRAME_SIZE_MAX, Frame, FrameStep, Hello, PEER_BYTE, PROTOCOL},
+    proto::peer::{self, FRAME_SIZE_MAX, Frame, FrameStep, Hello, PEER_BYTE, PROTOCOL},
     record::NodeId,
     time::{Instant, Now},
     turn::{Transport, finish_turn},
@@ -47,8 +47,55 @@ fn round_trip(mut bytes: &[u8]) {
         let mut again = Vec::new();
         frame.encode(&mut again);
         assert_eq!(again, bytes[..consumed]);
+        list_round_trip(frame);
         bytes = &bytes[consumed..];
     }
+}
+
+/// What a list's iterator yields before the first malformed entry is how the list begins.
+fn list_round_trip(frame: Frame<'_>) {
+    let mut again = Vec::new();
+    let out = &mut again;
+    let list = match frame {
+        Frame::Answers { entries, .. } => {
+            let read = peer::states(entries).flatten();
+            read.for_each(|(version, accepted)| peer::push_state(out, version, accepted));
+            entries
+        }
+        Frame::Compare { digests, .. } | Frame::Promise { digests, .. } => {
+            peer::digests(digests).flatten().for_each(|digest| peer::push_digest(out, digest));
+            digests
+        }
+        Frame::Confirm { entries, .. } => {
+            let read = peer::confirms(entries).flatten();
+            read.for_each(|(slot, ballot)| peer::push_confirm(out, slot, ballot));
+            entries
+        }
+        Frame::Fetch { keys, .. } | Frame::Query { keys, .. } | Frame::QueryFull { keys, .. } => {
+            peer::keys(keys).flatten().for_each(|key| peer::push_key(out, key));
+            keys
+        }
+        Frame::Formation { births } => {
+            peer::births(births).flatten().for_each(|birth| peer::push_birth(out, birth));
+            births
+        }
+        Frame::FullAnswers { records, .. } | Frame::Records { records, .. } => {
+            peer::records(records).flatten().for_each(|record| peer::push_record(out, record));
+            records
+        }
+        Frame::Lead { entries } => {
+            let read = peer::leads(entries).flatten();
+            read.for_each(|(ballot, slots)| peer::push_lead(out, ballot, slots));
+            entries
+        }
+        Frame::Offer { entries, .. } | Frame::Versions { entries, .. } => {
+            let read = peer::offers(entries).flatten();
+            read.for_each(|(version, key)| peer::push_offer(out, version, key));
+            entries
+        }
+        _ => &[],
+    };
+    assert!(list.starts_with(&again));
 }
 
 fn node() -> Node {
@@ -62,7 +109,8 @@ fn node() -> Node {
 /// What a well-behaved peer says first.
 fn greet(node: &Node, dialed: bool, input: &mut Vec<u8>) {
     if dialed {
-        return Frame::Welcome { incarnation: 9, generation: 0, pos: 0 }.encode(input);
+        return Frame::Welcome { incarnation: 9, generation: 0, pos: 0, birth: 8, formed: true }
+            .encode(input);
     }
     let hello = Hello {
         protocol: PROTOCOL,
@@ -71,6 +119,8 @@ fn greet(node: &Node, dialed: bool, input: &mut Vec<u8>) {
         from: NodeId(1),
         to: NodeId(0),
         incarnation: 9,
+        birth: 8,
+        formed: true,
         members: b"",
     };
     Frame::Hello(hello).encode(input);

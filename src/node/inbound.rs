@@ -182,16 +182,7 @@ impl Node {
                 reached(Hook::CopyTaken);
                 Ok(repair::take_copy(&mut self.replica, now, from, record)?)
             }
-            Frame::Ack { .. }
-            | Frame::Begin { .. }
-            | Frame::Differ { .. }
-            | Frame::Flush { .. }
-            | Frame::Hello(_)
-            | Frame::Pong { .. }
-            | Frame::Record { .. }
-            | Frame::Refuse { .. }
-            | Frame::Want { .. }
-            | Frame::Welcome { .. } => Err(Hangup::Unexpected),
+            other => on_strong_inbound(&other),
         }
     }
 
@@ -236,7 +227,7 @@ impl Node {
             open.side = Side::Accepted { from: Some(hello.from), begun: false };
         }
         let incarnation = self.replica.incarnation();
-        self.say(link, Frame::Welcome { incarnation, generation, pos });
+        self.say(link, Frame::Welcome { incarnation, generation, pos, birth: 0, formed: false });
     }
 
     /// What is wrong with a hello, in words that name both values.
@@ -375,5 +366,49 @@ impl Node {
         };
         tracing::warn!(from = who, "closed a node link: {reason}");
         self.close(now, link);
+    }
+}
+
+/// What database 0 adds to what a dialer says, and what is out of place: none of it is served.
+const fn on_strong_inbound(frame: &Frame<'_>) -> Result<(), Hangup> {
+    match frame {
+        Frame::Ack { .. }
+        | Frame::Answer { .. }
+        | Frame::Answers { .. }
+        | Frame::Backing { .. }
+        | Frame::Begin { .. }
+        | Frame::Canvass { .. }
+        | Frame::Compare { .. }
+        | Frame::Confirm { .. }
+        | Frame::Confirmed { .. }
+        | Frame::Copy { .. }
+        | Frame::Differ { .. }
+        | Frame::Drop { .. }
+        | Frame::Fetch { .. }
+        | Frame::Fill { .. }
+        | Frame::Flush { .. }
+        | Frame::Formation { .. }
+        | Frame::Formed { .. }
+        | Frame::Forward { .. }
+        | Frame::FullAnswers { .. }
+        | Frame::Hello(_)
+        | Frame::Lead { .. }
+        | Frame::Nack { .. }
+        | Frame::Offer { .. }
+        | Frame::Ping { .. }
+        | Frame::Pong { .. }
+        | Frame::Prepare { .. }
+        | Frame::Promise { .. }
+        | Frame::Pull { .. }
+        | Frame::Query { .. }
+        | Frame::QueryFull { .. }
+        | Frame::Record { .. }
+        | Frame::Records { .. }
+        | Frame::Refuse { .. }
+        | Frame::SlotClean { .. }
+        | Frame::Transfer { .. }
+        | Frame::Versions { .. }
+        | Frame::Want { .. }
+        | Frame::Welcome { .. } => Err(Hangup::Unexpected),
     }
 }

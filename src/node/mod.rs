@@ -409,6 +409,8 @@ impl Node {
             from: self.members.me(),
             to,
             incarnation: self.replica.incarnation(),
+            birth: 0,
+            formed: false,
             members: members.as_bytes(),
         };
         Frame::Hello(hello).encode(opened.out.tail());

@@ -20,7 +20,7 @@ impl Node {
     ) -> Result<(), Hangup> {
         match frame {
             // The peer knows us; now both know which session goes on and where.
-            Frame::Welcome { incarnation, generation, pos } if !live => {
+            Frame::Welcome { incarnation, generation, pos, .. } if !live => {
                 self.on_welcome(now, link, to, incarnation, generation, pos)
             }
             Frame::Refuse { incarnation, reason } if !live => {
@@ -60,20 +60,7 @@ impl Node {
                 self.links.touch(link);
                 Ok(())
             }
-            Frame::Ack { .. }
-            | Frame::Begin { .. }
-            | Frame::Compare { .. }
-            | Frame::Copy { .. }
-            | Frame::Differ { .. }
-            | Frame::Flush { .. }
-            | Frame::Hello(_)
-            | Frame::Offer { .. }
-            | Frame::Ping { .. }
-            | Frame::Pong { .. }
-            | Frame::Record { .. }
-            | Frame::Refuse { .. }
-            | Frame::Want { .. }
-            | Frame::Welcome { .. } => Err(Hangup::Unexpected),
+            other => on_strong_outbound(&other),
         }
     }
 
@@ -153,5 +140,49 @@ impl Node {
         let out = self.links.peer_mut(link)?.out.tail();
         let peer = self.peers.get_mut(to)?;
         Some((peer, Walk { store: &self.replica.store, span, offer_size, out }))
+    }
+}
+
+/// What database 0 adds to what is answered, and what is out of place: none of it is served.
+const fn on_strong_outbound(frame: &Frame<'_>) -> Result<(), Hangup> {
+    match frame {
+        Frame::Ack { .. }
+        | Frame::Answer { .. }
+        | Frame::Answers { .. }
+        | Frame::Backing { .. }
+        | Frame::Begin { .. }
+        | Frame::Canvass { .. }
+        | Frame::Compare { .. }
+        | Frame::Confirm { .. }
+        | Frame::Confirmed { .. }
+        | Frame::Copy { .. }
+        | Frame::Differ { .. }
+        | Frame::Drop { .. }
+        | Frame::Fetch { .. }
+        | Frame::Fill { .. }
+        | Frame::Flush { .. }
+        | Frame::Formation { .. }
+        | Frame::Formed { .. }
+        | Frame::Forward { .. }
+        | Frame::FullAnswers { .. }
+        | Frame::Hello(_)
+        | Frame::Lead { .. }
+        | Frame::Nack { .. }
+        | Frame::Offer { .. }
+        | Frame::Ping { .. }
+        | Frame::Pong { .. }
+        | Frame::Prepare { .. }
+        | Frame::Promise { .. }
+        | Frame::Pull { .. }
+        | Frame::Query { .. }
+        | Frame::QueryFull { .. }
+        | Frame::Record { .. }
+        | Frame::Records { .. }
+        | Frame::Refuse { .. }
+        | Frame::SlotClean { .. }
+        | Frame::Transfer { .. }
+        | Frame::Versions { .. }
+        | Frame::Want { .. }
+        | Frame::Welcome { .. } => Err(Hangup::Unexpected),
     }
 }

@@ -45,8 +45,17 @@ fn send_and_leave(port: u16, bytes: &[u8]) {
 
 fn hello(cluster: u64, from: u16, members: &[u8]) -> Vec<u8> {
     let (from, to) = (NodeId(from), NodeId(0));
-    let hello =
-        Hello { protocol: PROTOCOL, cluster, slots: 16_384, from, to, incarnation: 9, members };
+    let hello = Hello {
+        protocol: PROTOCOL,
+        cluster,
+        slots: 16_384,
+        from,
+        to,
+        incarnation: 9,
+        birth: 8,
+        formed: false,
+        members,
+    };
     let mut bytes = vec![PEER_BYTE];
     Frame::Hello(hello).encode(&mut bytes);
     bytes

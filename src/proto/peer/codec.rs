@@ -1,0 +1,278 @@
+//! Frames to bytes and back.
+
+use super::{
+    FRAME_HEAD, Frame, FrameError, FrameStep,
+    fields::{Body, Fields},
+};
+
+mod kind {
+    pub(super) const ACK: u8 = 1;
+    pub(super) const BEGIN: u8 = 2;
+    pub(super) const COMPARE: u8 = 3;
+    pub(super) const COPY: u8 = 4;
+    pub(super) const DIFFER: u8 = 5;
+    pub(super) const FLUSH: u8 = 6;
+    pub(super) const HELLO: u8 = 7;
+    pub(super) const OFFER: u8 = 8;
+    pub(super) const PING: u8 = 9;
+    pub(super) const PONG: u8 = 10;
+    pub(super) const RECORD: u8 = 11;
+    pub(super) const REFUSE: u8 = 12;
+    pub(super) const WANT: u8 = 13;
+    pub(super) const WELCOME: u8 = 14;
+    pub(super) const ANSWER: u8 = 15;
+    pub(super) const ANSWERS: u8 = 16;
+    pub(super) const BACKING: u8 = 17;
+    pub(super) const CANVASS: u8 = 18;
+    pub(super) const CONFIRM: u8 = 19;
+    pub(super) const CONFIRMED: u8 = 20;
+    pub(super) const DROP: u8 = 21;
+    pub(super) const FETCH: u8 = 22;
+    pub(super) const FILL: u8 = 23;
+    pub(super) const FORMATION: u8 = 24;
+    pub(super) const FORMED: u8 = 25;
+    pub(super) const FORWARD: u8 = 26;
+    pub(super) const FULL_ANSWERS: u8 = 27;
+    pub(super) const LEAD: u8 = 28;
+    pub(super) const NACK: u8 = 29;
+    pub(super) const PREPARE: u8 = 30;
+    pub(super) const PROMISE: u8 = 31;
+    pub(super) const PULL: u8 = 32;
+    pub(super) const QUERY: u8 = 33;
+    pub(super) const QUERY_FULL: u8 = 34;
+    pub(super) const RECORDS: u8 = 35;
+    pub(super) const SLOT_CLEAN: u8 = 36;
+    pub(super) const TRANSFER: u8 = 37;
+    pub(super) const VERSIONS: u8 = 38;
+}
+
+impl<'a> Frame<'a> {
+    /// Appends the frame's bytes to `out`.
+    pub fn encode(&self, out: &mut Vec<u8>) {
+        let start = out.len();
+        out.extend_from_slice(&[0; 4]);
+        self.encode_body(Body::of(out));
+        let size = (out.len() - start - 4) as u32;
+        if let Some(head) = out.get_mut(start..start + 4) {
+            head.copy_from_slice(&size.to_le_bytes());
+        }
+    }
+
+    fn encode_body(&self, body: Body<'_>) {
+        let body = body.u8(self.kind());
+        let _written = match *self {
+            Self::Ack { generation, pos } => body.u64(generation).u64(pos),
+            Self::Answer { id, answer } => body.u64(id).bytes(answer),
+            Self::Answers { id, db, entries } => body.u64(id).db(db).bytes(entries),
+            Self::Backing { id, slots } => body.u64(id).bytes(slots),
+            Self::Begin { generation, pos } => body.u64(generation).u64(pos),
+            Self::Canvass { id, slots } => body.u64(id).bytes(slots),
+            Self::Compare { db, flushed, first, span, digests } => {
+                body.db(db).version(flushed).u32(first).u32(span).bytes(digests)
+            }
+            Self::Confirm { id, entries } => body.u64(id).bytes(entries),
+            Self::Confirmed { id, bits } => body.u64(id).bytes(bits),
+            Self::Copy { record } => body.bytes(record),
+            Self::Differ { db, flushed, bits } => body.db(db).version(flushed).bytes(bits),
+            Self::Drop { pos, version, key } => body.u64(pos).version(version).bytes(key),
+            Self::Fetch { ballot, slot, keys } => body.ballot(ballot).u32(slot).bytes(keys),
+            Self::Fill { pos, ballot, record } => body.u64(pos).ballot(ballot).bytes(record),
+            Self::Flush { pos, db, version } => body.u64(pos).db(db).version(version),
+            Self::Formation { births } => body.bytes(births),
+            Self::Formed { birth, formed } => body.u64(birth).flag(formed),
+            Self::Forward { id, op } => body.u64(id).bytes(op),
+            Self::FullAnswers { id, db, records } => body.u64(id).db(db).bytes(records),
+            Self::Hello(hello) => body.hello(&hello),
+            Self::Lead { entries } => body.bytes(entries),
+            Self::Nack { ballot, promised, slot } => body.ballot(ballot).ballot(promised).u32(slot),
+            Self::Offer { db, entries } => body.db(db).bytes(entries),
+            Self::Ping { wall_ms } => body.u64(wall_ms),
+            Self::Pong { wall_ms } => body.u64(wall_ms),
+            Self::Prepare { id, ballot, slots } => body.u64(id).ballot(ballot).bytes(slots),
+            Self::Promise { id, ballot, highest, granted, copied, digests } => body
+                .u64(id)
+                .ballot(ballot)
+                .ballot(highest)
+                .sized(granted)
+                .sized(copied)
+                .bytes(digests),
+            Self::Pull { ballot, slot, cursor } => body.ballot(ballot).u32(slot).pair(cursor),
+            Self::Query { id, db, keys } => body.u64(id).db(db).bytes(keys),
+            Self::QueryFull { id, db, keys } => body.u64(id).db(db).bytes(keys),
+            Self::Record { pos, record } => body.u64(pos).bytes(record),
+            Self::Records { ballot, slot, records } => body.ballot(ballot).u32(slot).bytes(records),
+            Self::Refuse { incarnation, reason } => body.u64(incarnation).bytes(reason),
+            Self::SlotClean { pos, ballot, slot, digest } => {
+                body.u64(pos).ballot(ballot).u32(slot).u128(digest)
+            }
+            Self::Transfer { ballot, slots } => body.ballot(ballot).bytes(slots),
+            Self::Versions { ballot, slot, from, next, entries } => {
+                body.ballot(ballot).u32(slot).pair(from).maybe_pair(next).bytes(entries)
+            }
+            Self::Want { bits } => body.bytes(bits),
+            Self::Welcome { incarnation, generation, pos, birth, formed } => {
+                body.u64(incarnation).u64(generation).u64(pos).u64(birth).flag(formed)
+            }
+        };
+    }
+
+    const fn kind(&self) -> u8 {
+        match self {
+            Self::Ack { .. } => kind::ACK,
+            Self::Answer { .. } => kind::ANSWER,
+            Self::Answers { .. } => kind::ANSWERS,
+            Self::Backing { .. } => kind::BACKING,
+            Self::Begin { .. } => kind::BEGIN,
+            Self::Canvass { .. } => kind::CANVASS,
+            Self::Compare { .. } => kind::COMPARE,
+            Self::Confirm { .. } => kind::CONFIRM,
+            Self::Confirmed { .. } => kind::CONFIRMED,
+            Self::Copy { .. } => kind::COPY,
+            Self::Differ { .. } => kind::DIFFER,
+            Self::Drop { .. } => kind::DROP,
+            Self::Fetch { .. } => kind::FETCH,
+            Self::Fill { .. } => kind::FILL,
+            Self::Flush { .. } => kind::FLUSH,
+            Self::Formation { .. } => kind::FORMATION,
+            Self::Formed { .. } => kind::FORMED,
+            Self::Forward { .. } => kind::FORWARD,
+            Self::FullAnswers { .. } => kind::FULL_ANSWERS,
+            Self::Hello(_) => kind::HELLO,
+            Self::Lead { .. } => kind::LEAD,
+            Self::Nack { .. } => kind::NACK,
+            Self::Offer { .. } => kind::OFFER,
+            Self::Ping { .. } => kind::PING,
+            Self::Pong { .. } => kind::PONG,
+            Self::Prepare { .. } => kind::PREPARE,
+            Self::Promise { .. } => kind::PROMISE,
+            Self::Pull { .. } => kind::PULL,
+            Self::Query { .. } => kind::QUERY,
+            Self::QueryFull { .. } => kind::QUERY_FULL,
+            Self::Record { .. } => kind::RECORD,
+            Self::Records { .. } => kind::RECORDS,
+            Self::Refuse { .. } => kind::REFUSE,
+            Self::SlotClean { .. } => kind::SLOT_CLEAN,
+            Self::Transfer { .. } => kind::TRANSFER,
+            Self::Versions { .. } => kind::VERSIONS,
+            Self::Want { .. } => kind::WANT,
+            Self::Welcome { .. } => kind::WELCOME,
+        }
+    }
+
+    /// Reads the frame at the front of `buf`; `limit` is the longest acceptable one.
+    #[must_use]
+    pub fn next(buf: &'a [u8], limit: usize) -> FrameStep<'a> {
+        let Some((size, rest)) = buf.split_first_chunk::<4>() else {
+            return FrameStep::Incomplete { need: FRAME_HEAD };
+        };
+        let size = u32::from_le_bytes(*size) as usize;
+        if size > limit {
+            return FrameStep::Broken(FrameError::Size { size, limit });
+        }
+        let Some(body) = rest.get(..size) else {
+            return FrameStep::Incomplete { need: 4 + size };
+        };
+        match Self::decode(body) {
+            Ok(frame) => FrameStep::Complete { frame, consumed: 4 + size },
+            Err(error) => FrameStep::Broken(error),
+        }
+    }
+
+    fn decode(body: &'a [u8]) -> Result<Self, FrameError> {
+        let Some((&kind, rest)) = body.split_first() else {
+            return Err(FrameError::Kind(0));
+        };
+        let mut fields = Fields::of(rest);
+        let frame = match kind {
+            kind::ACK..=kind::WELCOME => Self::decode_fields(kind, &mut fields),
+            kind::ANSWER..=kind::VERSIONS => Self::decode_strong_fields(kind, &mut fields),
+            other => return Err(FrameError::Kind(other)),
+        };
+        frame.filter(|_| fields.is_empty()).ok_or(FrameError::Body { kind })
+    }
+
+    fn decode_fields(kind: u8, f: &mut Fields<'a>) -> Option<Self> {
+        Some(match kind {
+            kind::ACK => Self::Ack { generation: f.u64()?, pos: f.u64()? },
+            kind::BEGIN => Self::Begin { generation: f.u64()?, pos: f.u64()? },
+            kind::COMPARE => Self::Compare {
+                db: f.db()?,
+                flushed: f.version()?,
+                first: f.u32()?,
+                span: f.u32()?,
+                digests: f.rest(),
+            },
+            kind::COPY => Self::Copy { record: f.rest() },
+            kind::DIFFER => Self::Differ { db: f.db()?, flushed: f.version()?, bits: f.rest() },
+            kind::FLUSH => Self::Flush { pos: f.u64()?, db: f.db()?, version: f.version()? },
+            kind::HELLO => Self::Hello(f.hello()?),
+            kind::OFFER => Self::Offer { db: f.db()?, entries: f.rest() },
+            kind::PING => Self::Ping { wall_ms: f.u64()? },
+            kind::PONG => Self::Pong { wall_ms: f.u64()? },
+            kind::RECORD => Self::Record { pos: f.u64()?, record: f.rest() },
+            kind::REFUSE => Self::Refuse { incarnation: f.u64()?, reason: f.rest() },
+            kind::WANT => Self::Want { bits: f.rest() },
+            kind::WELCOME => Self::Welcome {
+                incarnation: f.u64()?,
+                generation: f.u64()?,
+                pos: f.u64()?,
+                birth: f.u64()?,
+                formed: f.flag()?,
+            },
+            _ => return None,
+        })
+    }
+
+    /// What database 0 adds.
+    fn decode_strong_fields(kind: u8, f: &mut Fields<'a>) -> Option<Self> {
+        Some(match kind {
+            kind::ANSWER => Self::Answer { id: f.u64()?, answer: f.rest() },
+            kind::ANSWERS => Self::Answers { id: f.u64()?, db: f.db()?, entries: f.rest() },
+            kind::BACKING => Self::Backing { id: f.u64()?, slots: f.rest() },
+            kind::CANVASS => Self::Canvass { id: f.u64()?, slots: f.rest() },
+            kind::CONFIRM => Self::Confirm { id: f.u64()?, entries: f.rest() },
+            kind::CONFIRMED => Self::Confirmed { id: f.u64()?, bits: f.rest() },
+            kind::DROP => Self::Drop { pos: f.u64()?, version: f.version()?, key: f.rest() },
+            kind::FETCH => Self::Fetch { ballot: f.ballot()?, slot: f.u32()?, keys: f.rest() },
+            kind::FILL => Self::Fill { pos: f.u64()?, ballot: f.ballot()?, record: f.rest() },
+            kind::FORMATION => Self::Formation { births: f.rest() },
+            kind::FORMED => Self::Formed { birth: f.u64()?, formed: f.flag()? },
+            kind::FORWARD => Self::Forward { id: f.u64()?, op: f.rest() },
+            kind::FULL_ANSWERS => {
+                Self::FullAnswers { id: f.u64()?, db: f.db()?, records: f.rest() }
+            }
+            kind::LEAD => Self::Lead { entries: f.rest() },
+            kind::NACK => Self::Nack { ballot: f.ballot()?, promised: f.ballot()?, slot: f.u32()? },
+            kind::PREPARE => Self::Prepare { id: f.u64()?, ballot: f.ballot()?, slots: f.rest() },
+            kind::PROMISE => Self::Promise {
+                id: f.u64()?,
+                ballot: f.ballot()?,
+                highest: f.ballot()?,
+                granted: f.sized()?,
+                copied: f.sized()?,
+                digests: f.rest(),
+            },
+            kind::PULL => Self::Pull { ballot: f.ballot()?, slot: f.u32()?, cursor: f.pair()? },
+            kind::QUERY => Self::Query { id: f.u64()?, db: f.db()?, keys: f.rest() },
+            kind::QUERY_FULL => Self::QueryFull { id: f.u64()?, db: f.db()?, keys: f.rest() },
+            kind::RECORDS => {
+                Self::Records { ballot: f.ballot()?, slot: f.u32()?, records: f.rest() }
+            }
+            kind::SLOT_CLEAN => Self::SlotClean {
+                pos: f.u64()?,
+                ballot: f.ballot()?,
+                slot: f.u32()?,
+                digest: f.u128()?,
+            },
+            kind::TRANSFER => Self::Transfer { ballot: f.ballot()?, slots: f.rest() },
+            kind::VERSIONS => Self::Versions {
+                ballot: f.ballot()?,
+                slot: f.u32()?,
+                from: f.pair()?,
+                next: f.maybe_pair()?,
+                entries: f.rest(),
+            },
+            _ => return None,
+        })
+    }
+}
