@@ -20,6 +20,10 @@ pub struct Limits {
     pub request_size_max: usize,
     /// Replies waiting for a slow reader before its requests wait too. One reply may overshoot.
     pub output_pause: usize,
+    /// Requests of one client that are under way at a time, with those answered behind them, before
+    /// its next ones wait: more than any pipeline in use has, few enough to be remembered in a few
+    /// dozen KiB.
+    pub requests_open_max: usize,
     /// How long a reader may take nothing at all while its requests wait. Then it is closed.
     pub output_stall: Millis,
     /// Bytes in the buffers of all clients together; whoever asks for more beyond it is closed.
@@ -56,6 +60,7 @@ impl Limits {
         line_size_max: 64 * 1024,
         request_size_max: 2 * VALUE_SIZE_MAX,
         output_pause: 1024 * 1024,
+        requests_open_max: 1024,
         output_stall: Millis(60_000),
         buffers_total: 512 * 1024 * 1024,
         clients_max: 10_000,

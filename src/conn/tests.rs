@@ -11,6 +11,8 @@ use proptest::prelude::prop;
 
 use super::*;
 
+mod deferred;
+
 const LIMITS: Limits =
     Limits { args_max: 8, line_size_max: 80, request_size_max: 3000, ..Limits::DEFAULT };
 
@@ -40,7 +42,8 @@ impl Pair {
     /// One input: bytes, the end of the input, or a chance to resume.
     fn input(&mut self, input: Input<'_>) {
         let Self { connection, workspace, limits, store, .. } = self;
-        let mut execute = |db, command: Command<'_>, reply: &mut ReplyWriter<'_>| {
+        let mut execute = |request: Request<'_>| {
+            let Request { db, command, mut reply, .. } = request;
             match command {
                 Command::Get { key } => match store.get(&(db, key.to_vec())) {
                     Some(value) => reply.bulk(value),
@@ -53,7 +56,7 @@ impl Pair {
                 Command::DbSize => reply.integer(store.len() as i64),
                 other => reply.error(format_args!("ERR no {other:?} here")),
             }
-            None
+            Done::Now(None)
         };
         match input {
             Input::Bytes(bytes) => {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::{
     command::Command,
-    conn::Connection,
+    conn::{Connection, Done, Request},
     limits::Limits,
     proto::{Workspace, reply::ReplyWriter},
     record::Db,
@@ -52,9 +52,10 @@ fn talk(input: &[u8], piece: usize) -> Vec<u8> {
     let mut connection = Connection::new();
     let mut workspace = Workspace::default();
     let mut map: BTreeMap<(Db, Vec<u8>), Vec<u8>> = BTreeMap::new();
-    let mut execute = |db: Db, command: Command<'_>, reply: &mut ReplyWriter<'_>| {
-        run(&mut map, db, command, reply);
-        None
+    let mut execute = |request: Request<'_>| {
+        let Request { db, command, mut reply, .. } = request;
+        run(&mut map, db, command, &mut reply);
+        Done::Now(None)
     };
     let mut replies = Vec::new();
     for bytes in input.chunks(piece) {

@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     command::Command,
-    conn::Wait,
+    conn::{Done, Request, Wait},
     members::Members,
     probe::{Hook, reached},
     proto::{Args, reply::ReplyWriter},
@@ -49,8 +49,9 @@ impl Node {
             checkpoint: &mut self.checkpoint,
             wrote: false,
         };
-        let mut execute = |db: Db, command: Command<'_>, reply: &mut ReplyWriter<'_>| {
-            executor.execute(db, command, reply)
+        let mut execute = |request: Request<'_>| {
+            let Request { db, command, mut reply, .. } = request;
+            Done::Now(executor.execute(db, command, &mut reply))
         };
         let (limits, workspace) = (&self.limits, &mut self.workspace);
         match input {

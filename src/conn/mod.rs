@@ -1,17 +1,19 @@
 //! One client's connection: requests in, replies out, and what stands between them.
 //!
-//! Owns the dialect, the bytes that are no whole request yet (the tail), the output, the database,
+//! Owns the dialect, the bytes that are no whole request yet (the tail), the replies, the database,
 //! and whether there is more to read. It answers what concerns only itself and hands every other
-//! command to a closure, which says what the reply must wait for. It refuses to know nodes, sockets
-//! and time: the owner moves the bytes, says which waits are over, closes what
+//! command to a closure ([`Request`]), which answers it and says what the reply must wait for, or
+//! puts the reply off ([`Done`]). It refuses to know nodes, sockets and time: the owner moves the
+//! bytes, says which waits are over, gives deferred replies ([`Connection::reply`]), closes what
 //! [`Connection::is_finished`], and watches the total of [`Connection::buffered`].
 //!
 //! Invariants:
 //! - Replies are in the order of their requests, and the same however the input was cut.
-//! - While paused nothing is parsed or read: the output grows by at most one reply over its limit.
+//! - While paused nothing is parsed or read: the replies that are not deferred grow by at most one
+//!   over the limit, and at most [`Limits::requests_open_max`] are deferred.
 //! - Input ends in one of two ways. After QUIT or a broken frame the rest is ignored; at the end of
-//!   input every request before it is still answered. Both close only when the output has been
-//!   taken.
+//!   input every request before it is still answered. Both close only when the last reply is known
+//!   and all output has been taken.
 
 use memchr::memchr;
 
@@ -28,16 +30,51 @@ use crate::{
 };
 
 mod gate;
+mod replies;
 
 use gate::Gate;
 pub use gate::Wait;
+use replies::Replies;
 
-/// One client's state. Methods are of three kinds: input (`handle_*`, [`Connection::resume`]),
-/// output ([`Connection::output`], [`Connection::consume`]), and questions.
+/// What a connection cannot answer by itself.
+#[derive(Debug)]
+pub struct Request<'a> {
+    /// The database that the connection has selected.
+    pub db: Db,
+    /// What is asked.
+    pub command: Command<'a>,
+    /// Where the reply goes, if it is known now. It has the style of the request.
+    pub reply: ReplyWriter<'a>,
+    /// Names the reply, if it is not.
+    pub ticket: Ticket,
+    /// The client lets its reads be answered by this node's copy.
+    pub readonly: bool,
+    /// An earlier request of the connection is not answered yet.
+    pub behind: bool,
+}
+
+/// Names a deferred reply among those of its connection. Of no use unless the request was
+/// answered by [`Done::Later`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Ticket(pub u64);
+
+/// What became of a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Done {
+    /// Nothing is written; the reply will be given by its ticket.
+    Later,
+    /// The reply is written; it may have to wait before it leaves.
+    Now(Option<Wait>),
+}
+
+/// One client's state. Methods are of three kinds: input (`handle_*`, [`Connection::resume`],
+/// [`Connection::reply`]), output ([`Connection::output`], [`Connection::consume`]), and questions.
 #[derive(Debug)]
 pub struct Connection {
     dialect: Dialect,
     db: Db,
+    /// As READONLY and READWRITE have it.
+    readonly: bool,
     /// Bytes read and not parsed. Empty unless they are unfinished, or had to wait because of a
     /// pause.
     tail: OutBuf,
@@ -47,11 +84,7 @@ pub struct Connection {
     need: usize,
     /// An overlong line is being dropped.
     dropping: Option<Dropped>,
-    output: OutBuf,
-    /// Bytes of output taken so far.
-    written: u64,
-    /// What of the output must wait.
-    gate: Gate,
+    replies: Replies,
     paused: Option<Pause>,
     /// No input will follow.
     eof: bool,
@@ -66,10 +99,13 @@ struct Dropped {
     cr: bool,
 }
 
-/// Requests wait until at most this much output is left.
+/// Requests wait until at most so much is left of what made them wait.
 #[derive(Clone, Copy, Debug)]
 struct Pause {
-    resume_at: usize,
+    /// Bytes of replies.
+    size: usize,
+    /// Places of deferred replies.
+    places: usize,
 }
 
 impl Connection {
@@ -79,13 +115,12 @@ impl Connection {
         Self {
             dialect: Dialect::Detect,
             db: Db::STRONG,
+            readonly: false,
             tail: OutBuf::new(),
             progress: Progress::default(),
             need: 0,
             dropping: None,
-            output: OutBuf::new(),
-            written: 0,
-            gate: Gate::new(),
+            replies: Replies::new(),
             paused: None,
             eof: false,
             closing: false,
@@ -101,7 +136,7 @@ impl Connection {
         bytes: &[u8],
         limits: &Limits,
         workspace: &mut Workspace,
-        execute: &mut impl FnMut(Db, Command<'_>, &mut ReplyWriter<'_>) -> Option<Wait>,
+        execute: &mut impl FnMut(Request<'_>) -> Done,
     ) {
         debug_assert!(!self.eof, "bytes behind the end of input");
         let mut rest = bytes;
@@ -130,7 +165,7 @@ impl Connection {
         &mut self,
         limits: &Limits,
         workspace: &mut Workspace,
-        execute: &mut impl FnMut(Db, Command<'_>, &mut ReplyWriter<'_>) -> Option<Wait>,
+        execute: &mut impl FnMut(Request<'_>) -> Done,
     ) {
         if !self.can_resume() {
             return;
@@ -145,7 +180,7 @@ impl Connection {
         &mut self,
         limits: &Limits,
         workspace: &mut Workspace,
-        execute: &mut impl FnMut(Db, Command<'_>, &mut ReplyWriter<'_>) -> Option<Wait>,
+        execute: &mut impl FnMut(Request<'_>) -> Done,
     ) {
         self.eof = true;
         if self.parses() {
@@ -154,41 +189,43 @@ impl Connection {
         self.maybe_end();
     }
 
+    /// Gives a deferred reply, in the style of its request. Whether it was still awaited; otherwise
+    /// nothing happens. It is written into the output if no earlier one is missing.
+    pub fn reply(&mut self, ticket: Ticket, write: impl FnOnce(&mut ReplyWriter<'_>)) -> bool {
+        self.replies.fill(ticket, write)
+    }
+
     /// Reply bytes that may be written.
     #[must_use]
     pub fn output(&self) -> &[u8] {
-        let pending = self.output.pending();
-        match self.gate.held_from() {
-            Some(pos) => pending.get(..(pos - self.written) as usize).unwrap_or_default(),
-            None => pending,
-        }
+        self.replies.output()
     }
 
     /// Whether replies wait for something else than the client.
     #[must_use]
     pub fn is_held(&self) -> bool {
-        self.gate.held_from().is_some()
+        self.replies.is_held()
     }
 
     /// Lets go of replies whose wait is over. Whether there were any.
     pub fn release(&mut self, is_over: impl Fn(Wait) -> bool) -> bool {
-        self.gate.release(is_over)
+        self.replies.release(is_over)
     }
 
     /// Forgets `count` bytes of output that were written.
     pub fn consume(&mut self, count: usize) {
-        self.output.consume(count);
-        self.written += count as u64;
+        self.replies.consume(count);
     }
 
     /// How much output has been taken in all: whether it grows tells a slow reader from one that
     /// reads nothing.
     #[must_use]
     pub const fn written(&self) -> u64 {
-        self.written
+        self.replies.written()
     }
 
-    /// Answers nothing more; closes when the output has been taken.
+    /// Takes no more requests; closes when those before have been answered and all output has been
+    /// taken.
     pub fn shut(&mut self) {
         self.closing = true;
         self.paused = None;
@@ -197,26 +234,28 @@ impl Connection {
 
     /// Says why nothing will be answered, and shuts.
     pub fn turn_away(&mut self, error: &str) {
-        ReplyWriter::new(&mut self.output, Style::Resp).error(error);
+        self.replies.say(Style::Resp, |reply| reply.error(error));
         self.shut();
     }
 
-    /// Whether requests wait until the client takes its replies.
+    /// Whether requests wait until the client takes its replies, or deferred ones are given.
     #[must_use]
     pub const fn is_paused(&self) -> bool {
         self.paused.is_some()
     }
 
-    /// Whether enough output is gone to go on.
+    /// Whether enough of the replies is gone to go on.
     #[must_use]
     pub fn can_resume(&self) -> bool {
-        self.paused.is_some_and(|pause| self.output.len() <= pause.resume_at)
+        self.paused.is_some_and(|pause| {
+            self.replies.size() <= pause.size && self.replies.places() <= pause.places
+        })
     }
 
     /// Whether all is said; the owner closes the link.
     #[must_use]
-    pub const fn is_finished(&self) -> bool {
-        self.closing && self.output.is_empty()
+    pub fn is_finished(&self) -> bool {
+        self.closing && self.replies.is_empty()
     }
 
     /// Whether more input is welcome.
@@ -227,8 +266,8 @@ impl Connection {
 
     /// Memory held, in bytes.
     #[must_use]
-    pub const fn buffered(&self) -> usize {
-        self.tail.capacity() + self.output.capacity()
+    pub fn buffered(&self) -> usize {
+        self.tail.capacity() + self.replies.memory()
     }
 
     const fn parses(&self) -> bool {
@@ -251,7 +290,7 @@ impl Connection {
         &mut self,
         limits: &Limits,
         workspace: &mut Workspace,
-        execute: &mut impl FnMut(Db, Command<'_>, &mut ReplyWriter<'_>) -> Option<Wait>,
+        execute: &mut impl FnMut(Request<'_>) -> Done,
     ) {
         let mut tail = std::mem::take(&mut self.tail);
         let consumed = self.parse(tail.pending(), limits, workspace, execute);
@@ -269,7 +308,7 @@ impl Connection {
         bytes: &[u8],
         limits: &Limits,
         workspace: &mut Workspace,
-        execute: &mut impl FnMut(Db, Command<'_>, &mut ReplyWriter<'_>) -> Option<Wait>,
+        execute: &mut impl FnMut(Request<'_>) -> Done,
     ) -> usize {
         let mut rest = bytes;
         let mut last = None;
@@ -289,9 +328,9 @@ impl Connection {
                         if dialect == Dialect::Detect && rest.first() == Some(&b'*') {
                             self.dialect = Dialect::Resp;
                         }
-                        let before = self.output.len();
+                        let before = self.replies.size();
                         self.answer(args, style, execute);
-                        self.swap_replies(&mut last, before);
+                        self.replies.swap(&mut last, before);
                         consumed
                     }
                     Step::Incomplete { need } => {
@@ -310,22 +349,9 @@ impl Connection {
                 }
             };
             rest = rest.split_at(consumed).1;
-            if self.output.len() > limits.output_pause {
-                self.paused = Some(Pause { resume_at: limits.output_pause / 2 });
-            }
+            self.maybe_pause(limits);
         }
         if self.closing { bytes.len() } else { bytes.len() - rest.len() }
-    }
-
-    /// A planted bug: the second reply of a pipeline goes out before the first.
-    fn swap_replies(&mut self, last: &mut Option<usize>, start: usize) {
-        if planted(Mutant::RepliesSwapped)
-            && let Some(first) = last.replace(start)
-        {
-            let from = self.output.tail().len() - self.output.len() + first;
-            self.output.tail()[from..].rotate_left(start - first);
-            *last = None;
-        }
     }
 
     /// Drops an overlong line's bytes; answers when its end shows the style.
@@ -353,32 +379,35 @@ impl Connection {
     }
 
     fn refuse(&mut self, error: RequestError, style: Style) {
-        let mut reply = ReplyWriter::new(&mut self.output, style);
-        match error.hint() {
+        self.replies.say(style, |reply| match error.hint() {
             Some(hint) => reply.error_with_hint(error, hint),
             None => reply.error(error),
-        }
+        });
     }
 
-    /// Answers one request, here or by `execute`.
+    /// Answers one request.
     fn answer(
         &mut self,
         args: Args<'_>,
         style: Style,
-        execute: &mut impl FnMut(Db, Command<'_>, &mut ReplyWriter<'_>) -> Option<Wait>,
+        execute: &mut impl FnMut(Request<'_>) -> Done,
     ) {
-        let start = self.written + self.output.len() as u64;
-        let mut reply = ReplyWriter::new(&mut self.output, style);
-        let command = match Command::parse(args) {
-            Ok(command) => command,
-            Err(error) => {
-                match style {
-                    Style::Plain => reply.error(error.for_people()),
-                    Style::Resp => reply.error(error),
-                }
-                return;
-            }
-        };
+        match Command::parse(args) {
+            Ok(command) => self.carry_out(command, style, execute),
+            Err(error) => self.replies.say(style, |reply| match style {
+                Style::Plain => reply.error(error.for_people()),
+                Style::Resp => reply.error(error),
+            }),
+        }
+    }
+
+    /// Carries out a command, here or by `execute`.
+    fn carry_out(
+        &mut self,
+        command: Command<'_>,
+        style: Style,
+        execute: &mut impl FnMut(Request<'_>) -> Done,
+    ) {
         match command {
             // What reads or writes data, or speaks of the node.
             Command::DbSize
@@ -390,33 +419,45 @@ impl Connection {
             | Command::LastSave
             | Command::Save { .. }
             | Command::Set { .. } => {
-                if let Some(wait) = execute(self.db, command, &mut reply) {
-                    self.gate.hold(start, wait);
-                }
+                let (db, readonly) = (self.db, self.readonly);
+                let (ticket, behind) = (self.replies.next(), self.replies.has_open());
+                self.replies.answer(style, |reply| {
+                    execute(Request { db, command, reply, ticket, readonly, behind })
+                });
             }
-            Command::Command | Command::ConfigGet => reply.array(0),
+            Command::Command | Command::ConfigGet => {
+                self.replies.say(style, |reply| reply.array(0));
+            }
             Command::Echo { message } | Command::Ping { message: Some(message) } => {
-                reply.bulk(message);
+                self.replies.say(style, |reply| reply.bulk(message));
             }
-            Command::Help { topic } => match help::text(topic) {
+            Command::Help { topic } => self.replies.say(style, |reply| match help::text(topic) {
                 Some(text) => reply.lines(&text),
                 None => reply.error("ERR no help for that; HELP lists the commands"),
-            },
-            Command::Ping { message: None } => reply.simple("PONG"),
+            }),
+            Command::Ping { message: None } => {
+                self.replies.say(style, |reply| reply.simple("PONG"));
+            }
             // Answered in the new protocol already, as HELLO is.
             Command::Proto { dialect } => {
                 self.dialect = dialect;
-                let style = Style::of_line(dialect, false);
-                ReplyWriter::new(&mut self.output, style).ok();
+                self.replies.ok(Style::of_line(dialect, false));
             }
             Command::Quit => {
                 self.closing = true;
-                reply.ok();
+                self.replies.ok(style);
             }
             Command::Select { db } => {
                 self.db = db;
-                reply.ok();
+                self.replies.ok(style);
             }
+        }
+    }
+
+    fn maybe_pause(&mut self, limits: &Limits) {
+        let (size, places) = (limits.output_pause, limits.requests_open_max);
+        if self.replies.size() > size || self.replies.places() >= places {
+            self.paused = Some(Pause { size: size / 2, places: places / 2 });
         }
     }
 
