@@ -72,6 +72,8 @@ named! {
         ForwardRefused => "forward_refused",
         /// A peer's request came to the leader.
         ForwardTaken => "forward_taken",
+        /// The cluster has formed.
+        Formed => "formed",
         /// A frame between nodes arrived in part.
         FrameHeld => "frame_held",
         /// Nobody can tell whether a write lasts.

@@ -7,7 +7,7 @@
 use std::ops::Add;
 
 /// A point on a node's monotonic clock, in microseconds since an origin of the driver's choice.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Instant(u64);
 
 impl Instant {

@@ -6,6 +6,7 @@
 
 use crate::node::{Action, Append, ImagePart, LinkId, Node};
 use crate::record::NodeId;
+use crate::time::Now;
 
 /// A driver's sockets, seen from the node.
 ///
@@ -53,11 +54,12 @@ pub trait Storage {
 /// it works while the next one gathers; then a piece of a checkpoint, and word that what was lost is
 /// there again; then bytes leave, those only that need not wait for the disk; then closes and dials,
 /// so that a closing link's last words are out before it goes.
-pub fn finish_turn<T, S>(node: &mut Node, transport: &mut T, storage: &mut S)
+pub fn finish_turn<T, S>(node: &mut Node, now: Now, transport: &mut T, storage: &mut S)
 where
     T: Transport + ?Sized,
     S: Storage + ?Sized,
 {
+    node.end_inputs(now);
     if storage.is_idle()
         && let Some(append) = node.poll_append()
     {

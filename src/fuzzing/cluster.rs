@@ -452,10 +452,11 @@ impl Cluster {
     }
 
     fn turn(&mut self, node: usize) {
+        let now = self.now(node);
         let Some(mut at) = self.hosts[node].node.take() else { return };
         let mut disk = std::mem::take(&mut self.hosts[node].disk);
         let mut wires = Wires { cluster: self, node, dials: Vec::new() };
-        finish_turn(&mut at, &mut wires, &mut disk);
+        finish_turn(&mut at, now, &mut wires, &mut disk);
         let dials = wires.dials;
         self.hosts[node].node = Some(at);
         self.hosts[node].disk = disk;

@@ -34,9 +34,9 @@ pub fn peer(data: &[u8]) {
     input.extend_from_slice(rest);
     for piece in input.chunks(usize::from(mode >> 2) + 1) {
         node.handle_bytes(now, link, piece);
-        finish_turn(&mut node, &mut Void, &mut disk);
+        finish_turn(&mut node, now, &mut Void, &mut disk);
         disk.work(&mut node, now);
-        finish_turn(&mut node, &mut Void, &mut disk);
+        finish_turn(&mut node, now, &mut Void, &mut disk);
         assert!(node.wants_read(link) || node.poll_dirty().is_none());
     }
     node.store().check();

@@ -46,7 +46,7 @@ mod walk;
 
 /// The number of a batch of entries that goes to the log at once and becomes durable at once. They
 /// count up from one within a life of a node.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Batch(pub u64);
 
 pub use append::{Appender, SEGMENT_SIZE};

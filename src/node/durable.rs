@@ -58,6 +58,10 @@ impl Node {
     /// Takes back what an earlier life wrote, entry by entry in its order, before anything else.
     /// None of it is refused, whatever its stamps say: it was taken before.
     pub fn recover(&mut self, entry: Entry<'_>) {
+        self.strong.recover(&entry);
+        if let Entry::Formed { births } = entry {
+            self.formation.recover(births);
+        }
         self.replica.recover(entry);
     }
 
@@ -81,8 +85,10 @@ impl Node {
             let links: Vec<LinkId> = dialed.chain(self.accepted.iter().copied()).collect();
             links.into_iter().for_each(|link| self.links.touch(link));
         }
+        self.on_batch(now, batch);
         self.send_acks();
         self.release(now);
+        self.deliver(now);
     }
 
     /// A checkpoint is complete.
@@ -169,17 +175,13 @@ impl Node {
 
     /// Says what acknowledgements are due.
     fn send_acks(&mut self) {
-        let mut due = Vec::new();
         for peer in self.peers.iter_mut() {
             let journal = &self.replica.journal;
-            let ack = peer.take_ack(|batch| journal.is_durable(batch));
-            if let (Some(ack), Some(link)) = (ack, peer.inbound) {
-                due.push((link, ack));
+            if let Some(ack) = peer.take_ack(|batch| journal.is_durable(batch)) {
+                reached(Hook::AckSent);
+                let Cursor { generation, pos, .. } = ack;
+                peer.say(&Frame::Ack { generation, pos });
             }
-        }
-        for (link, Cursor { generation, pos, .. }) in due {
-            reached(Hook::AckSent);
-            self.say(link, Frame::Ack { generation, pos });
         }
     }
 

@@ -17,10 +17,10 @@ use super::{
 use crate::{
     probe::{Hook, Mutant, planted, reached},
     proto::peer::{
-        FLUSH_SIZE, FRAME_SIZE_MAX, Frame, FrameError, FrameStep, GREETING_SIZE_MAX, Hello,
+        DROP_OVERHEAD, FILL_OVERHEAD, FLUSH_SIZE, FRAME_SIZE_MAX, Frame, FrameError, FrameStep, GREETING_SIZE_MAX, Hello,
         PROTOCOL, STREAM_OVERHEAD,
     },
-    record::{Db, NodeId, Version},
+    record::{Db, NodeId, Record, Version},
     time::Now,
 };
 
@@ -147,10 +147,26 @@ impl Node {
                 self.in_order(from, pos)?;
                 let skipped = planted(Mutant::AckSkipsRecord) && pos % 5 == 3;
                 if !skipped {
-                    let taken = self.replica.merge(now, record);
-                    taken.inspect_err(|_| self.stats.ahead += 1)?;
+                    self.on_record(now, from, record)?;
                 }
                 self.advance(from, STREAM_OVERHEAD + record.len());
+                Ok(())
+            }
+            // What the peer leads: a record that it knows to be chosen, a tombstone that nobody
+            // needs any longer.
+            Frame::Fill { pos, ballot, record } if begun => {
+                self.in_order(from, pos)?;
+                let decoded = strong_record(record)?;
+                let (strong, mut ctx) = self.strong(now);
+                strong.on_fill(&mut ctx, from, ballot, &decoded);
+                self.advance(from, FILL_OVERHEAD + record.len());
+                Ok(())
+            }
+            Frame::Drop { pos, version, key } if begun => {
+                self.in_order(from, pos)?;
+                let (strong, mut ctx) = self.strong(now);
+                strong.on_drop(&mut ctx, key, version);
+                self.advance(from, DROP_OVERHEAD + key.len());
                 Ok(())
             }
             Frame::Flush { pos, db, version } if begun => {
@@ -182,8 +198,25 @@ impl Node {
                 reached(Hook::CopyTaken);
                 Ok(repair::take_copy(&mut self.replica, now, from, record)?)
             }
-            other => on_strong_inbound(&other),
+            Frame::Formation { births } => {
+                self.on_formation(births);
+                Ok(())
+            }
+            question => self.on_question(now, from, question),
         }
+    }
+
+    /// A record of the peer's stream: of the strong database if its leader sends it.
+    fn on_record(&mut self, now: Now, from: NodeId, bytes: &[u8]) -> Result<(), Hangup> {
+        let record = Record::decode(bytes).map_err(Refused::Malformed)?;
+        if record.db == Db::STRONG {
+            let (strong, mut ctx) = self.strong(now);
+            strong.on_accept(&mut ctx, from, &record);
+        } else {
+            let taken = self.replica.merge(now, bytes);
+            taken.inspect_err(|_| self.stats.ahead += 1)?;
+        }
+        Ok(())
     }
 
     fn on_hello(&mut self, now: Now, link: LinkId, hello: &Hello<'_>) {
@@ -198,7 +231,9 @@ impl Node {
         }
         let Some(peer) = self.peers.get_mut(hello.from) else { return };
         peer.forget_acks();
-        if hello.incarnation > peer.cursor.incarnation {
+        (peer.birth, peer.formed) = (Some(hello.birth), hello.formed);
+        let reborn = hello.incarnation > peer.cursor.incarnation;
+        if reborn {
             peer.cursor = Cursor { incarnation: hello.incarnation, generation: 0, pos: 0 };
         }
         peer.on_sign_of_life(now);
@@ -226,8 +261,14 @@ impl Node {
         if let Some(End::Peer(open)) = self.links.end_mut(link) {
             open.side = Side::Accepted { from: Some(hello.from), begun: false };
         }
+        if reborn {
+            // What its earlier life led it leads no more.
+            let (strong, mut ctx) = self.strong(now);
+            strong.on_silent(&mut ctx, hello.from);
+        }
         let incarnation = self.replica.incarnation();
-        self.say(link, Frame::Welcome { incarnation, generation, pos, birth: 0, formed: false });
+        let (birth, formed) = (self.formation.birth(), self.strong.votes());
+        self.say(link, Frame::Welcome { incarnation, generation, pos, birth, formed });
     }
 
     /// What is wrong with a hello, in words that name both values.
@@ -369,46 +410,8 @@ impl Node {
     }
 }
 
-/// What database 0 adds to what a dialer says, and what is out of place: none of it is served.
-const fn on_strong_inbound(frame: &Frame<'_>) -> Result<(), Hangup> {
-    match frame {
-        Frame::Ack { .. }
-        | Frame::Answer { .. }
-        | Frame::Answers { .. }
-        | Frame::Backing { .. }
-        | Frame::Begin { .. }
-        | Frame::Canvass { .. }
-        | Frame::Compare { .. }
-        | Frame::Confirm { .. }
-        | Frame::Confirmed { .. }
-        | Frame::Copy { .. }
-        | Frame::Differ { .. }
-        | Frame::Drop { .. }
-        | Frame::Fetch { .. }
-        | Frame::Fill { .. }
-        | Frame::Flush { .. }
-        | Frame::Formation { .. }
-        | Frame::Formed { .. }
-        | Frame::Forward { .. }
-        | Frame::FullAnswers { .. }
-        | Frame::Hello(_)
-        | Frame::Lead { .. }
-        | Frame::Nack { .. }
-        | Frame::Offer { .. }
-        | Frame::Ping { .. }
-        | Frame::Pong { .. }
-        | Frame::Prepare { .. }
-        | Frame::Promise { .. }
-        | Frame::Pull { .. }
-        | Frame::Query { .. }
-        | Frame::QueryFull { .. }
-        | Frame::Record { .. }
-        | Frame::Records { .. }
-        | Frame::Refuse { .. }
-        | Frame::SlotClean { .. }
-        | Frame::Transfer { .. }
-        | Frame::Versions { .. }
-        | Frame::Want { .. }
-        | Frame::Welcome { .. } => Err(Hangup::Unexpected),
-    }
+/// A record that must be of the strong database.
+fn strong_record(bytes: &[u8]) -> Result<Record<'_>, Hangup> {
+    let record = Record::decode(bytes).map_err(Refused::Malformed)?;
+    if record.db == Db::STRONG { Ok(record) } else { Err(Hangup::Unexpected) }
 }

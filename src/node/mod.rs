@@ -36,8 +36,12 @@ use crate::{
 
 mod checkpoint;
 mod client;
+mod consensus;
 mod durable;
 mod eventual;
+mod flights;
+mod formation;
+mod gather;
 mod inbound;
 mod info;
 mod journal;
@@ -46,17 +50,22 @@ mod outbound;
 mod outbox;
 mod peers;
 mod repair;
+mod strong;
 mod timers;
+mod votes;
 
 use checkpoint::Checkpoint;
 pub use checkpoint::ImagePart;
 use client::Input;
 use durable::Refill;
+use formation::Formation;
+use gather::Gathers;
 pub use durable::{Append, Found};
 use eventual::Replica;
 use info::Stats;
 use links::{End, Links, PeerLink, Side};
 use peers::{Dialing, Peers};
+use strong::Strong;
 use timers::Watch;
 
 /// A link's name, given by the driver: a small dense number, free for another link once the link is
@@ -121,6 +130,9 @@ pub struct Node {
     timing: Timing,
     replica: Replica,
     peers: Peers,
+    strong: Strong,
+    formation: Formation,
+    gathers: Gathers,
     links: Links,
     /// Links between nodes that the other side dialed.
     accepted: Vec<LinkId>,
@@ -158,6 +170,9 @@ impl Node {
         Self {
             replica: Replica::new(store, members.me(), incarnation, timing.skew_max),
             peers: Peers::new(&members, &limits, now),
+            strong: Strong::new(&members, slots, limits, timing, now),
+            formation: Formation::new(&members, incarnation),
+            gathers: Gathers::default(),
             links: Links::default(),
             accepted: Vec::new(),
             watched: Vec::new(),
@@ -187,6 +202,7 @@ impl Node {
             Origin::Accepted => self.open_client(link),
             Origin::Dialed(peer) => self.open_dialed(now, link, peer),
         }
+        self.deliver(now);
     }
 
     /// A dial that the node asked for has failed.
@@ -196,6 +212,7 @@ impl Node {
         {
             peer.on_unreachable(now, &self.timing, &mut self.rng);
         }
+        self.deliver(now);
     }
 
     /// Bytes arrived.
@@ -208,6 +225,7 @@ impl Node {
             Some(End::Peer(_)) => self.hear(now, link, bytes),
             None => {}
         }
+        self.deliver(now);
     }
 
     /// The other side has sent its last byte; it may still read.
@@ -217,11 +235,13 @@ impl Node {
             Some(End::Peer(_)) => self.close(now, link),
             None => {}
         }
+        self.deliver(now);
     }
 
     /// A link is gone both ways; nothing more can be read or written.
     pub fn handle_close(&mut self, now: Now, link: LinkId) {
         self.forget(now, link);
+        self.deliver(now);
     }
 
     /// A link that took fewer bytes than offered takes more again.
@@ -240,6 +260,8 @@ impl Node {
             }
         }
         self.run_timers(now);
+        self.tick(now);
+        self.deliver(now);
     }
 
     /// Stop: no new work, answer what came in, give connected peers what they lack. The driver ends
@@ -251,6 +273,7 @@ impl Node {
         for link in clients {
             self.run_client(now, link, Input::Shutdown);
         }
+        self.deliver(now);
     }
 
     /// The next link with output; each once a turn.
@@ -397,7 +420,7 @@ impl Node {
             return self.actions.push_back(Action::Close(link));
         };
         let stale = peer.link();
-        peer.repair.on_close();
+        peer.on_link_gone();
         peer.dialing = Dialing::Connected { link };
         let mut opened = PeerLink::new(Side::Dialed { to, live: false }, now.mono);
         opened.out.push(peer::PEER_BYTE);
@@ -409,8 +432,8 @@ impl Node {
             from: self.members.me(),
             to,
             incarnation: self.replica.incarnation(),
-            birth: 0,
-            formed: false,
+            birth: self.formation.birth(),
+            formed: self.strong.votes(),
             members: members.as_bytes(),
         };
         Frame::Hello(hello).encode(opened.out.tail());
@@ -477,10 +500,10 @@ impl Node {
     fn on_peer_link_gone(&mut self, now: Now, link: LinkId, side: Side) {
         match side {
             Side::Accepted { from: Some(from), .. } => {
-                if let Some(peer) = self.peers.get_mut(from)
-                    && peer.inbound == Some(link)
-                {
+                if let Some(peer) = self.peers.get_mut(from).filter(|p| p.inbound == Some(link)) {
                     peer.inbound = None;
+                    let (strong, mut ctx) = self.strong(now);
+                    strong.on_silent(&mut ctx, from);
                 }
             }
             Side::Accepted { from: None, .. } => {}
@@ -490,6 +513,8 @@ impl Node {
                     return;
                 };
                 peer.on_unreachable(now, &self.timing, &mut self.rng);
+                let (strong, mut ctx) = self.strong(now);
+                strong.on_lost(&mut ctx, to);
                 if live {
                     tracing::info!(peer = %self.members.name(to), "lost the link to a peer");
                 }

@@ -20,7 +20,10 @@ impl Node {
     ) -> Result<(), Hangup> {
         match frame {
             // The peer knows us; now both know which session goes on and where.
-            Frame::Welcome { incarnation, generation, pos, .. } if !live => {
+            Frame::Welcome { incarnation, generation, pos, birth, formed } if !live => {
+                if let Some(peer) = self.peers.get_mut(to) {
+                    (peer.birth, peer.formed) = (Some(birth), formed);
+                }
                 self.on_welcome(now, link, to, incarnation, generation, pos)
             }
             Frame::Refuse { incarnation, reason } if !live => {
@@ -34,6 +37,10 @@ impl Node {
                     return Err(Hangup::Unexpected);
                 }
                 peer.on_answer();
+                // What is refused is refused on the same link, before it is acknowledged there.
+                if peer.votes {
+                    self.strong.on_ack(to, pos);
+                }
                 Ok(())
             }
             Frame::Pong { wall_ms } if live => {
@@ -60,7 +67,13 @@ impl Node {
                 self.links.touch(link);
                 Ok(())
             }
-            other => on_strong_outbound(&other),
+            // It votes from now on.
+            Frame::Formed { birth, formed } if live => {
+                self.on_formed(now, to, birth, formed);
+                Ok(())
+            }
+            reply if live => self.on_reply(now, to, reply),
+            _ => Err(Hangup::Unexpected),
         }
     }
 
@@ -76,13 +89,15 @@ impl Node {
     ) -> Result<(), Hangup> {
         let peer = self.peers.get_mut(to).ok_or(Hangup::Unexpected)?;
         let same = peer.receiver == incarnation && peer.generation == generation;
-        let pos = if same && peer.outbox.resume(pos) {
-            pos
+        let resumed = if same && peer.outbox.resume(pos) {
+            Some(pos)
         } else {
             reached(Hook::SessionBegun);
             peer.begin_session(incarnation);
-            0
+            None
         };
+        let pos = resumed.unwrap_or(0);
+        (peer.live, peer.votes) = (true, peer.formed);
         let (generation, walk_needed) = (peer.generation, peer.repair.is_needed());
         peer.ping_at = now.mono;
         if let Some(open) = self.links.peer_mut(link) {
@@ -93,6 +108,13 @@ impl Node {
         if walk_needed {
             self.start_repair(now, to, link);
         }
+        self.maybe_form();
+        if let (Some(births), Some(peer)) = (self.formation.births(), self.peers.get_mut(to)) {
+            peer.ask(&Frame::Formation { births });
+        }
+        let (strong, mut ctx) = self.strong(now);
+        strong.on_session(&mut ctx, to, resumed);
+        strong.on_live(&mut ctx, to);
         Ok(())
     }
 
@@ -140,49 +162,5 @@ impl Node {
         let out = self.links.peer_mut(link)?.out.tail();
         let peer = self.peers.get_mut(to)?;
         Some((peer, Walk { store: &self.replica.store, span, offer_size, out }))
-    }
-}
-
-/// What database 0 adds to what is answered, and what is out of place: none of it is served.
-const fn on_strong_outbound(frame: &Frame<'_>) -> Result<(), Hangup> {
-    match frame {
-        Frame::Ack { .. }
-        | Frame::Answer { .. }
-        | Frame::Answers { .. }
-        | Frame::Backing { .. }
-        | Frame::Begin { .. }
-        | Frame::Canvass { .. }
-        | Frame::Compare { .. }
-        | Frame::Confirm { .. }
-        | Frame::Confirmed { .. }
-        | Frame::Copy { .. }
-        | Frame::Differ { .. }
-        | Frame::Drop { .. }
-        | Frame::Fetch { .. }
-        | Frame::Fill { .. }
-        | Frame::Flush { .. }
-        | Frame::Formation { .. }
-        | Frame::Formed { .. }
-        | Frame::Forward { .. }
-        | Frame::FullAnswers { .. }
-        | Frame::Hello(_)
-        | Frame::Lead { .. }
-        | Frame::Nack { .. }
-        | Frame::Offer { .. }
-        | Frame::Ping { .. }
-        | Frame::Pong { .. }
-        | Frame::Prepare { .. }
-        | Frame::Promise { .. }
-        | Frame::Pull { .. }
-        | Frame::Query { .. }
-        | Frame::QueryFull { .. }
-        | Frame::Record { .. }
-        | Frame::Records { .. }
-        | Frame::Refuse { .. }
-        | Frame::SlotClean { .. }
-        | Frame::Transfer { .. }
-        | Frame::Versions { .. }
-        | Frame::Want { .. }
-        | Frame::Welcome { .. } => Err(Hangup::Unexpected),
     }
 }

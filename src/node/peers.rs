@@ -38,6 +38,9 @@ pub(crate) struct Peer {
     pub(crate) inbound: Option<LinkId>,
     /// How far we have applied its stream.
     pub(crate) cursor: Cursor,
+    /// The birth of its data, once it has said so, and whether it then voted.
+    pub(crate) birth: Option<u64>,
+    pub(crate) formed: bool,
     /// What is to be asked on our link to it, and said on its link to us.
     pub(crate) asks: Vec<u8>,
     pub(crate) says: Vec<u8>,
@@ -92,6 +95,8 @@ impl Peer {
             repair_at: now.mono,
             inbound: None,
             cursor: Cursor::default(),
+            birth: None,
+            formed: false,
             asks: Vec::new(),
             says: Vec::new(),
             owed: VecDeque::new(),
@@ -132,8 +137,13 @@ impl Peer {
         let pause = Millis(pause / 2 + rng.below(pause / 2 + 1));
         self.attempts = (self.attempts + 1).min(16);
         self.dialing = Dialing::Waiting { until: now.mono + pause };
-        self.repair.on_close();
         self.finds_us_ahead = false;
+        self.on_link_gone();
+    }
+
+    /// Our link to it is gone: what was asked there will not be answered.
+    pub(crate) fn on_link_gone(&mut self) {
+        self.repair.on_close();
         (self.live, self.votes, self.refusals_seen) = (false, false, 0);
         self.asks.clear();
     }

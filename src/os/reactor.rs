@@ -209,7 +209,7 @@ impl Reactor {
         if self.node.poll_timeout().is_some_and(|due| due <= now.mono) {
             self.node.handle_timeout(now);
         }
-        finish_turn(&mut self.node, &mut self.sockets, &mut self.disk);
+        finish_turn(&mut self.node, now, &mut self.sockets, &mut self.disk);
         self.sockets.reap();
         Ok(())
     }

@@ -95,7 +95,7 @@ impl Host {
             let mut busy = disk.work(node, now);
             busy |= self.take_inputs(context, node, now)?;
             node.handle_timeout(now);
-            finish_turn(node, &mut self.sockets, disk);
+            finish_turn(node, now, &mut self.sockets, disk);
             busy |= !disk.is_idle();
             for link in self.sockets.take_failed() {
                 node.handle_close(now, link);

@@ -412,10 +412,12 @@ impl Strong {
         let mut claims: Vec<(Ballot, SlotSet)> = Vec::new();
         for slot in self.led().iter() {
             let ballot = self.acceptor.promised(slot);
-            match claims.iter_mut().find(|(known, _)| *known == ballot) {
-                Some((_, slots)) => slots.insert(slot),
-                None => claims.push((ballot, self.only(slot))),
-            };
+            if claims.iter().all(|(known, _)| *known != ballot) {
+                claims.push((ballot, SlotSet::new(self.slots)));
+            }
+            if let Some((_, slots)) = claims.iter_mut().find(|(known, _)| *known == ballot) {
+                slots.insert(slot);
+            }
         }
         claims
     }
@@ -529,7 +531,7 @@ impl Strong {
         id: u64,
         entries: &[u8],
     ) -> Option<()> {
-        let answers: Vec<_> = peer::answers(entries).collect::<Option<_>>()?;
+        let answers: Vec<_> = peer::states(entries).collect::<Option<_>>()?;
         let (quorum, members) = (self.quorum, self.members);
         let decided = self.fast.on_answers(from, id, answers.into_iter(), quorum, members);
         for read in decided.chosen {

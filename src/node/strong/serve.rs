@@ -158,7 +158,9 @@ impl Strong {
         }
         let led: Vec<u32> =
             slots.iter().filter(|slot| self.leader_of(*slot).is_some_and(|l| l != from)).collect();
-        led.into_iter().for_each(|slot| slots.remove(slot));
+        for slot in led {
+            slots.remove(slot);
+        }
         let mut bytes = Vec::new();
         slots.to_bytes(&mut bytes);
         if let Some(peer) = ctx.peers.get_mut(from) {
@@ -318,7 +320,7 @@ impl Strong {
             let key = key.ok_or(Hangup::Unexpected)?;
             let (version, accepted) = self.held(ctx, key);
             wait = wait.max(ctx.replica.journal.wait_for_key(Db::STRONG, key));
-            peer::push_answer(&mut entries, version, accepted);
+            peer::push_state(&mut entries, version, accepted);
         }
         let wait = wait.filter(|_| !planted(Mutant::UndurableShown));
         if let Some(peer) = ctx.peers.get_mut(from) {

@@ -1,0 +1,157 @@
+//! Forming the cluster: once, before anything is served that needs a majority.
+//!
+//! A node that has lost its data looks like one that never had any. If the two could make up a
+//! majority they would forget what was acknowledged. So nobody votes before all members were
+//! connected and all were new; that is written down with the birth of each member's data. A member
+//! whose data has another birth than was written down has lost what it had, and must recover.
+//!
+//! Only the first member decides that the cluster is formed, so that there are not two opinions;
+//! the others learn it. It can't be decided twice, even if the first member loses its data: all
+//! others would have to be new too, and whoever voted is not.
+
+use crate::{log::Batch, members::Members, proto::peer, record::NodeId};
+
+/// What this node knows of the cluster's forming.
+#[derive(Debug)]
+pub(crate) struct Formation {
+    me: NodeId,
+    members: usize,
+    /// Of this node's data.
+    birth: u64,
+    stage: Stage,
+    /// Of all members' data, once it is decided.
+    births: Vec<u8>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stage {
+    /// The cluster has formed, and the log has it.
+    Formed,
+    /// The log is to have it.
+    Logging(Batch),
+    /// The cluster has formed with other data of this node than it has now.
+    Lost,
+    /// Nothing is known.
+    New,
+}
+
+impl Formation {
+    pub(crate) const fn new(members: &Members, birth: u64) -> Self {
+        Self { me: members.me(), members: members.len(), birth, stage: Stage::New, births: Vec::new() }
+    }
+
+    /// The birth of this node's data.
+    pub(crate) const fn birth(&self) -> u64 {
+        self.birth
+    }
+
+    /// This node's data was born then.
+    pub(crate) const fn set_birth(&mut self, birth: u64) {
+        self.birth = birth;
+    }
+
+    /// The log says that the cluster has formed.
+    pub(crate) fn recover(&mut self, births: &[u8]) {
+        self.births = births.to_vec();
+        self.stage = Stage::Formed;
+    }
+
+    /// Whether the cluster has formed with this node.
+    pub(crate) fn is_formed(&self) -> bool {
+        self.stage == Stage::Formed
+    }
+
+    /// Whether this node has lost what it had when the cluster formed.
+    pub(crate) fn is_lost(&self) -> bool {
+        self.stage == Stage::Lost
+    }
+
+    /// The births of all members' data, once the log has them.
+    pub(crate) fn births(&self) -> Option<&[u8]> {
+        self.is_formed().then_some(&self.births)
+    }
+
+    /// All members are here; `births` are those of the others in order, none for one that is not
+    /// connected or is not new. What is to be logged if that forms the cluster.
+    pub(crate) fn decide(
+        &mut self,
+        births: impl Iterator<Item = Option<u64>>,
+        batch: Batch,
+    ) -> Option<&[u8]> {
+        if self.stage != Stage::New || self.me != NodeId(0) {
+            return None;
+        }
+        let others: Vec<u64> = births.collect::<Option<_>>()?;
+        if others.len() + 1 < self.members {
+            return None;
+        }
+        let mut all = Vec::new();
+        [self.birth].iter().chain(&others).for_each(|birth| peer::push_birth(&mut all, *birth));
+        self.births = all;
+        self.stage = Stage::Logging(batch);
+        Some(&self.births)
+    }
+
+    /// A member says with which births the cluster has formed. What is to be logged, if that is
+    /// news and ours is among them.
+    pub(crate) fn learn(&mut self, births: &[u8], batch: Batch) -> Option<&[u8]> {
+        if self.stage != Stage::New {
+            return None;
+        }
+        let ours = peer::births(births).nth(self.me.index()).flatten();
+        if ours != Some(self.birth) {
+            self.stage = Stage::Lost;
+            return None;
+        }
+        self.births = births.to_vec();
+        self.stage = Stage::Logging(batch);
+        Some(&self.births)
+    }
+
+    /// The log has everything up to a batch. Whether that completes the forming.
+    pub(crate) fn on_durable(&mut self, durable: Batch) -> bool {
+        let complete = matches!(self.stage, Stage::Logging(batch) if batch <= durable);
+        if complete {
+            self.stage = Stage::Formed;
+        }
+        complete
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn node(index: usize) -> Formation {
+        let name = |n: usize| format!("localhost:{}", 9000 + n);
+        let peers: Vec<String> = (0..3).filter(|n| *n != index).map(name).collect();
+        let members = Members::form(&name(index), &peers).expect("valid");
+        Formation::new(&members, 100 + index as u64)
+    }
+
+    #[test]
+    fn the_first_member_decides_when_all_are_there_and_new() {
+        let mut first = node(0);
+        assert_eq!(first.decide([Some(101), None].into_iter(), Batch(1)), None);
+        let births = first.decide([Some(101), Some(102)].into_iter(), Batch(1));
+        let births = births.expect("all are there").to_vec();
+        assert!(!first.is_formed() && first.births().is_none());
+        assert!(first.on_durable(Batch(1)) && first.is_formed());
+        let mut second = node(1);
+        assert_eq!(second.decide([Some(100), Some(102)].into_iter(), Batch(1)), None);
+        assert!(second.learn(&births, Batch(4)).is_some());
+        assert!(!second.on_durable(Batch(3)) && second.on_durable(Batch(4)));
+    }
+
+    #[test]
+    fn who_has_other_data_than_the_cluster_formed_with_has_lost_it() {
+        let mut first = node(0);
+        let births = first.decide([Some(101), Some(102)].into_iter(), Batch(1));
+        let births = births.expect("all are there").to_vec();
+        let mut wiped = node(1);
+        wiped.set_birth(500);
+        assert_eq!(wiped.learn(&births, Batch(1)), None);
+        assert!(wiped.is_lost() && !wiped.is_formed());
+        assert_eq!(wiped.decide([Some(1), Some(2)].into_iter(), Batch(1)), None);
+    }
+}
