@@ -20,6 +20,8 @@ pub(super) struct LimitsShape {
     line_size_max: usize,
     request_size_max: usize,
     output_pause: usize,
+    #[serde(default = "requests_open_max")]
+    requests_open_max: usize,
     #[serde(with = "MillisShape")]
     output_stall: Millis,
     buffers_total: usize,
@@ -48,6 +50,11 @@ const fn checkpoint_log_min() -> u64 {
 
 const fn checkpoint_slice() -> usize {
     Limits::DEFAULT.checkpoint_slice
+}
+
+// Cases that were written before replies could be deferred do not have it.
+const fn requests_open_max() -> usize {
+    Limits::DEFAULT.requests_open_max
 }
 
 #[derive(Serialize, Deserialize)]
