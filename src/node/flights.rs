@@ -162,6 +162,11 @@ impl<T> Flights<T> {
     }
 
     /// All writes that want votes, oldest first.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &T> {
+        self.open.iter().flatten().map(|flight| &flight.item)
+    }
+
+    /// All writes that want votes, oldest first.
     pub(crate) fn iter_mut(&mut self) -> impl Iterator<Item = &mut T> {
         self.open.iter_mut().flatten().map(|flight| &mut flight.item)
     }

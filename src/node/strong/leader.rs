@@ -202,8 +202,8 @@ impl Leader {
     }
 
     /// Whether all keys of the slot are settled and committed.
-    pub(crate) fn is_settled(&mut self, slot: u32) -> bool {
-        !self.unsettled.contains_key(&slot) && self.flights.iter_mut().all(|w| w.slot != slot)
+    pub(crate) fn is_settled(&self, slot: u32) -> bool {
+        !self.unsettled.contains_key(&slot) && self.flights.iter().all(|w| w.slot != slot)
     }
 
     /// Closes a round of questions for the reads that have arrived; see [`Reads::begin_round`].
@@ -295,9 +295,9 @@ impl Leader {
     }
 
     /// When [`Leader::expire`] has something to do at the latest.
-    pub(crate) fn next_deadline(&mut self) -> Option<Instant> {
-        let waiting = |write: &&mut Write| write.origin != Origin::Nobody;
-        let write = self.flights.iter_mut().find(waiting).map(|write| write.deadline);
+    pub(crate) fn next_deadline(&self) -> Option<Instant> {
+        let waiting = |write: &&Write| write.origin != Origin::Nobody;
+        let write = self.flights.iter().find(waiting).map(|write| write.deadline);
         [write, self.reads.deadline()].into_iter().flatten().min()
     }
 

@@ -335,7 +335,7 @@ impl Strong {
     }
 
     /// When [`Strong::tick`] has something to do at the latest.
-    pub(crate) fn next_timer(&mut self) -> Option<Instant> {
+    pub(crate) fn next_timer(&self) -> Option<Instant> {
         let settles = self.leader.next_unsettled().is_some() && self.has_room();
         let campaigns = self.campaigns.iter().map(|campaign| campaign.until).min();
         let stands = self.terms.due_at().filter(|_| self.votes());

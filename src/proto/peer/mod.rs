@@ -41,10 +41,6 @@ pub const FRAME_SIZE_MAX: usize = RECORD_SIZE_MAX + KEY_SIZE_MAX + 1024;
 pub const GREETING_SIZE_MAX: usize = 16 * 1024;
 /// Bytes of a stream frame besides its record.
 pub const STREAM_OVERHEAD: usize = FRAME_HEAD + 8;
-/// Bytes of a fill's stream frame besides its record.
-pub const FILL_OVERHEAD: usize = STREAM_OVERHEAD + 8;
-/// Bytes of a drop's stream frame besides its key.
-pub const DROP_OVERHEAD: usize = STREAM_OVERHEAD + 16;
 /// Bytes of a flush's stream frame.
 pub const FLUSH_SIZE: usize = STREAM_OVERHEAD + 17;
 /// Bytes of a drop's stream frame besides its key.
