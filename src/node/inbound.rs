@@ -227,7 +227,8 @@ impl Node {
             open.side = Side::Accepted { from: Some(hello.from), begun: false };
         }
         let incarnation = self.replica.incarnation();
-        self.say(link, Frame::Welcome { incarnation, generation, pos, birth: 0, formed: false });
+        let birth = self.birth;
+        self.say(link, Frame::Welcome { incarnation, generation, pos, birth, formed: false });
     }
 
     /// What is wrong with a hello, in words that name both values.

@@ -120,6 +120,8 @@ pub struct Node {
     limits: Limits,
     timing: Timing,
     replica: Replica,
+    /// The first life of our data.
+    birth: u64,
     peers: Peers,
     links: Links,
     /// Links between nodes that the other side dialed.
@@ -157,6 +159,7 @@ impl Node {
         let store = Store::new(slots, members.cluster_id(), rng.bits());
         Self {
             replica: Replica::new(store, members.me(), incarnation, timing.skew_max),
+            birth: incarnation,
             peers: Peers::new(&members, &limits, now),
             links: Links::default(),
             accepted: Vec::new(),
@@ -409,7 +412,7 @@ impl Node {
             from: self.members.me(),
             to,
             incarnation: self.replica.incarnation(),
-            birth: 0,
+            birth: self.birth,
             formed: false,
             members: members.as_bytes(),
         };
