@@ -10,6 +10,11 @@ use crc::{CRC_16_XMODEM, Crc, Table};
 /// Slots of a production cluster. Simulations draw fewer, so that slots are crowded.
 pub const SLOTS: u32 = 16_384;
 
+/// The most slots a cluster can have: as many as the checksum tells apart.
+pub const SLOTS_MAX: u32 = 1 << 16;
+/// The longest [`SlotSet::to_bytes`] of a cluster.
+pub const SLOT_SET_SIZE_MAX: usize = SLOTS_MAX as usize / 8;
+
 const CRC: Crc<u16, Table<16>> = Crc::<u16, Table<16>>::new(&CRC_16_XMODEM);
 
 /// A slot's number, below the cluster's number of slots.

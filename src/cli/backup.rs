@@ -103,12 +103,17 @@ impl Gathered {
     fn take(&mut self, entry: Entry<'_>) {
         match entry {
             Entry::Bound { hlc } => self.bound = self.bound.max(hlc),
+            Entry::Drop { db, key, version } => {
+                self.store.remove(db, key, version);
+            }
             Entry::Flush { db, stamp } => {
                 self.store.flush(db, stamp);
             }
             Entry::Record(record) => {
                 self.store.merge(&record);
             }
+            // Of this replica alone; the cluster that the backup ends up in makes its own.
+            Entry::Copied { .. } | Entry::Formed { .. } | Entry::Promise { .. } => {}
         }
     }
 

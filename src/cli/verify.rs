@@ -82,7 +82,9 @@ fn describe(verified: &Verified, flushes: u64) -> String {
     if let Some(home) = &verified.home {
         let name = home.members.get(home.node.index()).map_or("unknown", String::as_str);
         let (node, cluster, life) = (home.node, home.cluster, verified.incarnation);
-        line("owner", format!("{node} {name} of cluster {cluster:016x}, life {life}"));
+        let birth = verified.birth;
+        let lives = format!("life {life}, the first {birth}");
+        line("owner", format!("{node} {name} of cluster {cluster:016x}, {lives}"));
     }
     if verified.lost {
         line("lost", "a repair lost data; the node gets from its peers what they have".to_owned());
@@ -100,6 +102,15 @@ fn describe(verified: &Verified, flushes: u64) -> String {
     let (records, tombstones) = (verified.records, verified.tombstones);
     line("records", format!("{records}, {tombstones} of them tombstones; a key may have several"));
     line("flushes", flushes.to_string());
+    let (promises, drops, copied) = (verified.promises, verified.drops, verified.copied);
+    if promises + drops + copied > 0 {
+        let counts =
+            format!("{promises} promises, {drops} drops, {copied} changes of copied slots");
+        line("strong", counts);
+    }
+    if let Some(births) = &verified.births {
+        line("formed", format!("a cluster of {}", births.len()));
+    }
     if let Some((low, high)) = verified.versions {
         line("versions", format!("{low} to {high}"));
     }

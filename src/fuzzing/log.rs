@@ -14,7 +14,7 @@ use crate::{
         memory::{MemoryDisk, Trouble},
         open, verify,
     },
-    record::{Db, NodeId, Record, Version},
+    record::{Ballot, Db, NodeId, Record, Version},
 };
 
 /// What a directory of these inputs could hold at the very most; more would be from thin air.
@@ -98,6 +98,14 @@ fn entries(number: u64) -> Vec<u8> {
     Entry::Bound { hlc: number }.encode(&mut bytes);
     if number % 4 == 1 {
         Entry::Flush { db: Db::EVENTUAL, stamp: version }.encode(&mut bytes);
+    }
+    if number % 4 == 3 {
+        let ballot = Ballot::new(number, NodeId(0));
+        let version = Version::accepted(ballot, 1);
+        Entry::Promise { ballot, slots: &[0b1010_1010] }.encode(&mut bytes);
+        Entry::Copied { slots: &[2], set: number == 3 }.encode(&mut bytes);
+        Entry::Drop { db: Db::STRONG, key, version }.encode(&mut bytes);
+        Entry::Formed { births: key }.encode(&mut bytes);
     }
     bytes
 }

@@ -3,7 +3,7 @@
 
 use crate::{
     log::{Batch, Entry},
-    node::{Append, ImagePart, Node},
+    node::{Append, Found, ImagePart, Node},
     time::Now,
     turn::Storage,
 };
@@ -12,6 +12,8 @@ use crate::{
 #[derive(Debug, Default)]
 pub struct Memory {
     durable: Vec<u8>,
+    /// The first life that was shown what is durable; 0 before it.
+    birth: u64,
     at_work: Option<(Batch, Vec<u8>)>,
     saving: bool,
     /// While set, nothing becomes durable.
@@ -46,15 +48,19 @@ impl Memory {
         *self = Self::default();
     }
 
-    /// Shows a node all that is durable.
+    /// Shows a node all that is durable, and begins its life of this number.
     ///
     /// # Panics
     /// If the node logged what is no entry.
-    pub fn recover(&self, node: &mut Node) {
+    pub fn recover(&mut self, node: &mut Node, incarnation: u64) {
         let mut rest = &self.durable[..];
         while let Some(entry) = Entry::split_first(&mut rest).expect("entries were logged") {
             node.recover(entry);
         }
+        if self.birth == 0 {
+            self.birth = incarnation;
+        }
+        node.recovered(Found { incarnation, birth: self.birth, ..Found::default() });
     }
 }
 

@@ -6,18 +6,38 @@
 //!  5  body       1 record    the record's bytes
 //!                2 flush     database u8, stamp u128
 //!                3 bound     hybrid logical clock u64
+//!                4 promise   ballot u64, slots
+//!                5 drop      database u8, version u128, key
+//!                6 copied    0 or 1 u8, slots
+//!                7 formed    births u64 each
 //! ```
-//! Integers are little-endian. Records are merged by version, so their order means nothing; for all
-//! others it does, and what is replayed is replayed in the order in which it was written.
+//! Integers are little-endian; slots are the bytes of a [`crate::slot::SlotSet`]. Format 1 had the
+//! first three kinds. Records are merged by version, so among themselves their order means nothing;
+//! for all others it does, and what is replayed is replayed in the order in which it was written: a
+//! record, its tombstone and the tombstone's drop in another order would bring the record back.
+//!
+//! Whether slots exist depends on the cluster, which an entry does not know: whoever replays it
+//! looks.
 
 use std::fmt;
 
-use crate::record::{Db, RECORD_SIZE_MAX, Record, RecordError, Version};
+use crate::{
+    members::MEMBERS_MAX,
+    record::{Ballot, Db, KEY_SIZE_MAX, RECORD_SIZE_MAX, Record, RecordError, Version},
+    slot::SLOT_SET_SIZE_MAX,
+};
 
 const HEAD_SIZE: usize = 5;
 const RECORD: u8 = 1;
 const FLUSH: u8 = 2;
 const BOUND: u8 = 3;
+const PROMISE: u8 = 4;
+const DROP: u8 = 5;
+const COPIED: u8 = 6;
+const FORMED: u8 = 7;
+const BALLOT_SIZE: usize = 8;
+const BIRTH_SIZE: usize = 8;
+const VERSION_SIZE: usize = 16;
 
 /// One fact.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,12 +48,41 @@ pub enum Entry<'a> {
         /// The highest stamp that may have been given.
         hlc: u64,
     },
+    /// Whether what is held in these slots was copied, and so counts as accepted no more, or was
+    /// found to be all accepted.
+    Copied {
+        /// A [`crate::slot::SlotSet`], of at most [`SLOT_SET_SIZE_MAX`] bytes.
+        slots: &'a [u8],
+        /// Copied; otherwise accepted.
+        set: bool,
+    },
+    /// A record is there no more, if it is exactly this one: [`crate::store::Store::remove`].
+    Drop {
+        /// The database.
+        db: Db,
+        /// At most [`KEY_SIZE_MAX`] bytes.
+        key: &'a [u8],
+        /// The record's.
+        version: Version,
+    },
     /// All records of a database at or below a stamp are dead.
     Flush {
         /// The database.
         db: Db,
         /// The stamp.
         stamp: Version,
+    },
+    /// The cluster is formed, of members whose data directories were born then.
+    Formed {
+        /// A u64 for each member, in the order of their ids; at most [`MEMBERS_MAX`].
+        births: &'a [u8],
+    },
+    /// Nothing below this ballot is taken in these slots any more.
+    Promise {
+        /// A higher promise of before still holds.
+        ballot: Ballot,
+        /// A [`crate::slot::SlotSet`], of at most [`SLOT_SET_SIZE_MAX`] bytes.
+        slots: &'a [u8],
     },
     /// One key's state at one version.
     Record(Record<'a>),
@@ -47,10 +96,34 @@ impl<'a> Entry<'a> {
                 head(out, 8, BOUND);
                 out.extend_from_slice(&hlc.to_le_bytes());
             }
+            Self::Copied { slots, set } => {
+                debug_assert!(slots.len() <= SLOT_SET_SIZE_MAX);
+                head(out, 1 + slots.len(), COPIED);
+                out.push(u8::from(*set));
+                out.extend_from_slice(slots);
+            }
+            Self::Drop { db, key, version } => {
+                debug_assert!(key.len() <= KEY_SIZE_MAX);
+                head(out, 1 + VERSION_SIZE + key.len(), DROP);
+                out.push(db.number());
+                out.extend_from_slice(&version.to_bits().to_le_bytes());
+                out.extend_from_slice(key);
+            }
             Self::Flush { db, stamp } => {
-                head(out, 17, FLUSH);
+                head(out, 1 + VERSION_SIZE, FLUSH);
                 out.push(db.number());
                 out.extend_from_slice(&stamp.to_bits().to_le_bytes());
+            }
+            Self::Formed { births } => {
+                debug_assert!(births.len() <= MEMBERS_MAX * BIRTH_SIZE);
+                head(out, births.len(), FORMED);
+                out.extend_from_slice(births);
+            }
+            Self::Promise { ballot, slots } => {
+                debug_assert!(slots.len() <= SLOT_SET_SIZE_MAX);
+                head(out, BALLOT_SIZE + slots.len(), PROMISE);
+                out.extend_from_slice(&ballot.to_bits().to_le_bytes());
+                out.extend_from_slice(slots);
             }
             Self::Record(record) => {
                 head(out, record.encoded_size(), RECORD);
@@ -80,23 +153,70 @@ impl<'a> Entry<'a> {
             return Err(EntryError::Size(size));
         }
         let (body, rest) = rest.split_at_checked(size).ok_or(EntryError::Short)?;
-        let entry = match *kind {
-            RECORD => Self::Record(Record::decode(body).map_err(EntryError::Record)?),
-            FLUSH => {
-                let (db, stamp) = body.split_first().ok_or(EntryError::Short)?;
-                let db = Db::new(*db).ok_or(EntryError::Database(*db))?;
-                let stamp = <[u8; 16]>::try_from(stamp).map_err(|_| EntryError::Size(size))?;
-                Self::Flush { db, stamp: Version::from_bits(u128::from_le_bytes(stamp)) }
-            }
-            BOUND => {
-                let hlc = <[u8; 8]>::try_from(body).map_err(|_| EntryError::Size(size))?;
-                Self::Bound { hlc: u64::from_le_bytes(hlc) }
-            }
-            other => return Err(EntryError::Kind(other)),
-        };
+        let entry = Self::decode(*kind, body)?;
         *bytes = rest;
         Ok(Some(entry))
     }
+
+    /// Whether it says what this replica has promised or knows of itself and its cluster, which is
+    /// no part of the data: another cluster must not inherit it.
+    #[must_use]
+    pub const fn is_of_replica(&self) -> bool {
+        match self {
+            Self::Copied { .. } | Self::Formed { .. } | Self::Promise { .. } => true,
+            Self::Bound { .. } | Self::Drop { .. } | Self::Flush { .. } | Self::Record(_) => false,
+        }
+    }
+
+    fn decode(kind: u8, body: &'a [u8]) -> Result<Self, EntryError> {
+        let impossible = EntryError::Size(body.len());
+        match kind {
+            RECORD => Record::decode(body).map(Self::Record).map_err(EntryError::Record),
+            FLUSH => {
+                let (db, stamp, rest) = db_and_version(body)?;
+                if rest.is_empty() { Ok(Self::Flush { db, stamp }) } else { Err(impossible) }
+            }
+            BOUND => {
+                let hlc = <[u8; 8]>::try_from(body).map_err(|_| impossible)?;
+                Ok(Self::Bound { hlc: u64::from_le_bytes(hlc) })
+            }
+            PROMISE => {
+                let (ballot, slots) =
+                    body.split_first_chunk::<BALLOT_SIZE>().ok_or(EntryError::Short)?;
+                let ballot = Ballot::from_bits(u64::from_le_bytes(*ballot));
+                let fits = slots.len() <= SLOT_SET_SIZE_MAX;
+                if fits { Ok(Self::Promise { ballot, slots }) } else { Err(impossible) }
+            }
+            DROP => {
+                let (db, version, key) = db_and_version(body)?;
+                let fits = key.len() <= KEY_SIZE_MAX;
+                if fits { Ok(Self::Drop { db, key, version }) } else { Err(impossible) }
+            }
+            COPIED => {
+                let (set, slots) = body.split_first().ok_or(EntryError::Short)?;
+                if slots.len() > SLOT_SET_SIZE_MAX {
+                    return Err(impossible);
+                }
+                match set {
+                    0 | 1 => Ok(Self::Copied { slots, set: *set == 1 }),
+                    other => Err(EntryError::Flag(*other)),
+                }
+            }
+            FORMED => {
+                let fits = body.len() <= MEMBERS_MAX * BIRTH_SIZE;
+                let whole = fits && body.len().is_multiple_of(BIRTH_SIZE);
+                if whole { Ok(Self::Formed { births: body }) } else { Err(impossible) }
+            }
+            other => Err(EntryError::Kind(other)),
+        }
+    }
+}
+
+fn db_and_version(body: &[u8]) -> Result<(Db, Version, &[u8]), EntryError> {
+    let (db, rest) = body.split_first().ok_or(EntryError::Short)?;
+    let db = Db::new(*db).ok_or(EntryError::Database(*db))?;
+    let (version, rest) = rest.split_first_chunk::<VERSION_SIZE>().ok_or(EntryError::Short)?;
+    Ok((db, Version::from_bits(u128::from_le_bytes(*version)), rest))
 }
 
 fn head(out: &mut Vec<u8>, size: usize, kind: u8) {
@@ -109,6 +229,8 @@ fn head(out: &mut Vec<u8>, size: usize, kind: u8) {
 pub enum EntryError {
     /// There is no such database.
     Database(u8),
+    /// Neither yes nor no.
+    Flag(u8),
     /// There is no such kind, in this version of the format.
     Kind(u8),
     /// The record in it is malformed.
@@ -123,6 +245,7 @@ impl fmt::Display for EntryError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Database(number) => write!(f, "entry about database {number}, which is none"),
+            Self::Flag(flag) => write!(f, "entry with a {flag} where only 0 or 1 can be"),
             Self::Kind(kind) => write!(f, "entry of the unknown kind {kind}"),
             Self::Record(error) => error.fmt(f),
             Self::Short => write!(f, "entry ends too early"),
@@ -140,6 +263,7 @@ mod tests {
 
     #[test]
     fn entries_come_back_in_order_and_cut_ones_are_refused() {
+        let ballot = Ballot::new(7, NodeId(2));
         let version = Version::stamp(9, NodeId(1), 2);
         let value = Some(&b"john"[..]);
         let record =
@@ -149,6 +273,14 @@ mod tests {
             Entry::Record(record),
             Entry::Flush { db: Db::QUORUM, stamp: version },
             Entry::Record(Record { value: None, ..record }),
+            Entry::Promise { ballot, slots: &[1, 0, 0x80] },
+            Entry::Promise { ballot: Ballot::NONE, slots: &[] },
+            Entry::Drop { db: Db::STRONG, key: b"name", version: Version::accepted(ballot, 3) },
+            Entry::Drop { db: Db::EVENTUAL, key: b"", version },
+            Entry::Copied { slots: &[0xff; SLOT_SET_SIZE_MAX], set: true },
+            Entry::Copied { slots: &[], set: false },
+            Entry::Formed { births: &[7; 3 * BIRTH_SIZE] },
+            Entry::Formed { births: &[] },
         ];
         let mut bytes = Vec::new();
         entries.iter().for_each(|entry| entry.encode(&mut bytes));
@@ -170,5 +302,44 @@ mod tests {
         }
         one[4] = 9;
         assert_eq!(Entry::split_first(&mut &one[..]), Err(EntryError::Kind(9)));
+        for entry in entries {
+            let mut whole = Vec::new();
+            entry.encode(&mut whole);
+            for cut in 1..whole.len() {
+                assert!(Entry::split_first(&mut &whole[..cut]).is_err(), "{entry:?} cut at {cut}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_no_entry_says_is_refused() {
+        let refused = |kind: u8, body: &[u8]| {
+            let mut bytes = Vec::new();
+            head(&mut bytes, body.len(), kind);
+            bytes.extend_from_slice(body);
+            Entry::split_first(&mut &bytes[..]).map(|_| ()).unwrap_err()
+        };
+        let short = EntryError::Short;
+        let size = EntryError::Size;
+        assert_eq!(refused(BOUND, &[0; 7]), size(7));
+        assert_eq!(refused(FLUSH, &[0; 18]), size(18));
+        assert_eq!(refused(FLUSH, &[0; 16]), short);
+        assert_eq!(refused(FLUSH, &[3; 17]), EntryError::Database(3));
+        assert_eq!(refused(PROMISE, &[0; 7]), short);
+        let over = BALLOT_SIZE + SLOT_SET_SIZE_MAX + 1;
+        assert_eq!(refused(PROMISE, &vec![0; over]), size(over));
+        assert_eq!(refused(DROP, &[0; 16]), short);
+        assert_eq!(refused(DROP, &[3; 20]), EntryError::Database(3));
+        let over = 1 + VERSION_SIZE + KEY_SIZE_MAX + 1;
+        assert_eq!(refused(DROP, &vec![0; over]), size(over));
+        assert_eq!(refused(COPIED, &[]), short);
+        assert_eq!(refused(COPIED, &[2, 1]), EntryError::Flag(2));
+        let over = 1 + SLOT_SET_SIZE_MAX + 1;
+        assert_eq!(refused(COPIED, &vec![0; over]), size(over));
+        assert_eq!(refused(FORMED, &[0; 9]), size(9));
+        let over = (MEMBERS_MAX + 1) * BIRTH_SIZE;
+        assert_eq!(refused(FORMED, &vec![0; over]), size(over));
+        assert_eq!(refused(0, &[]), EntryError::Kind(0));
+        assert_eq!(refused(8, &[]), EntryError::Kind(8));
     }
 }

@@ -19,8 +19,13 @@ use super::frame::Seq;
 use crate::record::NodeId;
 
 pub(super) const HEADER_SIZE: usize = 40;
-/// The format that is written, and the only one that is read.
-pub(super) const FORMAT: u16 = 1;
+/// The format that is written. Those from [`FORMAT_OLDEST`] on are read.
+///
+/// 1: records, flushes and bounds.
+/// 2: promises, drops, copied slots, the formation; the identity has a birth.
+pub(super) const FORMAT: u16 = 2;
+/// The oldest format that is read.
+pub(super) const FORMAT_OLDEST: u16 = 1;
 /// A checkpoint before it is complete.
 pub(super) const UNFINISHED: &str = "checkpoint.tmp";
 const CHECKED: usize = 32;
@@ -139,7 +144,11 @@ fn stored_seed(bytes: &[u8]) -> Option<u64> {
 /// The seeds that the frames of a file with a broken header may have: that of the header's own
 /// checksum, which may be whole, and those of the headers that could have stood there.
 pub(super) fn seeds(kind: Kind, owner: Owner, first: Seq, bytes: &[u8]) -> Vec<u64> {
-    let expected = [owner, Owner::NOBODY].map(|owner| Header::new(kind, owner, first).seed());
+    let owners = [owner, Owner::NOBODY].into_iter();
+    let headers = owners.flat_map(|owner| {
+        let newest_first = (FORMAT_OLDEST..=FORMAT).rev();
+        newest_first.map(move |version| Header { kind, version, owner, first })
+    });
     let stored = bytes.get(CHECKED..).and_then(stored_seed);
-    expected.into_iter().chain(stored).collect()
+    headers.map(|header| header.seed()).chain(stored).collect()
 }

@@ -1,18 +1,21 @@
 //! The file `identity`: whose directory this is, and how often it has lived.
 //!
 //! ```text
-//! quorate identity 1
+//! quorate identity 2
 //! cluster 6f1c0e6f2f1d3a77
 //! node 0
 //! slots 16384
 //! incarnation 1764000000000
+//! birth 1763000000000
 //! lost no
 //! begun 4711
 //! members localhost:9000 localhost:9001 localhost:9002
 //! checksum 83f7c1a2b4d5e6f7
 //! ```
 //!
-//! The checksum is the xxh3 of the lines before it. The file is replaced whole: written under
+//! `birth` is the incarnation of the directory's first life, and stays: a directory that was deleted
+//! and made again has another. Format 1 did not have it: the birth of such a directory is the
+//! incarnation that stands in it. The checksum is the xxh3 of the lines before it. The file is replaced whole: written under
 //! another name, synced, renamed. `lost` stays `yes` from a repair until the node has again what it
 //! lost. `begun` is the first frame of this life: the mark of a clean shutdown counts only if the
 //! last life wrote it. Members stand here only for messages.
@@ -22,7 +25,7 @@ use xxhash_rust::xxh3::xxh3_64;
 use super::{
     disk::{Disk, DiskError},
     frame::Seq,
-    header::{FORMAT, Owner},
+    header::{FORMAT, FORMAT_OLDEST, Owner},
     survey::Fault,
 };
 use crate::{
@@ -34,6 +37,8 @@ pub(super) const IDENTITY: &str = "identity";
 pub(super) const UNFINISHED_IDENTITY: &str = "identity.tmp";
 /// Far more than the names of all members take; a larger file is something else.
 const SIZE_MAX: u64 = 64 * 1024;
+/// The first format that has a birth.
+const WITH_BIRTH: u16 = 2;
 const TITLE: &str = "quorate identity";
 
 /// Who opens a directory.
@@ -77,6 +82,7 @@ pub fn recovered<D: Disk>(disk: &mut D) -> Result<(), DiskError> {
 pub(super) struct Identity {
     pub(super) home: Home,
     pub(super) incarnation: u64,
+    pub(super) birth: u64,
     pub(super) lost: bool,
     pub(super) begun: Seq,
 }
@@ -137,11 +143,12 @@ impl Identity {
 
     fn text(&self) -> String {
         let Home { cluster, node, slots, members } = &self.home;
-        let (incarnation, members) = (self.incarnation, members.join(" "));
+        let (incarnation, birth) = (self.incarnation, self.birth);
+        let members = members.join(" ");
         let lost = if self.lost { "yes" } else { "no" };
         let text = format!(
             "{TITLE} {FORMAT}\ncluster {cluster:016x}\nnode {}\nslots {slots}\n\
-             incarnation {incarnation}\nlost {lost}\nbegun {}\nmembers {members}\n",
+             incarnation {incarnation}\nbirth {birth}\nlost {lost}\nbegun {}\nmembers {members}\n",
             node.0, self.begun
         );
         let checksum = xxh3_64(text.as_bytes());
@@ -155,20 +162,23 @@ impl Identity {
             line.strip_prefix(' ')
         };
         let title = value(TITLE).and_then(|format| format.parse::<u16>().ok());
-        match title {
-            Some(FORMAT) => {}
+        let format = match title {
+            Some(format) if (FORMAT_OLDEST..=FORMAT).contains(&format) => format,
             Some(found) => return Err(Fault::Format { found, known: FORMAT }),
             None => return Err(Fault::Identity),
-        }
+        };
         let mut read = || {
             let cluster = u64::from_str_radix(value("cluster")?, 16).ok()?;
             let node = NodeId(value("node")?.parse().ok()?);
             let slots = value("slots")?.parse().ok()?;
             let incarnation = value("incarnation")?.parse().ok()?;
+            let birth =
+                if format < WITH_BIRTH { incarnation } else { value("birth")?.parse().ok()? };
             let lost = value("lost")? == "yes";
             let begun = Seq(value("begun")?.parse().ok()?);
             let members = value("members")?.split_whitespace().map(str::to_owned).collect();
-            Some(Self { home: Home { cluster, node, slots, members }, incarnation, lost, begun })
+            let home = Home { cluster, node, slots, members };
+            Some(Self { home, incarnation, birth, lost, begun })
         };
         read().ok_or(Fault::Identity)
     }

@@ -43,6 +43,8 @@ pub enum Mode {
 pub struct Opened<D: Disk> {
     /// This life's number, above all before it.
     pub incarnation: u64,
+    /// That of the directory's first life; of this one, if nobody can tell any more.
+    pub birth: u64,
     /// Writes on behind what was replayed.
     pub appender: Appender<D>,
     /// The frame that comes next.
@@ -157,13 +159,18 @@ pub fn open<D: Disk>(
         }
         Found::Broken(_) => 0,
     };
+    let incarnation = wall_ms.max(before.saturating_add(1));
+    let birth = match &found {
+        Found::Mine(identity) => identity.birth,
+        // It may have forgotten what it promised, so it must not pass for what it was.
+        Found::Broken(_) | Found::Fresh | Found::Restored => incarnation,
+    };
     let (lost, begun) = match &found {
         Found::Mine(identity) => (identity.lost, identity.begun),
         Found::Broken(_) => (true, Seq(u64::MAX)),
         Found::Fresh | Found::Restored => (false, Seq(u64::MAX)),
     };
-    let incarnation = wall_ms.max(before.saturating_add(1));
-    let mut identity = Identity { home: home.clone(), incarnation, lost, begun };
+    let mut identity = Identity { home: home.clone(), incarnation, birth, lost, begun };
     for name in [UNFINISHED, UNFINISHED_IDENTITY] {
         if names.iter().any(|held| held == name) {
             disk.remove(name)?;
@@ -207,7 +214,7 @@ pub fn open<D: Disk>(
         salvaged,
     };
     let appender = Appender::new(home.owner(), survey.next.previous());
-    Ok(Opened { incarnation, appender, next: survey.next, report })
+    Ok(Opened { incarnation, birth, appender, next: survey.next, report })
 }
 
 /// Whose directory it is.
@@ -286,10 +293,13 @@ fn rewrite<D: Disk>(
     file: D::File,
     mark: Seq,
 ) -> Result<u64, DiskError> {
-    let header = Header::new(Kind::Segment, owner, first);
     let size = disk.size(&file)?;
-    let mut walk = Walk::new(Kind::Segment, file, size, HEADER_SIZE as u64, first);
+    let mut walk = Walk::new(Kind::Segment, file, size, 0, first);
+    // An older version may have written it, with another header and so under another seed.
+    let header = Header::decode(Kind::Segment, walk.bytes(disk, 0, HEADER_SIZE)?);
+    let header = header.unwrap_or_else(|| Header::new(Kind::Segment, owner, first));
     walk.set_seed(header.seed());
+    walk.go(HEADER_SIZE as u64, first);
     let mut rewritten = 0;
     if mark < first {
         disk.write(walk.file(), 0, &header.encode())?;

@@ -17,7 +17,7 @@ use super::{
     disk::{Disk, DiskError},
     entry::{Entry, EntryError},
     frame::{FrameHead, LAST, Seq},
-    header::{FORMAT, HEADER_SIZE, Header, Kind, Owner, seeds},
+    header::{FORMAT, FORMAT_OLDEST, HEADER_SIZE, Header, Kind, Owner, seeds},
     walk::{Search, Step, Walk},
 };
 use crate::probe::{Mutant, planted};
@@ -109,7 +109,8 @@ impl fmt::Display for Fault {
             Self::Cluster { found, ours } => write!(f, "of cluster {found}; this is {ours}"),
             Self::Entry(error) => write!(f, "intact, but {error}; a newer version wrote it?"),
             Self::Format { found, known } => {
-                write!(f, "in format {found}; this version of quorate reads format {known}")
+                let known = format!("formats {FORMAT_OLDEST} to {known}");
+                write!(f, "in format {found}; this version of quorate reads {known}")
             }
             Self::Gap { expected } => write!(f, "the log is missing from frame {expected} on"),
             Self::Identity => write!(f, "damaged: not what was written"),
@@ -339,7 +340,7 @@ impl<D: Disk> Surveyor<'_, '_, D> {
 
     fn refusal(&self, header: &Header) -> Option<Fault> {
         let (found, ours) = (header.owner, self.owner);
-        if header.version != FORMAT {
+        if !(FORMAT_OLDEST..=FORMAT).contains(&header.version) {
             return Some(Fault::Format { found: header.version, known: FORMAT });
         }
         if found == ours || (header.kind == Kind::Checkpoint && found == Owner::NOBODY) {

@@ -30,6 +30,8 @@ pub struct Verified {
     pub owner: Option<Owner>,
     /// The last life's number, or 0.
     pub incarnation: u64,
+    /// The first life's number, or 0.
+    pub birth: u64,
     /// A repair said so, and the node has not yet recovered.
     pub lost: bool,
     /// The start of the checkpoint, if there is one.
@@ -54,6 +56,14 @@ pub struct Verified {
     pub flushes: u64,
     /// Bounds that count.
     pub bounds: u64,
+    /// Records taken out again that count.
+    pub drops: u64,
+    /// Promises that count.
+    pub promises: u64,
+    /// How often slots were marked as copied, or as accepted again.
+    pub copied: u64,
+    /// The members' births, in order, once the cluster is formed.
+    pub births: Option<Vec<u64>>,
     /// The lowest and the highest version of all records.
     pub versions: Option<(Version, Version)>,
     /// What the next start would cut off.
@@ -68,7 +78,14 @@ impl Verified {
     fn count(&mut self, entry: &Entry<'_>) {
         match entry {
             Entry::Bound { .. } => self.bounds += 1,
+            Entry::Copied { .. } => self.copied += 1,
+            Entry::Drop { .. } => self.drops += 1,
             Entry::Flush { .. } => self.flushes += 1,
+            Entry::Formed { births } => {
+                let (births, _) = births.as_chunks::<8>();
+                self.births = Some(births.iter().map(|birth| u64::from_le_bytes(*birth)).collect());
+            }
+            Entry::Promise { .. } => self.promises += 1,
             Entry::Record(record) => {
                 self.records += 1;
                 self.tombstones += u64::from(record.value.is_none());
@@ -94,8 +111,9 @@ pub fn verify<D: Disk>(
     let identified = disk.names()?.iter().any(|name| name == IDENTITY);
     if identified {
         match Identity::load(disk)? {
-            Ok(Identity { home, incarnation, lost, .. }) => {
-                (verified.incarnation, verified.lost) = (incarnation, lost);
+            Ok(Identity { home, incarnation, birth, lost, .. }) => {
+                (verified.incarnation, verified.birth) = (incarnation, birth);
+                verified.lost = lost;
                 verified.home = Some(home);
             }
             Err(fault) => {
@@ -135,7 +153,8 @@ pub fn verify<D: Disk>(
     Ok(verified)
 }
 
-/// Writes a backup: one checkpoint that belongs to nobody, which a node without data adopts.
+/// Writes a backup: one checkpoint that belongs to nobody, which a node without data adopts. What
+/// is of one replica is left out.
 ///
 /// # Errors
 /// If the disk has data already, or fails.
@@ -149,7 +168,7 @@ pub fn backup<'a, D: Disk>(
     }
     let mut imager = Imager::begin(disk, Owner::NOBODY, Seq(1))?;
     let mut gathered = Vec::new();
-    for entry in entries {
+    for entry in entries.filter(|entry| !entry.is_of_replica()) {
         entry.encode(&mut gathered);
         if gathered.len() >= PART_SIZE {
             imager.write(disk, &gathered)?;

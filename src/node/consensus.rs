@@ -51,7 +51,7 @@ impl Node {
     /// A member says that it votes from now on.
     pub(super) fn on_formed(&mut self, now: Now, from: NodeId, birth: u64, votes: bool) {
         let Some(peer) = self.peers.get_mut(from) else { return };
-        (peer.birth, peer.formed) = (Some(birth), votes);
+        (peer.birth, peer.formed) = (new_birth(birth), votes);
         let begins = votes && !std::mem::replace(&mut peer.votes, votes);
         if begins {
             let (strong, mut ctx) = self.strong(now);
@@ -98,7 +98,7 @@ impl Node {
         let (strong, mut ctx) = self.strong(now);
         strong.begin(&mut ctx);
         let births = self.formation.births().unwrap_or_default();
-        let voting = Frame::Formed { birth: self.formation.birth(), formed: true };
+        let voting = Frame::Formed { birth: self.formation.birth_told(), formed: true };
         for peer in self.peers.iter_mut() {
             peer.ask(&Frame::Formation { births });
             peer.say(&voting);
@@ -196,4 +196,9 @@ impl Node {
             }
         }
     }
+}
+
+/// The birth of a peer's data, if the cluster may still be formed with it.
+pub(super) fn new_birth(told: u64) -> Option<u64> {
+    (told != 0).then_some(told)
 }

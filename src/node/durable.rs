@@ -34,6 +34,8 @@ pub struct Append<'a> {
 pub struct Found {
     /// The number of the life that begins, above all before it.
     pub incarnation: u64,
+    /// The number of the first life of its data, which a node whose data was deleted has not.
+    pub birth: u64,
     /// Bytes of the checkpoint.
     pub checkpoint_size: u64,
     /// Bytes of the log besides.
@@ -68,6 +70,7 @@ impl Node {
     /// Begins the life that follows what was recovered.
     pub fn recovered(&mut self, found: Found) {
         self.replica.begin_life(found.incarnation);
+        self.formation.set_birth(found.birth, found.lost);
         if found.lost {
             self.refill = Refill::Walks;
             self.maybe_refilled();

@@ -51,6 +51,10 @@ impl Replica {
                 self.journal.recover_bound(hlc);
                 hlc
             }
+            Entry::Drop { db, key, version } => {
+                self.store.remove(db, key, version);
+                0
+            }
             Entry::Flush { db, stamp } => {
                 self.store.flush(db, stamp);
                 stamp.hlc()
@@ -59,6 +63,8 @@ impl Replica {
                 self.store.merge(&record);
                 record.version.hlc()
             }
+            // Nobody in this version writes any.
+            Entry::Copied { .. } | Entry::Formed { .. } | Entry::Promise { .. } => 0,
         };
         self.clock = self.clock.max(hlc);
     }
@@ -285,6 +291,26 @@ mod tests {
         let stamp = Record::decode(a.set(at(20), Db::STRONG, b"k", b"1")).expect("own").version;
         assert!(stamp.hlc() > 95 << COUNTER_BITS, "{stamp}");
         assert!(a.journal.holds_peers(), "the new bound is not durable");
+    }
+
+    /// In another order the value would be there again.
+    #[test]
+    fn what_was_dropped_stays_away_after_a_restart() {
+        let (db, key) = (Db::STRONG, &b"k"[..]);
+        let version = |hlc| Version::stamp(hlc << COUNTER_BITS, NodeId(1), 3);
+        let record = |hlc, value| {
+            let version = version(hlc);
+            Entry::Record(Record { db, key, version, expires_at_ms: None, value })
+        };
+        let mut a = replica(0);
+        a.recover(record(50, Some(b"v")));
+        a.recover(record(60, None));
+        a.recover(Entry::Drop { db, key, version: version(50) });
+        assert_eq!(a.store.tombstones(db), 1, "not that one");
+        a.recover(Entry::Drop { db, key, version: version(60) });
+        assert_eq!(a.store.get(db, key), None);
+        assert_eq!(a.clock, 60 << COUNTER_BITS);
+        a.store.check();
     }
 
     #[test]

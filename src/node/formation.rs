@@ -40,14 +40,19 @@ impl Formation {
         Self { me: members.me(), members: members.len(), birth, stage: Stage::New, births: Vec::new() }
     }
 
-    /// The birth of this node's data.
-    pub(crate) const fn birth(&self) -> u64 {
-        self.birth
+    /// What peers are told: the birth of this node's data if the cluster may still be formed with
+    /// it, else 0.
+    pub(crate) fn birth_told(&self) -> u64 {
+        if self.stage == Stage::New { self.birth } else { 0 }
     }
 
-    /// This node's data was born then.
-    pub(crate) const fn set_birth(&mut self, birth: u64) {
+    /// This node's data was born then, and may since have lost something.
+    pub(crate) fn set_birth(&mut self, birth: u64, lost: bool) {
         self.birth = birth;
+        let ours = peer::births(&self.births).nth(self.me.index()).flatten();
+        if self.is_formed() && (lost || ours != Some(birth)) {
+            self.stage = Stage::Lost;
+        }
     }
 
     /// The log says that the cluster has formed.
@@ -149,7 +154,7 @@ mod tests {
         let births = first.decide([Some(101), Some(102)].into_iter(), Batch(1));
         let births = births.expect("all are there").to_vec();
         let mut wiped = node(1);
-        wiped.set_birth(500);
+        wiped.set_birth(500, false);
         assert_eq!(wiped.learn(&births, Batch(1)), None);
         assert!(wiped.is_lost() && !wiped.is_formed());
         assert_eq!(wiped.decide([Some(1), Some(2)].into_iter(), Batch(1)), None);

@@ -9,6 +9,7 @@ use std::fmt;
 
 use super::{
     LinkId, Node,
+    consensus::new_birth,
     eventual::Refused,
     links::{End, Side},
     peers::{Cursor, Dialing},
@@ -231,7 +232,7 @@ impl Node {
         }
         let Some(peer) = self.peers.get_mut(hello.from) else { return };
         peer.forget_acks();
-        (peer.birth, peer.formed) = (Some(hello.birth), hello.formed);
+        (peer.birth, peer.formed) = (new_birth(hello.birth), hello.formed);
         let reborn = hello.incarnation > peer.cursor.incarnation;
         if reborn {
             peer.cursor = Cursor { incarnation: hello.incarnation, generation: 0, pos: 0 };
@@ -267,7 +268,7 @@ impl Node {
             strong.on_silent(&mut ctx, hello.from);
         }
         let incarnation = self.replica.incarnation();
-        let (birth, formed) = (self.formation.birth(), self.strong.votes());
+        let (birth, formed) = (self.formation.birth_told(), self.strong.votes());
         self.say(link, Frame::Welcome { incarnation, generation, pos, birth, formed });
     }
 

@@ -432,7 +432,7 @@ impl Node {
             from: self.members.me(),
             to,
             incarnation: self.replica.incarnation(),
-            birth: self.formation.birth(),
+            birth: self.formation.birth_told(),
             formed: self.strong.votes(),
             members: members.as_bytes(),
         };

@@ -1,7 +1,7 @@
 //! What a peer answers on the link that we dialed: welcome or refusal, acknowledgements,
 //! heartbeats, repair answers; and how our stream and our copies get into that link's output.
 
-use super::{LinkId, Node, REFILLS_PER_TURN, inbound::Hangup, links::Side, repair::Walk};
+use super::{consensus::new_birth, LinkId, Node, REFILLS_PER_TURN, inbound::Hangup, links::Side, repair::Walk};
 use crate::{
     probe::{Hook, Mutant, planted, reached},
     proto::peer::Frame,
@@ -22,7 +22,7 @@ impl Node {
             // The peer knows us; now both know which session goes on and where.
             Frame::Welcome { incarnation, generation, pos, birth, formed } if !live => {
                 if let Some(peer) = self.peers.get_mut(to) {
-                    (peer.birth, peer.formed) = (Some(birth), formed);
+                    (peer.birth, peer.formed) = (new_birth(birth), formed);
                 }
                 self.on_welcome(now, link, to, incarnation, generation, pos)
             }

@@ -127,11 +127,11 @@ pub(super) fn open(
         }
     };
     let opened = log::open(&mut directory, &home, wall_ms, &mode, &mut replay, &mut progress);
-    let Opened { incarnation, appender, report, .. } = opened.map_err(failed)?;
+    let Opened { incarnation, birth, appender, report, .. } = opened.map_err(failed)?;
     tell(&report);
     let checkpoint_size = checkpoint_size(&mut directory).map_err(|e| failed(e.into()))?;
     let log_size = report.bytes.saturating_sub(checkpoint_size);
-    node.recovered(Found { incarnation, checkpoint_size, log_size, lost: report.lost });
+    node.recovered(Found { incarnation, birth, checkpoint_size, log_size, lost: report.lost });
     Ok(Data { directory, appender, recovered: Recovered { report, took: started.elapsed() } })
 }
 

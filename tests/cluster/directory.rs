@@ -84,24 +84,24 @@ fn a_newer_format_is_refused() {
     let identity = nodes.directory(0).join("identity");
     let text = fs::read_to_string(&identity).expect("an identity");
     let (lines, _) = text.rsplit_once("checksum").expect("a checksum");
-    let newer = lines.replacen("identity 1", "identity 2", 1);
+    let newer = lines.replacen("identity 2", "identity 3", 1);
     let newer = format!("{newer}checksum {:016x}\n", xxh3_64(newer.as_bytes()));
     fs::write(&identity, newer).expect("it is there");
-    let parts = ["identity: in format 2; this version of quorate reads format 1"];
+    let parts = ["identity: in format 3; this version of quorate reads formats 1 to 2"];
     expect_refusal(&quorate(&nodes.args(0)), 2, &parts);
     fs::write(&identity, text).expect("it is there");
 
     let [log] = &files(&nodes.directory(0), "log-")[..] else { panic!("one segment") };
     let mut bytes = fs::read(log).expect("a segment");
-    bytes[8] = 2;
+    bytes[8] = 3;
     let checksum = xxh3_64(&bytes[..32]).to_le_bytes();
     bytes[32..40].copy_from_slice(&checksum);
     fs::write(log, bytes).expect("it is there");
-    let parts = [&name(log), "in format 2"];
+    let parts = [&name(log), "in format 3"];
     expect_refusal(&quorate(&nodes.args(0)), 2, &parts);
     let verified = quorate(&["verify".as_ref(), nodes.directory(0).as_os_str()]);
     assert_eq!(verified.code, Some(2), "{}", verified.stderr);
-    assert!(verified.stdout.contains("in format 2"), "{}", verified.stdout);
+    assert!(verified.stdout.contains("in format 3"), "{}", verified.stdout);
 }
 
 #[test]

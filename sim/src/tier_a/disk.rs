@@ -95,9 +95,9 @@ impl Drive {
         let mut appender = opened.appender;
         appender.set_segment_size(segment_size);
         self.appender = Some(appender);
-        let (incarnation, report) = (opened.incarnation, opened.report);
+        let (incarnation, birth, report) = (opened.incarnation, opened.birth, opened.report);
         let (checkpoint_size, log_size) = (0, report.bytes);
-        Ok(Found { incarnation, checkpoint_size, log_size, lost: report.lost })
+        Ok(Found { incarnation, birth, checkpoint_size, log_size, lost: report.lost })
     }
 
     /// How many entries a start would find if no bit had flipped; nothing if none has.

@@ -47,10 +47,12 @@ pub(super) async fn run(shared: Rc<Shared>, id: usize) -> turmoil::Result {
     shared.lives[id].set(life);
     let listener = Rc::new(TcpListener::bind(("0.0.0.0", PORT)).await?);
     let clock_offset_ms = shared.case.config.clock_offsets_ms[id];
-    let mut node = Node::new(node_config(&shared.case, id, life), now(clock_offset_ms));
+    let config = node_config(&shared.case, id, life);
+    let incarnation = config.incarnation;
+    let mut node = Node::new(config, now(clock_offset_ms));
     let disk = Rc::clone(&shared.disks[id]);
     disk.borrow_mut().crash();
-    disk.borrow().recover(&mut node);
+    disk.borrow_mut().recover(&mut node, incarnation);
     let node = Rc::new(RefCell::new(node));
     shared.nodes.borrow_mut()[id] = Some(Rc::clone(&node));
     let sockets = Sockets::new(shared, id, life);

@@ -82,7 +82,7 @@ fn what_belongs_to_others_is_refused_by_name() {
         (Header::new(Kind::Segment, Owner { node: NodeId(7), ..ours }, Seq(1)), "of node n7"),
         (Header::new(Kind::Segment, Owner { cluster: 9, ..ours }, Seq(1)), "0000000000000009"),
         (Header::new(Kind::Segment, Owner { slots: 5, ..ours }, Seq(1)), "with 5 slots"),
-        (Header { version: 2, ..Header::new(Kind::Segment, ours, Seq(1)) }, "in format 2"),
+        (Header { version: 3, ..Header::new(Kind::Segment, ours, Seq(1)) }, "in format 3"),
     ];
     for (header, text) in cases {
         let mut disk = disk.clone();
@@ -90,7 +90,7 @@ fn what_belongs_to_others_is_refused_by_name() {
         let message = refused(&mut disk, &home());
         assert!(message.starts_with(name) && message.contains(text), "{message}");
     }
-    assert_eq!(FORMAT, 1);
+    assert_eq!(FORMAT, 2);
 }
 
 #[test]

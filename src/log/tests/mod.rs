@@ -5,6 +5,7 @@ use crate::record::{Db, NodeId, Record, Version};
 
 mod basic;
 mod crash;
+mod kinds;
 mod rot;
 mod world;
 
