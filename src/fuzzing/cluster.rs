@@ -174,7 +174,7 @@ impl Cluster {
             seed: node as u64,
         };
         let mut node = Node::new(config, now);
-        host.disk.recover(&mut node, host.incarnation);
+        host.disk.recover(&mut node, now, host.incarnation);
         host.node = Some(node);
     }
 

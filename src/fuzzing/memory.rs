@@ -52,7 +52,7 @@ impl Memory {
     ///
     /// # Panics
     /// If the node logged what is no entry.
-    pub fn recover(&mut self, node: &mut Node, incarnation: u64) {
+    pub fn recover(&mut self, node: &mut Node, now: Now, incarnation: u64) {
         let mut rest = &self.durable[..];
         while let Some(entry) = Entry::split_first(&mut rest).expect("entries were logged") {
             node.recover(entry);
@@ -60,7 +60,7 @@ impl Memory {
         if self.birth == 0 {
             self.birth = incarnation;
         }
-        node.recovered(Found { incarnation, birth: self.birth, ..Found::default() });
+        node.recovered(now, Found { incarnation, birth: self.birth, ..Found::default() });
     }
 }
 

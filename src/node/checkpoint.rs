@@ -174,6 +174,7 @@ impl Checkpoint {
     }
 
     /// The next piece; `slice` is a buffer for its bytes, and about how many there may be.
+    /// `others` writes what is to stand in the image besides the store.
     /// `unlogged` is the batch that the log lacks, if it lacks any.
     pub(crate) fn part<'b>(
         &mut self,
@@ -182,6 +183,7 @@ impl Checkpoint {
         unlogged: Option<Batch>,
         slice: &'b mut Vec<u8>,
         size: usize,
+        others: impl FnOnce(&mut Vec<u8>),
     ) -> Option<ImagePart<'b>> {
         slice.clear();
         match self.stage {
@@ -209,6 +211,7 @@ impl Checkpoint {
             Stage::Walking { db, slot, cursor } => {
                 if (db, slot, cursor) == (0, 0, PageCursor::default()) {
                     facts(store, bound, slice);
+                    others(slice);
                 }
                 self.stage = walk(store, db, slot, cursor, slice, size);
                 self.size += slice.len() as u64;
@@ -271,13 +274,13 @@ mod tests {
         checkpoint.want();
         assert!(checkpoint.on_batch(Batch(1), 0));
         checkpoint.on_durable(Batch(1));
-        while let Some(part) = checkpoint.part(&store, 0, Some(Batch(3)), &mut slice, 100) {
+        while let Some(part) = checkpoint.part(&store, 0, Some(Batch(3)), &mut slice, 100, |_| {}) {
             assert_ne!(part, ImagePart::End, "batch 3 is not in the log");
         }
         checkpoint.on_durable(Batch(2));
         assert!(!checkpoint.has_part());
         checkpoint.on_durable(Batch(3));
-        let part = checkpoint.part(&store, 0, Some(Batch(4)), &mut slice, 100);
+        let part = checkpoint.part(&store, 0, Some(Batch(4)), &mut slice, 100, |_| {});
         assert_eq!(part, Some(ImagePart::End), "what came later does not matter");
         checkpoint.on_saved(now);
         assert!(checkpoint.is_idle());

@@ -68,7 +68,7 @@ impl Node {
     }
 
     /// Begins the life that follows what was recovered.
-    pub fn recovered(&mut self, found: Found) {
+    pub fn recovered(&mut self, now: Now, found: Found) {
         self.replica.begin_life(found.incarnation);
         self.formation.set_birth(found.birth, found.lost);
         if found.lost {
@@ -76,6 +76,10 @@ impl Node {
             self.maybe_refilled();
         }
         self.checkpoint.recover(found.checkpoint_size, found.log_size);
+        self.maybe_form();
+        if self.formation.is_formed() {
+            self.begin_voting(now);
+        }
     }
 
     /// A batch, and all before it, are durable: what waited for them may be said.
@@ -153,7 +157,14 @@ impl Node {
         let bound = self.replica.journal.latest_bound();
         let unlogged = self.replica.journal.wait_for_all();
         let size = self.limits.checkpoint_slice;
-        self.checkpoint.part(&self.replica.store, bound, unlogged, &mut self.slice, size)
+        let Self { strong, formation, checkpoint, replica, slice, .. } = self;
+        let others = |out: &mut Vec<u8>| {
+            if let Some(births) = formation.births() {
+                Entry::Formed { births }.encode(out);
+            }
+            strong.acceptor().log(out);
+        };
+        checkpoint.part(&replica.store, bound, unlogged, slice, size, others)
     }
 
     /// Whether a piece of a checkpoint could be written without waiting for anything.

@@ -73,22 +73,29 @@ impl Gathers {
 }
 
 impl Joined {
-    /// Writes the answer. What failed makes the whole fail; that a write is in doubt outweighs that
-    /// another was not made.
+    /// Writes the answer.
     pub(crate) fn write(&self, reply: &mut ReplyWriter<'_>) {
-        let errors = self.answers.iter().filter(|answer| matches!(answer, Answer::Error(_)));
+        self.join.write(&self.answers, reply);
+    }
+}
+
+impl Join {
+    /// Writes the answers as one. What failed makes the whole fail; that a write is in doubt outweighs that
+    /// another was not made.
+    pub(crate) fn write(self, answers: &[Answer<'_>], reply: &mut ReplyWriter<'_>) {
+        let errors = answers.iter().filter(|answer| matches!(answer, Answer::Error(_)));
         let doubt = |error: &&Answer<'_>| **error == IN_DOUBT;
         if let Some(error) = errors.clone().find(doubt).or_else(|| errors.clone().next()) {
-            let partly = self.join != Join::List && errors.count() < self.answers.len();
+            let partly = self != Self::List && errors.clone().count() < answers.len();
             return if partly { IN_DOUBT.write(reply) } else { error.write(reply) };
         }
-        match self.join {
-            Join::AllOk => reply.ok(),
-            Join::List => {
-                reply.array(self.answers.len());
-                self.answers.iter().for_each(|answer| answer.write(reply));
+        match self {
+            Self::AllOk => reply.ok(),
+            Self::List => {
+                reply.array(answers.len());
+                answers.iter().for_each(|answer| answer.write(reply));
             }
-            Join::Sum => reply.integer(self.answers.iter().map(number).sum()),
+            Self::Sum => reply.integer(answers.iter().map(number).sum()),
         }
     }
 }

@@ -103,7 +103,7 @@ pub(super) fn open(
     options: &DataOptions,
     members: &Members,
     slots: u32,
-    wall_ms: u64,
+    now: Now,
     node: &mut Node,
     say: &mut dyn FnMut(Recovering),
 ) -> Result<Data, NodeError> {
@@ -116,7 +116,7 @@ pub(super) fn open(
         members: members.names().to_vec(),
     };
     let mode =
-        if options.repair { Mode::Repair { suffix: wall_ms.to_string() } } else { Mode::Normal };
+        if options.repair { Mode::Repair { suffix: now.wall_ms.to_string() } } else { Mode::Normal };
     let started = Instant::now();
     let mut said = started;
     let mut replay = |entry: Entry<'_>| node.recover(entry);
@@ -126,12 +126,12 @@ pub(super) fn open(
             say(Recovering { progress, took: started.elapsed() });
         }
     };
-    let opened = log::open(&mut directory, &home, wall_ms, &mode, &mut replay, &mut progress);
+    let opened = log::open(&mut directory, &home, now.wall_ms, &mode, &mut replay, &mut progress);
     let Opened { incarnation, birth, appender, report, .. } = opened.map_err(failed)?;
     tell(&report);
     let checkpoint_size = checkpoint_size(&mut directory).map_err(|e| failed(e.into()))?;
     let log_size = report.bytes.saturating_sub(checkpoint_size);
-    node.recovered(Found { incarnation, birth, checkpoint_size, log_size, lost: report.lost });
+    node.recovered(now, Found { incarnation, birth, checkpoint_size, log_size, lost: report.lost });
     Ok(Data { directory, appender, recovered: Recovered { report, took: started.elapsed() } })
 }
 

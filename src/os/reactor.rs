@@ -108,7 +108,7 @@ impl Reactor {
             seed: clock::seed()?,
         };
         let mut node = Node::new(config, now);
-        let opened = data::open(options, &members, SLOTS, now.wall_ms, &mut node, say)?;
+        let opened = data::open(options, &members, SLOTS, now, &mut node, say)?;
         let disk = DiskThreads::start(&opened.directory, opened.appender, options.fsync, &stopper)?;
         Ok(Self {
             poll,

@@ -299,7 +299,7 @@ impl World<'_> {
                             format!("n{id} did not say that a bit of its data had flipped");
                         self.disk_failure.get_or_insert(detail);
                     }
-                    node.recovered(found);
+                    node.recovered(now, found);
                     // What rotted may have been the bound. The number of the life keeps versions
                     // apart even so.
                     if mode == Mode::Normal {

@@ -4,7 +4,10 @@
 //! without any record. It is Lamport's acceptor ("Paxos Made Simple", 2001) with one promise for
 //! all keys of a slot.
 
+use std::collections::BTreeMap;
+
 use crate::{
+    log::Entry,
     probe::{Mutant, planted},
     record::Ballot,
     slot::SlotSet,
@@ -82,6 +85,11 @@ impl Acceptor {
         }
     }
 
+    /// Raises one promise to at least `ballot`.
+    pub(crate) fn recall_one(&mut self, slot: u32, ballot: Ballot) {
+        self.raise(slot, ballot);
+    }
+
     /// A candidate asks for promises.
     pub(crate) fn prepare(&mut self, ballot: Ballot, asked: &SlotSet) -> Prepared {
         let (mut granted, mut raised) = (asked.clone(), asked.clone());
@@ -114,6 +122,27 @@ impl Acceptor {
     /// Whether no higher promise stands against `ballot`.
     pub(crate) fn confirms(&self, slot: u32, ballot: Ballot) -> bool {
         self.votes && ballot >= self.promised(slot)
+    }
+
+    /// All that the log must know of this replica's promises, for a checkpoint.
+    pub(crate) fn log(&self, out: &mut Vec<u8>) {
+        let slots = self.promised.len() as u32;
+        let mut groups: BTreeMap<Ballot, SlotSet> = BTreeMap::new();
+        for (slot, ballot) in self.promised.iter().enumerate() {
+            if *ballot != Ballot::NONE {
+                let group = groups.entry(*ballot).or_insert_with(|| SlotSet::new(slots));
+                group.insert(slot as u32);
+            }
+        }
+        let mut bytes = Vec::new();
+        for (ballot, slots) in groups {
+            bytes.clear();
+            slots.to_bytes(&mut bytes);
+            Entry::Promise { ballot, slots: &bytes }.encode(out);
+        }
+        bytes.clear();
+        self.copied.to_bytes(&mut bytes);
+        Entry::Copied { slots: &bytes, set: true }.encode(out);
     }
 
     fn raise(&mut self, slot: u32, ballot: Ballot) -> bool {

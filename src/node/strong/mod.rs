@@ -156,7 +156,7 @@ impl Strong {
             Entry::Record(record) if record.db == Db::STRONG => {
                 let ballot = record.version.ballot();
                 let slot = Slot::of(record.key, self.slots).0;
-                self.acceptor.recall(ballot, &self.only(slot));
+                self.acceptor.recall_one(slot, ballot);
                 self.highest = self.highest.max(ballot);
             }
             Entry::Bound { .. }
