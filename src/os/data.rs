@@ -17,6 +17,7 @@ use crate::{
     },
     members::Members,
     node::{Found, Node},
+    time::Now,
 };
 
 /// How often a long recovery says how far it is.
