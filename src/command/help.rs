@@ -7,7 +7,7 @@ use std::fmt::Write;
 use super::table::{Group, Spec, TABLE, lookup};
 
 /// Room for a usage line in front of its summary.
-pub(super) const USAGE_WIDTH: usize = 36;
+pub(super) const USAGE_WIDTH: usize = 42;
 
 /// The text about `topic`, a command's name; about all commands without one. `None` if there is no
 /// such command.

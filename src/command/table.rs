@@ -7,9 +7,97 @@
 use super::help;
 
 /// Commands in the order of HELP.
-pub static TABLE: [Spec; 19] = [
-    Spec::new("get", 2, Name::Get, Group::Data, "GET key", "The value of a key."),
-    Spec::new("set", -3, Name::Set, Group::Data, "SET key value", "Sets a key to a value."),
+pub static TABLE: [Spec; 36] = [
+    Spec::new("get", 2, Name::Key(KeyName::Get), Group::Data, "GET key", "The value of a key."),
+    Spec::new(
+        "set",
+        -3,
+        Name::Key(KeyName::Set),
+        Group::Data,
+        "SET key value [NX|XX|IFEQ v|IFNE v] [GET]",
+        "Sets a key to a value, if what it holds is as asked.",
+    ),
+    Spec::new(
+        "setnx",
+        3,
+        Name::Key(KeyName::SetNx),
+        Group::Data,
+        "SETNX key value",
+        "Sets a key that there is not; 1 if it did, else 0.",
+    ),
+    Spec::new(
+        "getset",
+        3,
+        Name::Key(KeyName::GetSet),
+        Group::Data,
+        "GETSET key value",
+        "Sets a key and answers what it held before.",
+    ),
+    Spec::new(
+        "getdel",
+        2,
+        Name::Key(KeyName::GetDel),
+        Group::Data,
+        "GETDEL key",
+        "Removes a key and answers what it held.",
+    ),
+    Spec::new("mget", -2, Name::MGet, Group::Data, "MGET key [key ...]", "The values of keys."),
+    Spec::new(
+        "mset",
+        -3,
+        Name::MSet,
+        Group::Data,
+        "MSET key value [key value ...]",
+        "Sets keys, one after another.",
+    ),
+    Spec::new(
+        "incr",
+        2,
+        Name::Key(KeyName::Incr),
+        Group::Data,
+        "INCR key",
+        "Adds 1 to a number; the sum.",
+    ),
+    Spec::new(
+        "decr",
+        2,
+        Name::Key(KeyName::Decr),
+        Group::Data,
+        "DECR key",
+        "Takes 1 from a number.",
+    ),
+    Spec::new(
+        "incrby",
+        3,
+        Name::Key(KeyName::IncrBy),
+        Group::Data,
+        "INCRBY key number",
+        "Adds a number.",
+    ),
+    Spec::new(
+        "decrby",
+        3,
+        Name::Key(KeyName::DecrBy),
+        Group::Data,
+        "DECRBY key number",
+        "Takes away a number.",
+    ),
+    Spec::new(
+        "append",
+        3,
+        Name::Key(KeyName::Append),
+        Group::Data,
+        "APPEND key value",
+        "Puts more behind a value; how long it is then.",
+    ),
+    Spec::new(
+        "strlen",
+        2,
+        Name::Key(KeyName::Strlen),
+        Group::Data,
+        "STRLEN key",
+        "How long a value is.",
+    ),
     Spec::new(
         "del",
         -2,
@@ -27,6 +115,22 @@ pub static TABLE: [Spec; 19] = [
         "EXISTS key [key ...]",
         "How many of the keys there are.",
     ),
+    Spec::new(
+        "version",
+        2,
+        Name::Key(KeyName::Version),
+        Group::Data,
+        "VERSION key",
+        "A key's version, which rises with every write.",
+    ),
+    Spec::new(
+        "replicas",
+        2,
+        Name::Replicas,
+        Group::Data,
+        "REPLICAS key",
+        "Which node holds which version of a key.",
+    ),
     Spec::new("dbsize", 1, Name::DbSize, Group::Data, "DBSIZE", "How many keys the database has."),
     Spec::new(
         "flushdb",
@@ -43,6 +147,30 @@ pub static TABLE: [Spec; 19] = [
         Group::Connection,
         "SELECT 0|1|2|strong|quorum|eventual",
         "Chooses the database, and with it the consistency.",
+    ),
+    Spec::new(
+        "readonly",
+        1,
+        Name::ReadOnly,
+        Group::Connection,
+        "READONLY",
+        "Lets this node's copy answer strong reads from now on.",
+    ),
+    Spec::new(
+        "readwrite",
+        1,
+        Name::ReadWrite,
+        Group::Connection,
+        "READWRITE",
+        "Takes READONLY back.",
+    ),
+    Spec::new(
+        "wait",
+        3,
+        Name::Wait,
+        Group::Connection,
+        "WAIT replicas milliseconds",
+        "Waits until so many nodes have what was written.",
     ),
     Spec::new(
         "ping",
@@ -69,6 +197,14 @@ pub static TABLE: [Spec; 19] = [
         Group::Server,
         "HELP [command]",
         "This list, or one command.",
+    ),
+    Spec::new(
+        "status",
+        1,
+        Name::Status,
+        Group::Server,
+        "STATUS",
+        "How this node and its peers are.",
     ),
     Spec::new("info", -1, Name::Info, Group::Server, "INFO [section]", "Facts about this node."),
     Spec::new(
@@ -151,6 +287,12 @@ impl Spec {
         Self { name, arity, usage, summary, group, kind }
     }
 
+    /// The name in capital letters.
+    #[must_use]
+    pub fn title(&self) -> &'static str {
+        self.usage.split_once(' ').map_or(self.usage, |(title, _)| title)
+    }
+
     /// Whether `count` arguments, the name included, are a right number.
     #[must_use]
     pub const fn takes(&self, count: usize) -> bool {
@@ -181,16 +323,40 @@ pub(super) enum Name {
     Echo,
     Exists,
     FlushDb,
-    Get,
     Help,
     Info,
+    /// On one key.
+    Key(KeyName),
     LastSave,
+    MGet,
+    MSet,
     Ping,
     Proto,
     Quit,
+    ReadOnly,
+    ReadWrite,
+    Replicas,
     Save,
     Select,
+    Status,
+    Wait,
+}
+
+/// The commands on one key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum KeyName {
+    Append,
+    Decr,
+    DecrBy,
+    Get,
+    GetDel,
+    GetSet,
+    Incr,
+    IncrBy,
     Set,
+    SetNx,
+    Strlen,
+    Version,
 }
 
 /// The command of that name in any case.
@@ -243,7 +409,7 @@ mod tests {
             let found = lookup(spec.name.to_ascii_uppercase().as_bytes());
             assert!(found.is_some_and(|found| std::ptr::eq(found, spec)), "{}", spec.name);
             assert_eq!(spec.name, spec.name.to_ascii_lowercase());
-            assert!(spec.usage.to_ascii_lowercase().starts_with(spec.name));
+            assert_eq!(spec.title(), spec.name.to_ascii_uppercase());
         }
     }
 

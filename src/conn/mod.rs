@@ -414,11 +414,15 @@ impl Connection {
             | Command::Del { .. }
             | Command::Exists { .. }
             | Command::FlushDb
-            | Command::Get { .. }
             | Command::Info { .. }
             | Command::LastSave
+            | Command::MGet { .. }
+            | Command::MSet { .. }
+            | Command::Op { .. }
+            | Command::Replicas { .. }
             | Command::Save { .. }
-            | Command::Set { .. } => {
+            | Command::Status
+            | Command::Wait { .. } => {
                 let (db, readonly) = (self.db, self.readonly);
                 let (ticket, behind) = (self.replies.next(), self.replies.has_open());
                 self.replies.answer(style, |reply| {
@@ -445,6 +449,10 @@ impl Connection {
             }
             Command::Quit => {
                 self.closing = true;
+                self.replies.ok(style);
+            }
+            Command::ReadOnly { on } => {
+                self.readonly = on;
                 self.replies.ok(style);
             }
             Command::Select { db } => {

@@ -10,6 +10,10 @@ use std::collections::BTreeMap;
 use proptest::prelude::prop;
 
 use super::*;
+use crate::{
+    command::op::{Effect, Held},
+    record::Version,
+};
 
 mod deferred;
 
@@ -45,13 +49,17 @@ impl Pair {
         let mut execute = |request: Request<'_>| {
             let Request { db, command, mut reply, .. } = request;
             match command {
-                Command::Get { key } => match store.get(&(db, key.to_vec())) {
-                    Some(value) => reply.bulk(value),
-                    None => reply.null(),
-                },
-                Command::Set { key, value } => {
-                    store.insert((db, key.to_vec()), value.to_vec());
-                    reply.ok();
+                Command::Op { op, .. } => {
+                    let place = (db, op.key.to_vec());
+                    let value = store.get(&place).cloned();
+                    let held = |value| Held { value, expires_at_ms: None, version: Version::NONE };
+                    let (effect, answer) = op.apply(value.as_deref().map(held));
+                    answer.write(&mut reply);
+                    match effect {
+                        Effect::Delete => drop(store.remove(&place)),
+                        Effect::None => {}
+                        Effect::Put { value, .. } => drop(store.insert(place, value.into_owned())),
+                    }
                 }
                 Command::DbSize => reply.integer(store.len() as i64),
                 other => reply.error(format_args!("ERR no {other:?} here")),
@@ -142,6 +150,22 @@ fn the_protocol_can_be_pinned() {
     check(b"PROTO TEXT\r\nPING\r\n*1\r\n", "OK\nPONG\nERR unknown command '*1'; try HELP\n");
     check(b"PROTO RESP\nPING\n", "+OK\r\n+PONG\r\n");
     check(b"*2\r\n$5\r\nPROTO\r\n$4\r\nTEXT\r\nPING\n", "OK\nPONG\n");
+}
+
+#[test]
+fn the_largest_family_of_commands() {
+    check(
+        b"INCR n\nINCRBY n 41\nGETSET n x\r\nINCR n\nAPPEND n yz\nSTRLEN n\nGETDEL n\nGET n\n",
+        "1\n42\n$2\r\n42\r\nERR value is not an integer or out of range\n3\n3\nxyz\nNot Found\n",
+    );
+    check(
+        b"SET a 1 NX\nSET a 2 NX\nSET a 2 NX\r\nSET a 3 IFEQ 2 GET\nSET a 3 ifeq 1\nGET a\n",
+        "OK\nNot Set\n$-1\r\n1\nOK\n3\n",
+    );
+    check(
+        b"READONLY\r\nREADWRITE\nREADONLY now\r\n",
+        "+OK\r\nOK\n-ERR wrong number of arguments for 'readonly' command\r\n",
+    );
 }
 
 #[test]

@@ -3,11 +3,14 @@
 use std::collections::BTreeMap;
 
 use crate::{
-    command::Command,
+    command::{
+        Command,
+        op::{Effect, Held},
+    },
     conn::{Connection, Done, Request},
     limits::Limits,
     proto::{Workspace, reply::ReplyWriter},
-    record::Db,
+    record::{Db, Version},
 };
 
 /// Small limits, so that a fuzzer's short inputs meet them.
@@ -90,13 +93,17 @@ fn run(
     reply: &mut ReplyWriter<'_>,
 ) {
     match command {
-        Command::Get { key } => match map.get(&(db, key.to_vec())) {
-            Some(value) => reply.bulk(value),
-            None => reply.null(),
-        },
-        Command::Set { key, value } => {
-            map.insert((db, key.to_vec()), value.to_vec());
-            reply.ok();
+        Command::Op { op, .. } => {
+            let place = (db, op.key.to_vec());
+            let value = map.get(&place).cloned();
+            let held = |value| Held { value, expires_at_ms: None, version: Version::NONE };
+            let (effect, answer) = op.apply(value.as_deref().map(held));
+            answer.write(reply);
+            match effect {
+                Effect::Delete => drop(map.remove(&place)),
+                Effect::None => {}
+                Effect::Put { value, .. } => drop(map.insert(place, value.into_owned())),
+            }
         }
         Command::Del { keys } => {
             let deleted = keys.iter().filter(|key| map.remove(&(db, key.to_vec())).is_some());

@@ -10,7 +10,10 @@ use super::{
     timers::Watch,
 };
 use crate::{
-    command::Command,
+    command::{
+        Command,
+        op::{Action, Effect, Held, Op},
+    },
     conn::{Done, Request, Wait},
     members::Members,
     probe::{Hook, reached},
@@ -18,6 +21,9 @@ use crate::{
     record::Db,
     time::Now,
 };
+
+const CLOCK_REFUSED: &str = "ERR the clock of this node is ahead of a majority by more than they \
+    accept; nothing written";
 
 /// What happened to a client's connection.
 #[derive(Clone, Copy, Debug)]
@@ -148,25 +154,19 @@ impl Executor<'_> {
         let now = self.now;
         self.stats.commands += 1;
         match command {
-            Command::Get { key } => {
-                let record = self.replica.store.get(db, key);
-                match record.and_then(|record| record.visible(now.wall_ms)) {
-                    Some(value) => reply.bulk(value),
-                    None => reply.null(),
-                }
-                self.replica.journal.wait_for_key(db, key).map(Wait::Durable)
-            }
-            Command::Set { .. } | Command::Del { .. } | Command::FlushDb if self.clock_refused => {
-                reply.error(
-                    "ERR the clock of this node is ahead of a majority by more than they accept; \
-                     nothing written",
-                );
+            Command::Del { .. } | Command::FlushDb | Command::MSet { .. } if self.clock_refused => {
+                reply.error(CLOCK_REFUSED);
                 None
             }
-            Command::Set { key, value } => {
-                self.wrote = true;
-                let record = self.replica.set(now, db, key, value);
-                self.peers.iter_mut().for_each(|peer| peer.outbox.push_record(record));
+            Command::Op { name, op } => self.operate(db, name, op, reply),
+            Command::MGet { keys } => {
+                self.values(db, keys, reply);
+                self.keys_durable(db, keys)
+            }
+            Command::MSet { pairs } => {
+                for (key, value) in pairs.pairs() {
+                    self.set(db, key, value, None);
+                }
                 reply.ok();
                 self.all_durable()
             }
@@ -199,6 +199,9 @@ impl Executor<'_> {
                 None
             }
             Command::Save { background } => self.save(background, reply),
+            Command::Replicas { .. } => not_served("REPLICAS", reply),
+            Command::Status => not_served("STATUS", reply),
+            Command::Wait { .. } => not_served("WAIT", reply),
             Command::Command
             | Command::ConfigGet
             | Command::Echo { .. }
@@ -206,7 +209,62 @@ impl Executor<'_> {
             | Command::Ping { .. }
             | Command::Proto { .. }
             | Command::Quit
+            | Command::ReadOnly { .. }
             | Command::Select { .. } => unreachable!("answered by the connection itself"),
+        }
+    }
+
+    /// Carries out what concerns one key.
+    fn operate(
+        &mut self,
+        db: Db,
+        name: &str,
+        op: Op<'_>,
+        reply: &mut ReplyWriter<'_>,
+    ) -> Option<Wait> {
+        if op.is_conditional() && db != Db::STRONG {
+            reply.error(format_args!(
+                "ERR {name} reads before it writes and needs the strong database (SELECT 0)"
+            ));
+            return None;
+        }
+        if !op.is_read() && self.clock_refused {
+            reply.error(CLOCK_REFUSED);
+            return None;
+        }
+        // A plain SET need not look for what it replaces.
+        let is_blind = matches!(op.action, Action::Set { .. }) && !op.is_conditional();
+        let record = if is_blind { None } else { self.replica.store.get(db, op.key) };
+        let held = record.and_then(|record| Held::of(&record, self.now.wall_ms));
+        let (effect, answer) = op.apply(held);
+        answer.write(reply);
+        match effect {
+            Effect::Delete => {
+                self.delete_key(db, op.key);
+            }
+            Effect::None => {
+                return self.replica.journal.wait_for_key(db, op.key).map(Wait::Durable);
+            }
+            Effect::Put { value, expires_at_ms } => self.set(db, op.key, &value, expires_at_ms),
+        }
+        self.all_durable()
+    }
+
+    fn set(&mut self, db: Db, key: &[u8], value: &[u8], expires_at_ms: Option<u64>) {
+        let record = self.replica.set(self.now, db, key, value, expires_at_ms);
+        self.peers.iter_mut().for_each(|peer| peer.outbox.push_record(record));
+        self.wrote = true;
+    }
+
+    /// Answers the values of keys.
+    fn values(&self, db: Db, keys: Args<'_>, reply: &mut ReplyWriter<'_>) {
+        reply.array(keys.len());
+        for key in keys.iter() {
+            let record = self.replica.store.get(db, key);
+            match record.and_then(|record| record.visible(self.now.wall_ms)) {
+                Some(value) => reply.bulk(value),
+                None => reply.null(),
+            }
         }
     }
 
@@ -237,13 +295,17 @@ impl Executor<'_> {
     fn delete(&mut self, db: Db, keys: Args<'_>) -> i64 {
         let mut deleted = 0;
         for key in keys.iter() {
-            if let Some(record) = self.replica.delete(self.now, db, key) {
-                self.peers.iter_mut().for_each(|peer| peer.outbox.push_record(record));
-                deleted += 1;
-                self.wrote = true;
-            }
+            deleted += i64::from(self.delete_key(db, key));
         }
         deleted
+    }
+
+    /// Deletes a key; whether it was there.
+    fn delete_key(&mut self, db: Db, key: &[u8]) -> bool {
+        let Some(record) = self.replica.delete(self.now, db, key) else { return false };
+        self.peers.iter_mut().for_each(|peer| peer.outbox.push_record(record));
+        self.wrote = true;
+        true
     }
 
     fn save(&mut self, background: bool, reply: &mut ReplyWriter<'_>) -> Option<Wait> {
@@ -270,4 +332,9 @@ impl Executor<'_> {
         let batches = keys.iter().filter_map(|key| self.replica.journal.wait_for_key(db, key));
         batches.max().map(Wait::Durable)
     }
+}
+
+fn not_served(name: &str, reply: &mut ReplyWriter<'_>) -> Option<Wait> {
+    reply.error(format_args!("ERR {name} is not served yet"));
+    None
 }

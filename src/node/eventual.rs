@@ -91,11 +91,18 @@ impl Replica {
     }
 
     /// Writes a value and returns the record's bytes.
-    pub(crate) fn set(&mut self, now: Now, db: Db, key: &[u8], value: &[u8]) -> &[u8] {
+    pub(crate) fn set(
+        &mut self,
+        now: Now,
+        db: Db,
+        key: &[u8],
+        value: &[u8],
+        expires_at_ms: Option<u64>,
+    ) -> &[u8] {
         let stamper = Stamper { now, clock: &mut self.clock, me: self.me, life: self.incarnation };
         let decide = |held: Option<Record<'_>>| {
             let version = stamper.stamp(held.map(|held| held.version));
-            Some(Record { db, key, version, expires_at_ms: None, value: Some(value) })
+            Some(Record { db, key, version, expires_at_ms, value: Some(value) })
         };
         let encoded = self.store.update(db, key, decide);
         let encoded = encoded.expect("a new stamp is above the flush stamp");
@@ -242,8 +249,10 @@ mod tests {
     #[test]
     fn stamps_rise_when_the_wall_clock_goes_back() {
         let mut a = replica(0);
-        let first = Record::decode(a.set(at(100), Db::STRONG, b"k", b"1")).expect("own").version;
-        let second = Record::decode(a.set(at(50), Db::STRONG, b"k", b"2")).expect("own").version;
+        let first =
+            Record::decode(a.set(at(100), Db::STRONG, b"k", b"1", None)).expect("own").version;
+        let second =
+            Record::decode(a.set(at(50), Db::STRONG, b"k", b"2", None)).expect("own").version;
         assert!(second > first);
         assert_eq!(a.store.get(Db::STRONG, b"k").and_then(|r| r.value), Some(&b"2"[..]));
     }
@@ -251,9 +260,9 @@ mod tests {
     #[test]
     fn a_write_after_a_seen_write_wins_whatever_the_clocks_say() {
         let (mut ahead, mut back) = (replica(0), replica(1));
-        let bytes = ahead.set(at(1000), Db::STRONG, b"k", b"old").to_vec();
+        let bytes = ahead.set(at(1000), Db::STRONG, b"k", b"old", None).to_vec();
         back.merge(at(10), &bytes).expect("within the bound");
-        let bytes = back.set(at(10), Db::STRONG, b"k", b"new").to_vec();
+        let bytes = back.set(at(10), Db::STRONG, b"k", b"new", None).to_vec();
         ahead.merge(at(1000), &bytes).expect("within the bound");
         assert_eq!(ahead.store.get(Db::STRONG, b"k").and_then(|r| r.value), Some(&b"new"[..]));
     }
@@ -261,7 +270,7 @@ mod tests {
     #[test]
     fn a_stamp_from_too_far_ahead_leaves_no_trace() {
         let (mut ahead, mut sane) = (replica(0), replica(1));
-        let bytes = ahead.set(at(5000), Db::STRONG, b"k", b"v").to_vec();
+        let bytes = ahead.set(at(5000), Db::STRONG, b"k", b"v", None).to_vec();
         assert_eq!(sane.merge(at(3999), &bytes), Err(Refused::Ahead(1001)));
         let stamp = ahead.flush(at(5000), Db::QUORUM);
         assert_eq!(sane.merge_flush(at(0), Db::QUORUM, stamp), Err(Refused::Ahead(5000)));
@@ -288,7 +297,8 @@ mod tests {
         a.recover(Entry::Bound { hlc: 90 << COUNTER_BITS });
         a.recover(Entry::Flush { db: Db::QUORUM, stamp: Version::stamp(95 << 16, NodeId(1), 3) });
         a.begin_life(10);
-        let stamp = Record::decode(a.set(at(20), Db::STRONG, b"k", b"1")).expect("own").version;
+        let stamp =
+            Record::decode(a.set(at(20), Db::STRONG, b"k", b"1", None)).expect("own").version;
         assert!(stamp.hlc() > 95 << COUNTER_BITS, "{stamp}");
         assert!(a.journal.holds_peers(), "the new bound is not durable");
     }
@@ -317,7 +327,7 @@ mod tests {
     fn deleting_what_is_not_there_writes_nothing() {
         let mut a = replica(0);
         assert_eq!(a.delete(at(1), Db::STRONG, b"k"), None);
-        a.set(at(1), Db::STRONG, b"k", b"v");
+        a.set(at(1), Db::STRONG, b"k", b"v", None);
         assert!(a.delete(at(1), Db::STRONG, b"k").is_some());
         assert_eq!(a.delete(at(1), Db::STRONG, b"k"), None);
         assert_eq!(a.store.tombstones(Db::STRONG), 1);

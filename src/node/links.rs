@@ -25,7 +25,7 @@ pub(crate) struct Link {
 pub(crate) enum End {
     /// A client; until its first byte it may still turn out to be a peer.
     Client {
-        connection: Connection,
+        connection: Box<Connection>,
         fresh: bool,
         /// Stands in the list of clients whose replies wait for the disk.
         waits: bool,

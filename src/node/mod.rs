@@ -404,7 +404,7 @@ impl Node {
     }
 
     fn open_client(&mut self, link: LinkId) {
-        let connection = Connection::new();
+        let connection = Box::new(Connection::new());
         self.links.insert(link, End::Client { connection, fresh: true, waits: false });
         self.stats.connections += 1;
         // A peer shows itself only by its first bytes, so peers need a reserve beyond the clients'

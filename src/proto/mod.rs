@@ -177,6 +177,12 @@ impl<'a> Args<'a> {
         self.spans.iter().map(move |span| span.of(self.buf))
     }
 
+    /// The arguments two by two; a last one without a second is left out.
+    pub fn pairs(self) -> impl ExactSizeIterator<Item = (&'a [u8], &'a [u8])> + Clone {
+        let pairs = self.spans.as_chunks::<2>().0.iter();
+        pairs.map(move |[first, second]| (first.of(self.buf), second.of(self.buf)))
+    }
+
     /// The arguments without the first `count`.
     #[must_use]
     pub fn from(self, count: usize) -> Self {

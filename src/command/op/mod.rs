@@ -51,7 +51,7 @@ const VERSION: u8 = 9;
 const REPLY_SHIFT: u8 = 4;
 const CONDITION_MASK: u8 = 0b1111;
 
-const NOT_AN_INTEGER: &str = "ERR value is not an integer or out of range";
+pub(super) const NOT_AN_INTEGER: &str = "ERR value is not an integer or out of range";
 const OVERFLOW: &str = "ERR increment or decrement would overflow";
 const TOO_LONG: &str = "ERR string exceeds maximum allowed size (proto-max-bulk-len)";
 

@@ -24,6 +24,7 @@ struct Talk {
 struct Asked {
     ticket: Ticket,
     db: Db,
+    readonly: bool,
     behind: bool,
     /// The reply as it will be received.
     reply: Vec<u8>,
@@ -53,9 +54,9 @@ impl Talk {
     fn input(&mut self, input: Input<'_>) {
         let Self { connection, workspace, limits, asked, saved, .. } = self;
         let mut execute = |request: Request<'_>| {
-            let Request { db, command, mut reply, ticket, behind, .. } = request;
-            let Command::Get { key } = command else { panic!("{command:?}") };
-            let key = String::from_utf8_lossy(key);
+            let Request { db, command, mut reply, ticket, readonly, behind } = request;
+            let Command::Op { op, .. } = command else { panic!("{command:?}") };
+            let key = String::from_utf8_lossy(op.key);
             let text = format!("{} {key}", asked.len());
             let mut out = OutBuf::new();
             ReplyWriter::new(&mut out, reply.style()).bulk(text.as_bytes());
@@ -73,7 +74,7 @@ impl Talk {
                 reply.bulk(text.as_bytes());
             }
             let reply = out.pending().to_vec();
-            asked.push(Asked { ticket, db, behind, reply, text, state });
+            asked.push(Asked { ticket, db, readonly, behind, reply, text, state });
             done
         };
         match input {
@@ -232,6 +233,16 @@ fn the_connections_own_commands_keep_the_order() {
     );
     let databases: Vec<u8> = talk.asked.iter().map(|asked| asked.db.number()).collect();
     assert_eq!(databases, [0, 1, 1, 1]);
+}
+
+#[test]
+fn requests_say_whether_a_copy_may_answer() {
+    let mut talk = Talk::new(LIMITS);
+    talk.send(b"GET now\nREADONLY\nGET later\nSELECT 1\nGET now\nREADWRITE\nGET now\n");
+    let readonly: Vec<bool> = talk.asked.iter().map(|asked| asked.readonly).collect();
+    assert_eq!(readonly, [false, true, true, false]);
+    assert!(talk.give(1));
+    assert_eq!(talk.read_all(), "0 now\nOK\n1 later\nOK\n2 now\nOK\n3 now\n");
 }
 
 #[test]

@@ -1,0 +1,165 @@
+//! Errors of requests that are no command: Redis' exact words for clients, words with advice for
+//! people.
+
+use std::fmt;
+
+use super::{op, table::Spec};
+use crate::{
+    proto::Args,
+    record::{Db, KEY_SIZE_MAX, VALUE_SIZE_MAX},
+};
+
+/// Bytes of a client's own words that an error repeats, as in Redis.
+const QUOTED_SIZE_MAX: usize = 128;
+
+/// Why a request is no command. Nothing was done.
+#[derive(Clone, Copy, Debug)]
+pub enum CommandError<'a> {
+    /// Not a number of arguments that the command takes.
+    Arity {
+        /// The command.
+        spec: &'static Spec,
+    },
+    /// SELECT of a number without database.
+    DbRange,
+    /// DECRBY of the one number that has no negative.
+    DecrementOverflow,
+    /// SELECT of something that is neither number nor name.
+    InvalidDb,
+    /// A key over [`KEY_SIZE_MAX`].
+    KeySize {
+        /// Its size.
+        size: usize,
+    },
+    /// Not a number where one is wanted.
+    NotAnInteger,
+    /// SET with something behind its value that is no option, or options that exclude each other.
+    SetSyntax,
+    /// Not a number of arguments that the subcommand takes.
+    SubcommandArity {
+        /// Command and subcommand as Redis writes them.
+        name: &'static str,
+    },
+    /// An option that the command does not have.
+    Syntax,
+    /// A span of time that is no number.
+    TimeoutInvalid,
+    /// A span of time below zero.
+    TimeoutNegative,
+    /// No such command.
+    UnknownCommand {
+        /// The whole request.
+        args: Args<'a>,
+    },
+    /// No such subcommand.
+    UnknownSubcommand {
+        /// The command in capital letters.
+        command: &'static str,
+        /// What was asked for.
+        subcommand: &'a [u8],
+    },
+    /// A value over [`VALUE_SIZE_MAX`].
+    ValueSize {
+        /// Its size.
+        size: usize,
+    },
+}
+
+impl<'a> CommandError<'a> {
+    /// The error in words with advice.
+    #[must_use]
+    pub const fn for_people(self) -> ForPeople<'a> {
+        ForPeople(self)
+    }
+}
+
+impl fmt::Display for CommandError<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match *self {
+            Self::Arity { spec } => {
+                write!(f, "ERR wrong number of arguments for '{}' command", spec.name)
+            }
+            Self::DbRange => f.write_str("ERR DB index is out of range"),
+            Self::DecrementOverflow => f.write_str("ERR decrement would overflow"),
+            Self::InvalidDb => f.write_str("ERR invalid DB index"),
+            Self::KeySize { size } => {
+                write!(f, "ERR key of {size} bytes is over the limit of {KEY_SIZE_MAX}")
+            }
+            Self::NotAnInteger => f.write_str(op::NOT_AN_INTEGER),
+            Self::SetSyntax | Self::Syntax => f.write_str("ERR syntax error"),
+            Self::SubcommandArity { name } => {
+                write!(f, "ERR wrong number of arguments for '{name}' command")
+            }
+            Self::TimeoutInvalid => f.write_str("ERR timeout is not an integer or out of range"),
+            Self::TimeoutNegative => f.write_str("ERR timeout is negative"),
+            Self::UnknownCommand { args } => {
+                let name = lossy(args.get(0).unwrap_or_default(), QUOTED_SIZE_MAX);
+                write!(f, "ERR unknown command '{name}', with args beginning with: ")?;
+                let mut room = QUOTED_SIZE_MAX;
+                for arg in args.from(1).iter() {
+                    if room == 0 {
+                        break;
+                    }
+                    write!(f, "'{}' ", lossy(arg, room))?;
+                    room = room.saturating_sub(arg.len().min(room) + 3);
+                }
+                Ok(())
+            }
+            Self::UnknownSubcommand { command, subcommand } => {
+                let subcommand = lossy(subcommand, QUOTED_SIZE_MAX);
+                write!(f, "ERR unknown subcommand '{subcommand}'. Try {command} HELP.")
+            }
+            Self::ValueSize { size } => {
+                write!(f, "ERR value of {size} bytes is over the limit of {VALUE_SIZE_MAX}")
+            }
+        }
+    }
+}
+
+impl std::error::Error for CommandError<'_> {}
+
+/// A [`CommandError`] in words for people. The code and what clients match on stay the same.
+#[derive(Clone, Copy, Debug)]
+pub struct ForPeople<'a>(CommandError<'a>);
+
+impl fmt::Display for ForPeople<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let error = &self.0;
+        match error {
+            CommandError::Arity { spec } => write!(f, "{error}; usage: {}", spec.usage),
+            CommandError::DbRange | CommandError::InvalidDb => {
+                write!(f, "{error}; databases are")?;
+                for db in Db::ALL {
+                    let before = if db == Db::STRONG { "" } else { "," };
+                    write!(f, "{before} {} ({})", db.number(), db.name())?;
+                }
+                Ok(())
+            }
+            CommandError::SetSyntax => {
+                let usage = "SET takes one value: put it in quotes if it has spaces";
+                write!(f, "{error}; {usage}; behind it one of NX, XX, IFEQ v, IFNE v, and GET")
+            }
+            CommandError::Syntax => write!(f, "{error}; try HELP"),
+            CommandError::UnknownCommand { args } => {
+                let name = lossy(args.get(0).unwrap_or_default(), QUOTED_SIZE_MAX);
+                write!(f, "ERR unknown command '{name}'; try HELP")
+            }
+            CommandError::UnknownSubcommand { subcommand, .. } => {
+                let subcommand = lossy(subcommand, QUOTED_SIZE_MAX);
+                write!(f, "ERR unknown subcommand '{subcommand}'; try HELP")
+            }
+            CommandError::DecrementOverflow
+            | CommandError::KeySize { .. }
+            | CommandError::NotAnInteger
+            | CommandError::SubcommandArity { .. }
+            | CommandError::TimeoutInvalid
+            | CommandError::TimeoutNegative
+            | CommandError::ValueSize { .. } => error.fmt(f),
+        }
+    }
+}
+
+/// At most `size_max` of a client's bytes as text.
+fn lossy(bytes: &[u8], size_max: usize) -> impl fmt::Display {
+    String::from_utf8_lossy(bytes.get(..size_max).unwrap_or(bytes))
+}
