@@ -109,8 +109,8 @@ pub struct Timing {
 impl Timing {
     /// The timing of a production node.
     pub const DEFAULT: Self = Self {
-        heartbeat: Millis(250),
-        silence: Millis(1500),
+        heartbeat: Millis(100),
+        silence: Millis(500),
         dial: Millis(1000),
         redial_min: Millis(25),
         redial_max: Millis(1000),

@@ -112,6 +112,13 @@ impl Connection {
     /// A connection without any input yet, on the strong database.
     #[must_use]
     pub fn new() -> Self {
+        Self::numbered(Ticket(0))
+    }
+
+    /// The same, with tickets from this one on: where connections come and go, a ticket must not
+    /// name a reply of two of them.
+    #[must_use]
+    pub fn numbered(first: Ticket) -> Self {
         Self {
             dialect: Dialect::Detect,
             db: Db::STRONG,
@@ -120,7 +127,7 @@ impl Connection {
             progress: Progress::default(),
             need: 0,
             dropping: None,
-            replies: Replies::new(),
+            replies: Replies::new(first),
             paused: None,
             eof: false,
             closing: false,

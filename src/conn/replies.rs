@@ -56,12 +56,12 @@ struct Place {
 }
 
 impl Replies {
-    pub(super) const fn new() -> Self {
+    pub(super) const fn new(first: Ticket) -> Self {
         Self {
             output: OutBuf::new(),
             written: 0,
             gate: Gate::new(),
-            first: 0,
+            first: first.0,
             places: VecDeque::new(),
             fresh: OutBuf::new(),
             behind: 0,

@@ -4,26 +4,30 @@ use super::{
     LinkId, Node,
     checkpoint::Checkpoint,
     eventual::Replica,
+    gather::{Gathers, Join},
     info::{self, Stats},
     links::End,
     peers::Peers,
+    strong::{Ctx, Strong, request::Origin},
     timers::Watch,
 };
 use crate::{
     command::{
         Command,
-        op::{Action, Effect, Held, Op},
+        op::{Action, Answer, Condition, Held, Op, SetReply},
     },
-    conn::{Done, Request, Wait},
+    conn::{Done, Request, Ticket, Wait},
     members::Members,
     probe::{Hook, reached},
-    proto::{Args, reply::ReplyWriter},
+    proto::reply::ReplyWriter,
     record::Db,
+    rng::Rng,
     time::Now,
 };
 
+/// Why writes are refused when a majority finds our clock ahead.
 const CLOCK_REFUSED: &str = "ERR the clock of this node is ahead of a majority by more than they \
-    accept; nothing written";
+                             accept; nothing written";
 
 /// What happened to a client's connection.
 #[derive(Clone, Copy, Debug)]
@@ -46,6 +50,10 @@ impl Node {
         let before = connection.buffered();
         let mut executor = Executor {
             now,
+            link,
+            strong: &mut self.strong,
+            gathers: &mut self.gathers,
+            rng: &mut self.rng,
             replica: &mut self.replica,
             peers: &mut self.peers,
             members: &self.members,
@@ -55,10 +63,7 @@ impl Node {
             checkpoint: &mut self.checkpoint,
             wrote: false,
         };
-        let mut execute = |request: Request<'_>| {
-            let Request { db, command, mut reply, .. } = request;
-            Done::Now(executor.execute(db, command, &mut reply))
-        };
+        let mut execute = |request: Request<'_>| executor.execute(request);
         let (limits, workspace) = (&self.limits, &mut self.workspace);
         match input {
             Input::Bytes(bytes) => {
@@ -133,6 +138,10 @@ impl Node {
 /// One client's requests of one turn at work.
 struct Executor<'a> {
     now: Now,
+    link: LinkId,
+    strong: &'a mut Strong,
+    gathers: &'a mut Gathers,
+    rng: &'a mut Rng,
     replica: &'a mut Replica,
     peers: &'a mut Peers,
     members: &'a Members,
@@ -143,65 +152,61 @@ struct Executor<'a> {
     wrote: bool,
 }
 
+/// Where a request stands.
+#[derive(Clone, Copy)]
+struct Place {
+    db: Db,
+    ticket: Ticket,
+    /// This node's copy is good enough for its reads.
+    readonly: bool,
+    /// Earlier requests of the connection are not answered.
+    behind: bool,
+}
+
 impl Executor<'_> {
-    /// Carries out a request and says what its reply must wait for.
-    fn execute(
-        &mut self,
-        db: Db,
-        command: Command<'_>,
-        reply: &mut ReplyWriter<'_>,
-    ) -> Option<Wait> {
-        let now = self.now;
+    /// Carries out a request, or begins to, and says what its reply must wait for.
+    fn execute(&mut self, request: Request<'_>) -> Done {
         self.stats.commands += 1;
+        let Request { db, command, mut reply, ticket, readonly, behind } = request;
+        let place = Place { db, ticket, readonly, behind };
         match command {
-            Command::Del { .. } | Command::FlushDb | Command::MSet { .. } if self.clock_refused => {
-                reply.error(CLOCK_REFUSED);
-                None
-            }
-            Command::Op { name, op } => self.operate(db, name, op, reply),
-            Command::MGet { keys } => {
-                self.values(db, keys, reply);
-                self.keys_durable(db, keys)
-            }
-            Command::MSet { pairs } => {
-                for (key, value) in pairs.pairs() {
-                    self.set(db, key, value, None);
-                }
-                reply.ok();
-                self.all_durable()
-            }
+            Command::Op { name, op } => self.op(place, name, &op, &mut reply),
             Command::Del { keys } => {
-                let deleted = self.delete(db, keys);
-                reply.integer(deleted);
-                if deleted > 0 { self.all_durable() } else { self.keys_durable(db, keys) }
+                let ops = keys.iter().map(|key| Op::new(key, Action::Delete));
+                self.ops(place, Join::Sum, ops, &mut reply)
             }
             Command::Exists { keys } => {
-                reply.integer(self.existing(db, keys));
-                self.keys_durable(db, keys)
+                let ops = keys.iter().map(|key| Op::new(key, Action::Exists));
+                self.ops(place, Join::Sum, ops, &mut reply)
+            }
+            Command::MGet { keys } => {
+                let ops = keys.iter().map(|key| Op::new(key, Action::Get));
+                self.ops(place, Join::List, ops, &mut reply)
+            }
+            Command::MSet { pairs } => {
+                let (condition, outcome) = (Condition::Always, SetReply::Outcome);
+                let set = |value| Action::Set { value, condition, reply: outcome };
+                let ops = pairs.pairs().map(|(key, value)| Op::new(key, set(value)));
+                self.ops(place, Join::AllOk, ops, &mut reply)
             }
             Command::DbSize => {
                 reply.integer(self.replica.store.live(db) as i64);
-                self.all_durable()
+                Done::Now(self.all_durable())
             }
-            Command::FlushDb => {
-                self.wrote = true;
-                let stamp = self.replica.flush(now, db);
-                self.peers.iter_mut().for_each(|peer| peer.outbox.push_flush(db, stamp));
-                reply.ok();
-                self.all_durable()
-            }
+            Command::FlushDb => self.flush(db, &mut reply),
             Command::Info { section } => {
-                self.info(section, reply);
-                None
+                self.info(section, &mut reply);
+                Done::Now(None)
             }
             Command::LastSave => {
                 reply.integer((self.checkpoint.completed_at_ms() / 1000) as i64);
-                None
+                Done::Now(None)
             }
-            Command::Save { background } => self.save(background, reply),
-            Command::Replicas { .. } => not_served("REPLICAS", reply),
-            Command::Status => not_served("STATUS", reply),
-            Command::Wait { .. } => not_served("WAIT", reply),
+            Command::Save { background } => Done::Now(self.save(background, &mut reply)),
+            Command::Replicas { .. } | Command::Status | Command::Wait { .. } => {
+                reply.error("ERR not served yet");
+                Done::Now(None)
+            }
             Command::Command
             | Command::ConfigGet
             | Command::Echo { .. }
@@ -214,67 +219,121 @@ impl Executor<'_> {
         }
     }
 
-    /// Carries out what concerns one key.
-    fn operate(
-        &mut self,
-        db: Db,
-        name: &str,
-        op: Op<'_>,
-        reply: &mut ReplyWriter<'_>,
-    ) -> Option<Wait> {
-        if op.is_conditional() && db != Db::STRONG {
+    /// One operation on one key.
+    fn op(&mut self, place: Place, name: &str, op: &Op<'_>, reply: &mut ReplyWriter<'_>) -> Done {
+        if place.db == Db::STRONG && !(place.readonly && op.is_read()) {
+            let origin = Origin::Client { link: self.link, ticket: place.ticket };
+            self.submit(origin, op, place.behind);
+            return Done::Later;
+        }
+        if op.is_read() {
+            let record = self.replica.store.get(place.db, op.key);
+            let held = record.and_then(|record| Held::of(&record, self.now.wall_ms));
+            op.apply(held).1.write(reply);
+            return Done::Now(self.local_wait(place.db, op));
+        }
+        if op.is_conditional() {
             reply.error(format_args!(
                 "ERR {name} reads before it writes and needs the strong database (SELECT 0)"
             ));
-            return None;
+            return Done::Now(None);
         }
-        if !op.is_read() && self.clock_refused {
-            reply.error(CLOCK_REFUSED);
-            return None;
-        }
-        // A plain SET need not look for what it replaces.
-        let is_blind = matches!(op.action, Action::Set { .. }) && !op.is_conditional();
-        let record = if is_blind { None } else { self.replica.store.get(db, op.key) };
-        let held = record.and_then(|record| Held::of(&record, self.now.wall_ms));
-        let (effect, answer) = op.apply(held);
+        let answer = self.local(place.db, op);
         answer.write(reply);
-        match effect {
-            Effect::Delete => {
-                self.delete_key(db, op.key);
-            }
-            Effect::None => {
-                return self.replica.journal.wait_for_key(db, op.key).map(Wait::Durable);
-            }
-            Effect::Put { value, expires_at_ms } => self.set(db, op.key, &value, expires_at_ms),
-        }
-        self.all_durable()
+        Done::Now(self.local_wait(place.db, op))
     }
 
-    fn set(&mut self, db: Db, key: &[u8], value: &[u8], expires_at_ms: Option<u64>) {
-        let record = self.replica.set(self.now, db, key, value, expires_at_ms);
-        self.peers.iter_mut().for_each(|peer| peer.outbox.push_record(record));
+    /// Operations on several keys, whose answers become one.
+    fn ops<'o>(
+        &mut self,
+        place: Place,
+        join: Join,
+        ops: impl ExactSizeIterator<Item = Op<'o>> + Clone,
+        reply: &mut ReplyWriter<'_>,
+    ) -> Done {
+        let reads = ops.clone().all(|op| op.is_read());
+        if place.db == Db::STRONG && !(place.readonly && reads) {
+            let gather = self.gathers.begin(self.link, place.ticket, join, ops.len());
+            for (index, op) in ops.enumerate() {
+                let origin = Origin::Part { gather, index: index as u32 };
+                self.submit(origin, &op, place.behind);
+            }
+            return Done::Later;
+        }
+        let mut batch = None;
+        let mut answers = Vec::with_capacity(ops.len());
+        for op in ops {
+            answers.push(self.local(place.db, &op));
+            batch = batch.max(self.replica.journal.wait_for_key(place.db, op.key));
+        }
+        join.write(&answers, reply);
+        Done::Now(batch.map(Wait::Durable))
+    }
+
+    fn submit(&mut self, origin: Origin, op: &Op<'_>, behind: bool) {
+        let Self { now, replica, peers, rng, .. } = self;
+        let mut ctx = Ctx { now: *now, replica, peers, rng };
+        self.strong.submit(&mut ctx, origin, op, !behind);
+    }
+
+    /// What an operation comes to on this node's copy.
+    fn local(&mut self, db: Db, op: &Op<'_>) -> Answer<'static> {
+        let now = self.now;
+        if !op.is_read() && self.clock_refused {
+            return Answer::Error(CLOCK_REFUSED.into());
+        }
+        match op.action {
+            Action::Set { value, .. } => {
+                self.wrote = true;
+                let record = self.replica.set(now, db, op.key, value, None);
+                self.peers.iter_mut().for_each(|peer| {
+                    peer.outbox.push_record(record);
+                });
+                Answer::Ok
+            }
+            Action::Delete => {
+                let Some(record) = self.replica.delete(now, db, op.key) else {
+                    return Answer::Integer(0);
+                };
+                self.wrote = true;
+                self.peers.iter_mut().for_each(|peer| {
+                    peer.outbox.push_record(record);
+                });
+                Answer::Integer(1)
+            }
+            Action::Append { .. }
+            | Action::Exists
+            | Action::Get
+            | Action::GetDelete
+            | Action::Increment { .. }
+            | Action::Strlen
+            | Action::Version => {
+                let record = self.replica.store.get(db, op.key);
+                let held = record.and_then(|record| Held::of(&record, now.wall_ms));
+                op.apply(held).1.into_owned()
+            }
+        }
+    }
+
+    /// What the answer to an operation on this node's copy waits for.
+    fn local_wait(&self, db: Db, op: &Op<'_>) -> Option<Wait> {
+        self.replica.journal.wait_for_key(db, op.key).map(Wait::Durable)
+    }
+
+    fn flush(&mut self, db: Db, reply: &mut ReplyWriter<'_>) -> Done {
+        if db == Db::STRONG {
+            reply.error("ERR not served yet");
+            return Done::Now(None);
+        }
+        if self.clock_refused {
+            reply.error(CLOCK_REFUSED);
+            return Done::Now(None);
+        }
         self.wrote = true;
-    }
-
-    /// Answers the values of keys.
-    fn values(&self, db: Db, keys: Args<'_>, reply: &mut ReplyWriter<'_>) {
-        reply.array(keys.len());
-        for key in keys.iter() {
-            let record = self.replica.store.get(db, key);
-            match record.and_then(|record| record.visible(self.now.wall_ms)) {
-                Some(value) => reply.bulk(value),
-                None => reply.null(),
-            }
-        }
-    }
-
-    /// How many of the keys there are.
-    fn existing(&self, db: Db, keys: Args<'_>) -> i64 {
-        let exists = |key: &&[u8]| {
-            let record = self.replica.store.get(db, key);
-            record.and_then(|record| record.visible(self.now.wall_ms)).is_some()
-        };
-        keys.iter().filter(exists).count() as i64
+        let stamp = self.replica.flush(self.now, db);
+        self.peers.iter_mut().for_each(|peer| peer.outbox.push_flush(db, stamp));
+        reply.ok();
+        Done::Now(self.all_durable())
     }
 
     fn info(&self, section: Option<&[u8]>, reply: &mut ReplyWriter<'_>) {
@@ -289,23 +348,6 @@ impl Executor<'_> {
             section,
         });
         reply.lines(&text);
-    }
-
-    /// Deletes keys; how many there were.
-    fn delete(&mut self, db: Db, keys: Args<'_>) -> i64 {
-        let mut deleted = 0;
-        for key in keys.iter() {
-            deleted += i64::from(self.delete_key(db, key));
-        }
-        deleted
-    }
-
-    /// Deletes a key; whether it was there.
-    fn delete_key(&mut self, db: Db, key: &[u8]) -> bool {
-        let Some(record) = self.replica.delete(self.now, db, key) else { return false };
-        self.peers.iter_mut().for_each(|peer| peer.outbox.push_record(record));
-        self.wrote = true;
-        true
     }
 
     fn save(&mut self, background: bool, reply: &mut ReplyWriter<'_>) -> Option<Wait> {
@@ -326,15 +368,4 @@ impl Executor<'_> {
     fn all_durable(&self) -> Option<Wait> {
         self.replica.journal.wait_for_all().map(Wait::Durable)
     }
-
-    /// What a reply waits for that shows the state of some keys.
-    fn keys_durable(&self, db: Db, keys: Args<'_>) -> Option<Wait> {
-        let batches = keys.iter().filter_map(|key| self.replica.journal.wait_for_key(db, key));
-        batches.max().map(Wait::Durable)
-    }
-}
-
-fn not_served(name: &str, reply: &mut ReplyWriter<'_>) -> Option<Wait> {
-    reply.error(format_args!("ERR {name} is not served yet"));
-    None
 }

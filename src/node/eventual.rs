@@ -37,6 +37,8 @@ pub(crate) enum Refused {
     Ahead(u64),
     /// Its bytes are no record.
     Malformed(RecordError),
+    /// It is of the strong database, where only a leader's word counts.
+    Strong,
 }
 
 impl Replica {
@@ -159,6 +161,9 @@ impl Replica {
     /// Takes a peer's record; a newer one is kept.
     pub(crate) fn merge(&mut self, now: Now, encoded: &[u8]) -> Result<(), Refused> {
         let record = Record::decode(encoded).map_err(Refused::Malformed)?;
+        if record.db == Db::STRONG {
+            return Err(Refused::Strong);
+        }
         self.witness(now, record.version)?;
         if self.store.merge(&record) {
             self.journal.record(record.db, record.key, encoded);
@@ -307,7 +312,7 @@ mod tests {
     #[test]
     fn what_was_dropped_stays_away_after_a_restart() {
         let (db, key) = (Db::STRONG, &b"k"[..]);
-        let version = |hlc| Version::stamp(hlc << COUNTER_BITS, NodeId(1), 3);
+        let version = |hlc: u64| Version::stamp(hlc << COUNTER_BITS, NodeId(1), 3);
         let record = |hlc, value| {
             let version = version(hlc);
             Entry::Record(Record { db, key, version, expires_at_ms: None, value })

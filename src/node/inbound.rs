@@ -47,6 +47,9 @@ impl fmt::Display for Hangup {
                 write!(f, "a stamp is {ms} ms ahead of our clock; check the clocks of both nodes")
             }
             Self::Refused(Refused::Malformed(error)) => write!(f, "{error}"),
+            Self::Refused(Refused::Strong) => {
+                write!(f, "a record of the strong database that no leader sent")
+            }
             Self::Unexpected => write!(f, "a frame that has no business here"),
         }
     }
@@ -170,7 +173,7 @@ impl Node {
                 self.advance(from, DROP_OVERHEAD + key.len());
                 Ok(())
             }
-            Frame::Flush { pos, db, version } if begun => {
+            Frame::Flush { pos, db, version } if begun && db != Db::STRONG => {
                 self.on_flush(now, from, pos, db, version)
             }
             // A sign of life, answered so that the dialer hears one too.
@@ -183,13 +186,13 @@ impl Node {
             }
             // The peer makes sure that we have what it has: what differs, what we lack, and the
             // missing records.
-            Frame::Compare { db, flushed, first, span, digests } => {
+            Frame::Compare { db, flushed, first, span, digests } if db != Db::STRONG => {
                 if !planted(Mutant::FlushNotRepaired) {
                     self.replica.merge_flush(now, db, flushed)?;
                 }
                 self.on_compare(link, from, db, first, span, digests)
             }
-            Frame::Offer { db, entries } => {
+            Frame::Offer { db, entries } if db != Db::STRONG => {
                 let bits = repair::wanted(&self.replica, now, db, entries);
                 let bits = bits.ok_or(Hangup::Unexpected)?;
                 self.say(link, Frame::Want { bits: &bits });

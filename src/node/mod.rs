@@ -20,7 +20,7 @@
 use std::collections::VecDeque;
 
 use crate::{
-    conn::Connection,
+    conn::{Connection, Ticket},
     limits::{Limits, Timing},
     members::Members,
     probe::{Mutant, planted},
@@ -404,7 +404,9 @@ impl Node {
     }
 
     fn open_client(&mut self, link: LinkId) {
-        let connection = Box::new(Connection::new());
+        // A late answer to a link that is gone must not find another connection under its id.
+        let first = Ticket(self.stats.connections << 32);
+        let connection = Box::new(Connection::numbered(first));
         self.links.insert(link, End::Client { connection, fresh: true, waits: false });
         self.stats.connections += 1;
         // A peer shows itself only by its first bytes, so peers need a reserve beyond the clients'

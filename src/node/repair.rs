@@ -24,13 +24,17 @@ use crate::{
     time::Now,
 };
 
+/// The databases that peers repair among each other. In the strong one only the leader of a slot
+/// may, for a copy that nobody ordered could bring back what was overwritten.
+const REPAIRED: [Db; 2] = [Db::QUORUM, Db::EVENTUAL];
+
 /// The walk towards one peer.
 #[derive(Debug, Default)]
 pub(crate) struct Repair {
     /// The peer may lack something: the next link begins with a walk.
     needed: bool,
     stage: Stage,
-    /// Position in [`Db::ALL`].
+    /// Position in [`REPAIRED`].
     db: usize,
     /// Spans of the database that differ, by their first slot.
     spans: VecDeque<u32>,
@@ -121,7 +125,7 @@ impl Repair {
         db: Db,
         bits: &[u8],
     ) -> Result<bool, Unexpected> {
-        if Some(&db) != Db::ALL.get(self.db) {
+        if Some(&db) != REPAIRED.get(self.db) {
             return Err(Unexpected);
         }
         let slots = walk.store.slots();
@@ -201,7 +205,7 @@ impl Repair {
     }
 
     fn database(&self) -> Db {
-        Db::ALL.get(self.db).copied().unwrap_or(Db::EVENTUAL)
+        REPAIRED.get(self.db).copied().unwrap_or(Db::EVENTUAL)
     }
 
     fn compare_spans(&mut self, walk: &mut Walk<'_>) {
@@ -215,7 +219,7 @@ impl Repair {
             let end = walk.store.slots().min(first + walk.span);
             compare(walk, self.database(), first, end, 1);
             self.stage = Stage::Slots { first };
-        } else if self.db + 1 < Db::COUNT {
+        } else if self.db + 1 < REPAIRED.len() {
             self.db += 1;
             self.compare_spans(walk);
         } else {
