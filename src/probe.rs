@@ -229,20 +229,21 @@ mod hooks {
     pub type Passed = [u32; Hook::ALL.len()];
 
     thread_local! {
-        static PASSED: Cell<Passed> = const { Cell::new([0; Hook::ALL.len()]) };
+        static PASSED: [Cell<u32>; Hook::ALL.len()] = const { [const { Cell::new(0) }; Hook::ALL.len()] };
     }
 
     /// This point was reached.
     pub fn reached(hook: Hook) {
-        let mut passed = PASSED.get();
-        passed[hook as usize] = passed[hook as usize].wrapping_add(1);
-        PASSED.set(passed);
+        PASSED.with(|passed| {
+            let count = &passed[hook as usize];
+            count.set(count.get().wrapping_add(1));
+        });
     }
 
     /// How often this thread has passed each hook since the last call.
     #[must_use]
     pub fn take_reached() -> Passed {
-        PASSED.take()
+        PASSED.with(|passed| passed.each_ref().map(Cell::take))
     }
 }
 
