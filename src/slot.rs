@@ -150,9 +150,9 @@ impl SlotSet {
     /// The set of [`SlotSet::to_bytes`]; none if the bytes name a slot that does not exist.
     #[must_use]
     pub fn from_bytes(slots: u32, bytes: &[u8]) -> Option<Self> {
-        let used = bytes.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
+        let size = bytes.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
         let mut set = Self::new(slots);
-        let mut pieces = bytes.get(..used)?.chunks(8);
+        let mut pieces = bytes.get(..size)?.chunks(8);
         for word in &mut set.words {
             let Some(piece) = pieces.next() else { break };
             let mut whole = [0; 8];
@@ -160,7 +160,8 @@ impl SlotSet {
             *word = u64::from_le_bytes(whole);
         }
         let last = set.words.last().copied().unwrap_or_default();
-        let over = slots % u64::BITS != 0 && last >> (slots % u64::BITS) != 0;
+        let used = slots % u64::BITS;
+        let over = used != 0 && last >> used != 0;
         (pieces.next().is_none() && !over).then_some(set)
     }
 

@@ -15,10 +15,10 @@
 //!
 //! `birth` is the incarnation of the directory's first life, and stays: a directory that was deleted
 //! and made again has another. Format 1 did not have it: the birth of such a directory is the
-//! incarnation that stands in it. The checksum is the xxh3 of the lines before it. The file is replaced whole: written under
-//! another name, synced, renamed. `lost` stays `yes` from a repair until the node has again what it
-//! lost. `begun` is the first frame of this life: the mark of a clean shutdown counts only if the
-//! last life wrote it. Members stand here only for messages.
+//! incarnation that stands in it. The checksum is the xxh3 of the lines before it. The file is
+//! replaced whole: written under another name, synced, renamed. `lost` stays `yes` from a repair
+//! until the node has again what it lost. `begun` is the first frame of this life: the mark of a
+//! clean shutdown counts only if the last life wrote it. Members stand here only for messages.
 
 use xxhash_rust::xxh3::xxh3_64;
 

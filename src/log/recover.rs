@@ -151,26 +151,11 @@ pub fn open<D: Disk>(
 ) -> Result<Opened<D>, OpenError> {
     let names = disk.names()?;
     let found = identify(disk, home, &names)?;
-    let before = match found {
-        Found::Fresh | Found::Restored => 0,
-        Found::Mine(ref identity) => identity.incarnation,
-        Found::Broken(ref finding) if *mode == Mode::Normal => {
-            return Err(OpenError::Damage(vec![finding.clone()]));
-        }
-        Found::Broken(_) => 0,
-    };
-    let incarnation = wall_ms.max(before.saturating_add(1));
-    let birth = match &found {
-        Found::Mine(identity) => identity.birth,
-        // It may have forgotten what it promised, so it must not pass for what it was.
-        Found::Broken(_) | Found::Fresh | Found::Restored => incarnation,
-    };
-    let (lost, begun) = match &found {
-        Found::Mine(identity) => (identity.lost, identity.begun),
-        Found::Broken(_) => (true, Seq(u64::MAX)),
-        Found::Fresh | Found::Restored => (false, Seq(u64::MAX)),
-    };
-    let mut identity = Identity { home: home.clone(), incarnation, birth, lost, begun };
+    if let (Found::Broken(finding), Mode::Normal) = (&found, mode) {
+        return Err(OpenError::Damage(vec![finding.clone()]));
+    }
+    let mut identity = next_life(&found, home, wall_ms);
+    let Identity { incarnation, birth, begun, .. } = identity;
     for name in [UNFINISHED, UNFINISHED_IDENTITY] {
         if names.iter().any(|held| held == name) {
             disk.remove(name)?;
@@ -225,6 +210,24 @@ enum Found {
     Mine(Identity),
     /// A backup that was copied here; it becomes ours.
     Restored,
+}
+
+/// Who lives here from now on.
+fn next_life(found: &Found, home: &Home, wall_ms: u64) -> Identity {
+    let home = home.clone();
+    match found {
+        Found::Mine(last) => {
+            let incarnation = wall_ms.max(last.incarnation.saturating_add(1));
+            let Identity { birth, lost, begun, .. } = *last;
+            Identity { home, incarnation, birth, lost, begun }
+        }
+        // What is damaged may have forgotten what it promised: it must not pass for what it was.
+        Found::Broken(_) | Found::Fresh | Found::Restored => {
+            let incarnation = wall_ms.max(1);
+            let lost = matches!(found, Found::Broken(_));
+            Identity { home, incarnation, birth: incarnation, lost, begun: Seq(u64::MAX) }
+        }
+    }
 }
 
 fn identify<D: Disk>(disk: &mut D, home: &Home, names: &[String]) -> Result<Found, OpenError> {

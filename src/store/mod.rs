@@ -39,6 +39,8 @@ struct Database {
     tables: Vec<HashTable<Blob>>,
     /// One per table, side by side because comparing replicas reads nothing else.
     digests: Vec<u128>,
+    /// How often each table has moved its records without growing.
+    moves: Vec<u32>,
     live: u64,
     tombstones: u64,
     /// Records at or below this stamp are dead.
@@ -52,6 +54,7 @@ impl Store {
         let database = || Database {
             tables: (0..slots).map(|_| HashTable::new()).collect(),
             digests: vec![0; slots as usize],
+            moves: vec![0; slots as usize],
             live: 0,
             tombstones: 0,
             flushed: Version::NONE,
@@ -138,6 +141,13 @@ impl Store {
         let table = database.tables.get_mut(slot)?;
         let digest = database.digests.get_mut(slot)?;
         let rehash = |blob: &Blob| xxh3_64_with_seed(blob.key(), table_seed);
+        if table.len() == table.capacity() {
+            // There is no room, or only what removals have left of it.
+            let buckets = table.num_buckets();
+            table.reserve(1, rehash);
+            let moves = database.moves.get_mut(slot)?;
+            *moves = moves.wrapping_add(u32::from(table.num_buckets() == buckets));
+        }
         let entry = table.entry(hash, |blob| blob.key() == key, rehash);
         let held = match &entry {
             Entry::Occupied(held) => Some(held.get().record()),

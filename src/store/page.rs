@@ -1,7 +1,8 @@
 //! Walking one slot's table a page at a time while it changes.
 //!
-//! The cursor is a bucket index. Records stay in their bucket until the table grows; then the walk
-//! starts over, which repeats some records but misses none that was there all the time.
+//! The cursor is a bucket index. Records stay in their bucket until the table grows, or clears what
+//! removals have left in it; then the walk starts over, which repeats some records but misses none
+//! that was there all the time.
 
 use super::Store;
 use crate::{
@@ -9,25 +10,25 @@ use crate::{
     slot::Slot,
 };
 
-/// Where a walk of one slot has come to.
+/// Where a walk of one slot has come to. Means something only to the store that gave it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct PageCursor {
-    /// Size of the table when the walk began; another size means that it must begin again.
-    buckets: usize,
+    /// Size and moves of the table when the walk began; others mean that it must begin again.
+    layout: u64,
     next: usize,
 }
 
 impl PageCursor {
-    /// The cursor of [`PageCursor::to_parts`].
+    /// The cursor as integers, for a walk that somebody else leads.
     #[must_use]
-    pub const fn from_parts((buckets, next): (u64, u64)) -> Self {
-        Self { buckets: buckets as usize, next: next as usize }
+    pub const fn to_pair(self) -> (u64, u64) {
+        (self.layout, self.next as u64)
     }
 
-    /// The cursor as integers, for a message.
+    /// The cursor of [`PageCursor::to_pair`]. One that no store gave begins a walk or ends it.
     #[must_use]
-    pub const fn to_parts(self) -> (u64, u64) {
-        (self.buckets as u64, self.next as u64)
+    pub fn from_pair((layout, next): (u64, u64)) -> Self {
+        Self { layout, next: usize::try_from(next).unwrap_or(usize::MAX) }
     }
 }
 
@@ -43,10 +44,14 @@ impl Store {
         mut visit: impl FnMut(Record<'_>) -> bool,
     ) -> Option<PageCursor> {
         let table = self.database(db).tables.get(slot.index())?;
-        if cursor.buckets != table.num_buckets() {
-            cursor = PageCursor { buckets: table.num_buckets(), next: 0 };
+        let buckets = table.num_buckets();
+        let moves = self.database(db).moves.get(slot.index()).copied().unwrap_or_default();
+        // A table of 2^32 buckets would take more memory than its node has.
+        let layout = u64::from(moves) << 32 | buckets as u64;
+        if cursor.layout != layout {
+            cursor = PageCursor { layout, next: 0 };
         }
-        while cursor.next < cursor.buckets {
+        while cursor.next < buckets {
             let blob = table.get_bucket(cursor.next);
             cursor.next += 1;
             if let Some(record) = blob.map(Blob::record)

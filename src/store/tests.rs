@@ -1,6 +1,6 @@
 //! The store against a map that does the same by brute force.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use proptest::prelude::{Just, Strategy, any, prop_assert_eq, prop_oneof, proptest};
 
@@ -43,7 +43,12 @@ fn record() -> impl Strategy<Value = Owned> {
 enum Step {
     Merge(Owned),
     Flush(Db, u64),
-    Remove(Owned),
+    /// Of the held version if it is exact, otherwise of one beside it.
+    Remove {
+        db: Db,
+        key: Vec<u8>,
+        exact: bool,
+    },
 }
 
 /// What replicas may do in any order.
@@ -56,7 +61,9 @@ fn step() -> impl Strategy<Value = Step> {
 }
 
 fn step_or_removal() -> impl Strategy<Value = Step> {
-    prop_oneof![3 => step(), 1 => record().prop_map(Step::Remove)]
+    let removal = (record(), any::<bool>());
+    let removal = removal.prop_map(|(of, exact)| Step::Remove { db: of.db, key: of.key, exact });
+    prop_oneof![2 => step(), 1 => removal]
 }
 
 fn apply(store: &mut Store, step: &Step) {
@@ -67,10 +74,16 @@ fn apply(store: &mut Store, step: &Step) {
         Step::Flush(db, hlc) => {
             store.flush(*db, Version::stamp(*hlc, NodeId(9), 1));
         }
-        Step::Remove(record) => {
-            store.remove(record.db, &record.key, record.version);
+        Step::Remove { db, key, exact } => {
+            let Some(held) = store.get(*db, key) else { return };
+            let version = beside(held.version, *exact);
+            assert_eq!(store.remove(*db, key, version), *exact);
         }
     }
+}
+
+fn beside(version: Version, exact: bool) -> Version {
+    if exact { version } else { Version::from_bits(version.to_bits() ^ 1) }
 }
 
 /// Everything that replicas compare and users read.
@@ -143,10 +156,9 @@ proptest! {
                     flushed[db.index()] = flushed[db.index()].max(stamp);
                     map.retain(|(of, _), held| of != db || held.version > stamp);
                 }
-                Step::Remove(record) => {
-                    let key = (record.db, record.key.clone());
-                    if map.get(&key).is_some_and(|held| held.version == record.version) {
-                        map.remove(&key);
+                Step::Remove { db, key, exact } => {
+                    if *exact {
+                        map.remove(&(*db, key.clone()));
                     }
                 }
             }
@@ -181,6 +193,7 @@ proptest! {
         for slot in 0..2 {
             let mut cursor = Some(PageCursor::default());
             while let Some(from) = cursor {
+                let from = PageCursor::from_pair(from.to_pair());
                 let mut left = page;
                 cursor = store.page(Db::STRONG, Slot(slot), from, |record| {
                     seen.push(u16::from_le_bytes(record.key.try_into().expect("two bytes")));
@@ -215,6 +228,74 @@ fn digests_tell_tombstones_and_versions_apart() {
     assert_eq!(a.digest(Db::QUORUM, 0, SLOTS), 0);
 }
 
+/// The keys of a table of one slot, bucket by bucket.
+fn buckets(store: &Store) -> Vec<Option<u32>> {
+    let table = &store.databases[0].tables[0];
+    let number = |blob: &Blob| u32::from_le_bytes(blob.key().try_into().expect("four bytes"));
+    (0..table.num_buckets()).map(|at| table.get_bucket(at).map(number)).collect()
+}
+
+/// A removal amid many full buckets leaves a mark that takes up room. A table full of marks is put
+/// in order again without growing, and a walk under way must not miss what that moves.
+#[test]
+fn pages_miss_nothing_that_a_table_moves_without_growing() {
+    // Of 32 buckets 28 may be full, and 14 of them after such a clearing.
+    const FULL: u32 = 28;
+    const GOING: usize = 15;
+    const GROUP: usize = 16;
+    let version = |hlc| Version::stamp(hlc, NodeId(0), 1);
+    let mut moved = [0, 0];
+    for seed in 0..600 {
+        let by_flush = seed % 2 == 1;
+        let mut store = Store::new(1, 5, seed);
+        let put = |store: &mut Store, key: u32, hlc| {
+            let key = &key.to_le_bytes();
+            let (db, version) = (Db::STRONG, version(hlc));
+            store.merge(&Record { db, key, version, expires_at_ms: None, value: None })
+        };
+        (0..FULL).for_each(|key| assert!(put(&mut store, key, 1)));
+        let before = buckets(&store);
+        assert_eq!(before.len(), 32);
+        let mut runs = before.split(Option::is_none);
+        let Some(run) = runs.find(|run| run.len() >= GROUP) else { continue };
+        let going: BTreeSet<u32> = run.iter().flatten().copied().take(GOING).collect();
+        let stay: Vec<u32> = (0..FULL).filter(|key| !going.contains(key)).collect();
+        // The same once more, now that it is known what a flush is to spare.
+        let mut store = Store::new(1, 5, seed);
+        for key in 0..FULL {
+            put(&mut store, key, if going.contains(&key) { 1 } else { 2 });
+        }
+        assert_eq!(buckets(&store), before);
+
+        let mut seen = BTreeSet::new();
+        let mut left = 10;
+        let middle = store.page(Db::STRONG, Slot(0), PageCursor::default(), |record| {
+            seen.insert(u32::from_le_bytes(record.key.try_into().expect("four bytes")));
+            left -= 1;
+            left > 0
+        });
+        if by_flush {
+            assert!(store.flush(Db::STRONG, version(1)));
+        } else {
+            let removed = |key: &u32| store.remove(Db::STRONG, &key.to_le_bytes(), version(1));
+            assert!(going.iter().all(removed));
+        }
+        put(&mut store, FULL, 2);
+        let after = buckets(&store);
+        let place = |all: &[Option<u32>], key| all.iter().position(|held| *held == Some(key));
+        let same = stay.iter().all(|key| place(&before, *key) == place(&after, *key));
+        moved[usize::from(by_flush)] += u32::from(before.len() == after.len() && !same);
+        let end = store.page(Db::STRONG, Slot(0), middle.expect("not the end"), |record| {
+            seen.insert(u32::from_le_bytes(record.key.try_into().expect("four bytes")));
+            true
+        });
+        assert_eq!(end, None);
+        assert!(stay.iter().all(|key| seen.contains(key)), "a walk missed a record, seed {seed}");
+        store.check();
+    }
+    assert!(moved.iter().all(|tables| *tables > 20), "{moved:?} tables moved records in place");
+}
+
 #[test]
 fn removal_takes_exactly_one_version_and_remembers_nothing() {
     let version = |hlc| Version::stamp(hlc, NodeId(0), 1);
@@ -242,4 +323,25 @@ fn removal_takes_exactly_one_version_and_remembers_nothing() {
     assert!(store.merge(&tombstone(3)), "an older one is kept again");
     store.check();
     assert_eq!(store.slot_len(Db::STRONG, Slot(SLOTS)), 0);
+}
+
+#[test]
+fn cursors_from_elsewhere_begin_or_end_a_walk() {
+    let mut store = Store::new(1, 5, 6);
+    let version = Version::stamp(1, NodeId(0), 1);
+    let record = Record { db: Db::STRONG, key: b"k", version, expires_at_ms: None, value: None };
+    store.merge(&record);
+    let seen = |pair| {
+        let mut seen = 0;
+        let from = PageCursor::from_pair(pair);
+        let end = store.page(Db::STRONG, Slot(0), from, |_| {
+            seen += 1;
+            true
+        });
+        assert_eq!(end, None);
+        seen
+    };
+    assert_eq!([seen((0, 0)), seen((u64::MAX, u64::MAX)), seen((7, 1))], [1, 1, 1]);
+    let layout = store.databases[0].tables[0].num_buckets() as u64;
+    assert_eq!([seen((layout, 0)), seen((layout, u64::MAX))], [1, 0]);
 }

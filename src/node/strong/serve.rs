@@ -228,13 +228,13 @@ impl Strong {
         let next = ctx.replica.store.page(
             Db::STRONG,
             Slot(slot),
-            PageCursor::from_parts(cursor),
+            PageCursor::from_pair(cursor),
             |record| {
                 peer::push_offer(&mut entries, record.version, record.key);
                 entries.len() < size
             },
         );
-        let next = next.map(PageCursor::to_parts);
+        let next = next.map(PageCursor::to_pair);
         let wait = ctx.replica.journal.wait_for_all();
         peer.owe(wait, &Frame::Versions { ballot, slot, from: cursor, next, entries: &entries });
     }

@@ -44,6 +44,8 @@ mod kind {
     pub(super) const SLOT_CLEAN: u8 = 36;
     pub(super) const TRANSFER: u8 = 37;
     pub(super) const VERSIONS: u8 = 38;
+    pub(super) const SURVEY: u8 = 39;
+    pub(super) const SURVEYED: u8 = 40;
 }
 
 impl<'a> Frame<'a> {
@@ -105,6 +107,10 @@ impl<'a> Frame<'a> {
             Self::SlotClean { pos, ballot, slot, digest } => {
                 body.u64(pos).ballot(ballot).u32(slot).u128(digest)
             }
+            Self::Survey { pos, id, slots, digests } => {
+                body.u64(pos).u64(id).sized(slots).bytes(digests)
+            }
+            Self::Surveyed { id, same, copied } => body.u64(id).sized(same).bytes(copied),
             Self::Transfer { ballot, slots } => body.ballot(ballot).bytes(slots),
             Self::Versions { ballot, slot, from, next, entries } => {
                 body.ballot(ballot).u32(slot).pair(from).maybe_pair(next).bytes(entries)
@@ -152,6 +158,8 @@ impl<'a> Frame<'a> {
             Self::Records { .. } => kind::RECORDS,
             Self::Refuse { .. } => kind::REFUSE,
             Self::SlotClean { .. } => kind::SLOT_CLEAN,
+            Self::Survey { .. } => kind::SURVEY,
+            Self::Surveyed { .. } => kind::SURVEYED,
             Self::Transfer { .. } => kind::TRANSFER,
             Self::Versions { .. } => kind::VERSIONS,
             Self::Want { .. } => kind::WANT,
@@ -264,6 +272,10 @@ impl<'a> Frame<'a> {
                 slot: f.u32()?,
                 digest: f.u128()?,
             },
+            kind::SURVEY => {
+                Self::Survey { pos: f.u64()?, id: f.u64()?, slots: f.sized()?, digests: f.rest() }
+            }
+            kind::SURVEYED => Self::Surveyed { id: f.u64()?, same: f.sized()?, copied: f.rest() },
             kind::TRANSFER => Self::Transfer { ballot: f.ballot()?, slots: f.rest() },
             kind::VERSIONS => Self::Versions {
                 ballot: f.ballot()?,

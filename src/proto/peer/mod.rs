@@ -41,6 +41,8 @@ pub const FRAME_SIZE_MAX: usize = RECORD_SIZE_MAX + KEY_SIZE_MAX + 1024;
 pub const GREETING_SIZE_MAX: usize = 16 * 1024;
 /// Bytes of a stream frame besides its record.
 pub const STREAM_OVERHEAD: usize = FRAME_HEAD + 8;
+/// Bytes of a survey's stream frame besides its slots and digests.
+pub const SURVEY_OVERHEAD: usize = STREAM_OVERHEAD + 10;
 /// Bytes of a flush's stream frame.
 pub const FLUSH_SIZE: usize = STREAM_OVERHEAD + 17;
 /// Bytes of a drop's stream frame besides its key.
@@ -344,6 +346,27 @@ pub enum Frame<'a> {
         slot: u32,
         /// Of the sender's records in it.
         digest: u128,
+    },
+    /// In the stream: what the sender holds just now of slots that it leads.
+    Survey {
+        /// Where in the stream this frame begins.
+        pos: u64,
+        /// The sender's, for the answer.
+        id: u64,
+        /// A [`crate::slot::SlotSet`].
+        slots: &'a [u8],
+        /// Of each of them in order: see [`digests`].
+        digests: &'a [u8],
+    },
+    /// Which slots of a `Survey` are the same here.
+    Surveyed {
+        /// As asked.
+        id: u64,
+        /// A [`crate::slot::SlotSet`].
+        same: &'a [u8],
+        /// Slots of the survey in which nothing counts as accepted here; a
+        /// [`crate::slot::SlotSet`].
+        copied: &'a [u8],
     },
     /// The sender leads these slots and would rather that the receiver did.
     Transfer {

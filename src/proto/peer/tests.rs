@@ -79,6 +79,14 @@ fn strong_frame<'a>(kind: u8, parts: &'a Parts) -> Frame<'a> {
         34 => Frame::Records { ballot, slot, records: bytes },
         35 => Frame::SlotClean { pos, ballot, slot, digest: u128::from(a) << 64 | u128::from(b) },
         36 => Frame::Transfer { ballot, slots: bytes },
+        37 => {
+            let (slots, digests) = bytes.split_at(bytes.len() / 2);
+            Frame::Survey { pos, id: b, slots, digests }
+        }
+        38 => {
+            let (same, copied) = bytes.split_at(bytes.len() / 2);
+            Frame::Surveyed { id, same, copied }
+        }
         _ => {
             let next = (!span.is_multiple_of(3)).then_some((u64::from(span), a));
             Frame::Versions { ballot, slot, from: (a, b), next, entries: bytes }
@@ -95,6 +103,8 @@ fn parts() -> impl Strategy<Value = Parts> {
     let bytes = proptest::collection::vec(any::<u8>(), 0..80);
     (any::<u8>(), any::<u64>(), any::<u64>(), any::<u32>(), any::<u32>(), bytes)
 }
+
+type Push<'a> = &'a dyn Fn(&mut Vec<u8>, u64, u32, &[u8]);
 
 proptest! {
     #[test]
@@ -141,7 +151,7 @@ proptest! {
             0..20,
         ),
     ) {
-        let with = |push: &dyn Fn(&mut Vec<u8>, u64, u32, &[u8])| {
+        let with = |push: Push<'_>| {
             let mut list = Vec::new();
             entries.iter().for_each(|(a, b, bytes)| push(&mut list, *a, *b, bytes));
             list
@@ -172,7 +182,7 @@ proptest! {
     #[test]
     fn malformed_lists_end_once(bytes in proptest::collection::vec(any::<u8>(), 0..60)) {
         fn ends<T>(mut list: impl Iterator<Item = Option<T>>) -> bool {
-            list.by_ref().skip_while(Option::is_some).next().is_none_or(|_| list.next().is_none())
+            !list.any(|entry| entry.is_none()) || list.next().is_none()
         }
         prop_assert!(ends(births(&bytes)) && ends(confirms(&bytes)) && ends(digests(&bytes)));
         prop_assert!(ends(keys(&bytes)) && ends(leads(&bytes)) && ends(offers(&bytes)));
