@@ -54,6 +54,8 @@ named! {
         ClientPaused => "client_paused",
         /// A majority has a write of a leader.
         Committed => "committed",
+        /// A member's copies are called accepted.
+        CopyCleaned => "copy_cleaned",
         /// Repair brought a record.
         CopyTaken => "copy_taken",
         /// Slots were won.
@@ -64,20 +66,24 @@ named! {
         FastRead => "fast_read",
         /// Copies were not equal, or not in time: the read goes to the leader.
         FastReadUnclear => "fast_read_unclear",
+        /// A leader sends a chosen record of an earlier ballot.
+        Filled => "filled",
         /// A flush came from a peer.
         FlushTaken => "flush_taken",
+        /// The cluster has formed.
+        Formed => "formed",
         /// A request goes to the leader.
         Forwarded => "forwarded",
         /// A peer's request came to a node that does not lead.
         ForwardRefused => "forward_refused",
         /// A peer's request came to the leader.
         ForwardTaken => "forward_taken",
-        /// The cluster has formed.
-        Formed => "formed",
         /// A frame between nodes arrived in part.
         FrameHeld => "frame_held",
         /// Nobody can tell whether a write lasts.
         InDoubt => "in_doubt",
+        /// A leader stamped over what a member had of an earlier ballot.
+        LeftoverOverwritten => "leftover_overwritten",
         /// A write found no leader in time.
         NotWritten => "not_written",
         /// A page of a slot is offered.
@@ -104,8 +110,14 @@ named! {
         SessionResumed => "session_resumed",
         /// A leader was deposed.
         SteppedDown => "stepped_down",
+        /// A leader asks all members whether they hold what it holds.
+        Surveyed => "surveyed",
+        /// A tombstone that all members hold is dropped.
+        TombstoneDropped => "tombstone_dropped",
         /// A tombstone was stamped.
         TombstoneStamped => "tombstone_stamped",
+        /// A leader asks another member to stand.
+        TransferSent => "transfer_sent",
         /// A slot was won in which members differ.
         Unsettled => "unsettled",
         /// A repair walk was completed.
@@ -140,6 +152,8 @@ named! {
         DigestIgnoresTombstones => "digest_ignores_tombstones",
         /// A slot's digest stays as it is when a key is written again.
         DigestNotUpdated => "digest_not_updated",
+        /// A tombstone is dropped when a majority has it.
+        DroppedEarly => "dropped_early",
         /// A failed condition is answered without confirmation.
         FailedConditionUnconfirmed => "failed_condition_unconfirmed",
         /// A fast read takes a tombstone for an absent key.

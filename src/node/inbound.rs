@@ -18,7 +18,7 @@ use super::{
 use crate::{
     probe::{Hook, Mutant, planted, reached},
     proto::peer::{
-        DROP_OVERHEAD, FILL_OVERHEAD, FLUSH_SIZE, FRAME_SIZE_MAX, Frame, FrameError, FrameStep, GREETING_SIZE_MAX, Hello,
+        DROP_OVERHEAD, FILL_OVERHEAD, FLUSH_SIZE, SLOT_CLEAN_SIZE, SURVEY_OVERHEAD, FRAME_SIZE_MAX, Frame, FrameError, FrameStep, GREETING_SIZE_MAX, Hello,
         PROTOCOL, STREAM_OVERHEAD,
     },
     record::{Db, NodeId, Record, Version},
@@ -171,6 +171,21 @@ impl Node {
                 let (strong, mut ctx) = self.strong(now);
                 strong.on_drop(&mut ctx, key, version);
                 self.advance(from, DROP_OVERHEAD + key.len());
+                Ok(())
+            }
+            Frame::SlotClean { pos, ballot, slot, digest } if begun => {
+                self.in_order(from, pos)?;
+                let (strong, mut ctx) = self.strong(now);
+                strong.on_slot_clean(&mut ctx, slot, ballot, digest);
+                self.advance(from, SLOT_CLEAN_SIZE);
+                Ok(())
+            }
+            Frame::Survey { pos, id, slots, digests } if begun => {
+                self.in_order(from, pos)?;
+                let size = SURVEY_OVERHEAD + slots.len() + digests.len();
+                let (strong, mut ctx) = self.strong(now);
+                strong.on_survey(&mut ctx, from, id, slots, digests)?;
+                self.advance(from, size);
                 Ok(())
             }
             Frame::Flush { pos, db, version } if begun && db != Db::STRONG => {

@@ -268,6 +268,8 @@ impl Node {
     /// when `is_drained`.
     pub fn handle_shutdown(&mut self, now: Now) {
         self.draining = Some(now.mono + self.timing.drain);
+        let (strong, mut ctx) = self.strong(now);
+        strong.leave(&mut ctx);
         let clients = self.links.iter().filter(|(_, end)| matches!(end, End::Client { .. }));
         let clients: Vec<LinkId> = clients.map(|(link, _)| link).collect();
         for link in clients {
@@ -370,6 +372,7 @@ impl Node {
         let mut peers_owed =
             peers_owed.map(|peer| peer.outbox.len() > 0 || peer.repair.is_needed());
         let owed = clients_owed || peers_owed.any(|owed| owed) || !self.replica.journal.is_idle();
+        let owed = owed || !self.strong.has_left();
         self.draining.is_some() && (self.overdue || !owed)
     }
 

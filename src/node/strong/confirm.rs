@@ -14,6 +14,7 @@ use crate::{
     node::{flights::Number, votes::Votes},
     probe::{Mutant, planted},
     record::{Ballot, NodeId},
+    slot::SlotSet,
     time::Instant,
 };
 
@@ -164,6 +165,13 @@ impl Reads {
         let first = rounds.and_then(|reads| reads.first()).into_iter();
         let first = first.chain(self.gathering.first()).chain(blocked);
         first.map(|read| read.request.deadline).min()
+    }
+
+    /// Whether a read waits in any of these slots.
+    pub(crate) fn any(&self, slots: &SlotSet) -> bool {
+        let rounds = self.rounds.iter().flat_map(|round| &round.reads);
+        let reads = rounds.chain(self.blocked.values().flatten()).chain(&self.gathering);
+        reads.into_iter().any(|read| slots.contains(read.request.slot))
     }
 
     /// Whether there is any read.

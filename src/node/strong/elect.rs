@@ -53,7 +53,7 @@ impl Strong {
         campaign.on_backing(from, slots);
         let backed = campaign.backed(quorum);
         if backed == campaign.slots || (campaign.canvassed() >= voters && !backed.is_empty()) {
-            self.stand(ctx, id, backed);
+            self.stand_if_vacant(ctx, id, backed);
         }
     }
 
@@ -110,8 +110,11 @@ impl Strong {
     ) -> Option<()> {
         let (ballot, slot) = place;
         let entries: Vec<_> = peer::offers(entries).collect::<Option<_>>()?;
-        let campaign = self.campaigns.iter_mut().find(|campaign| campaign.ballot == ballot);
-        let Some(campaign) = campaign else { return Some(()) };
+        let stands = |c: &&mut Campaign| c.ballot == ballot && c.slots.contains(slot);
+        let Some(campaign) = self.campaigns.iter_mut().find(stands) else {
+            self.on_listed(ctx, from, place, next, entries);
+            return Some(());
+        };
         campaign.on_versions(slot, from, entries.into_iter(), next.is_none());
         if let (Some(cursor), Some(to)) = (next, ctx.peers.get_mut(from)) {
             to.ask(&Frame::Pull { ballot, slot, cursor });
@@ -143,7 +146,14 @@ impl Strong {
     }
 
     /// A member has promised more than `ballot` in a slot.
-    pub(crate) fn on_nack(&mut self, ctx: &mut Ctx<'_>, slot: u32, ballot: Ballot, promised: Ballot) {
+    pub(crate) fn on_nack(
+        &mut self,
+        ctx: &mut Ctx<'_>,
+        from: NodeId,
+        slot: u32,
+        (ballot, promised): (Ballot, Ballot),
+    ) {
+        self.on_listing_lost(ctx, from, slot);
         self.highest = self.highest.max(promised);
         if self.acceptor.promised(slot) != ballot || promised <= ballot {
             return;
@@ -191,13 +201,14 @@ impl Strong {
             let backed = campaign.backed(quorum);
             let canvassed = campaign.stage == Stage::Canvassing && !backed.is_empty();
             if canvassed {
-                self.stand(ctx, id, backed);
+                self.stand_if_vacant(ctx, id, backed);
             } else {
                 reached(Hook::CampaignLost);
                 self.give_up(ctx, id);
             }
         }
-        if self.votes() && self.terms.due_at().is_some_and(|due| due <= now) {
+        let due = self.terms.due_at().is_some_and(|due| due <= now);
+        if due && self.votes() && !self.stopping {
             self.canvass(ctx);
         }
     }
@@ -225,10 +236,18 @@ impl Strong {
         self.reschedule(ctx);
     }
 
-    /// Asks for promises, once our own is durable.
-    fn stand(&mut self, ctx: &mut Ctx<'_>, id: u64, mut slots: SlotSet) {
-        // Somebody may have won them meanwhile.
+    /// Stands for those of the slots that nobody has won meanwhile.
+    fn stand_if_vacant(&mut self, ctx: &mut Ctx<'_>, id: u64, mut slots: SlotSet) {
         slots.intersect_with(self.terms.vacant());
+        if slots.is_empty() {
+            self.campaigns.retain(|campaign| campaign.id != id);
+            return self.reschedule(ctx);
+        }
+        self.stand(ctx, id, slots);
+    }
+
+    /// Asks for promises, once our own is durable.
+    pub(super) fn stand(&mut self, ctx: &mut Ctx<'_>, id: u64, slots: SlotSet) {
         let until = ctx.now.mono + self.patience();
         let promised = slots.iter().map(|slot| self.acceptor.promised(slot));
         let highest = promised.max().unwrap_or_default().max(self.highest);
@@ -271,6 +290,7 @@ impl Strong {
                 campaign.lose(slot);
                 assert_eq!(self.acceptor.promised(slot), ballot, "a raised promise ends a campaign");
                 self.leader.win(slot, unsettled);
+                self.upkeep.on_won(slot);
                 self.lead_changed = true;
             }
         }
@@ -285,6 +305,7 @@ impl Strong {
         }
         if self.lead_changed {
             reached(Hook::Elected);
+            self.upkeep.hurry(ctx.now.mono + self.timing.heartbeat);
             self.claim_own(ctx);
             self.try_parked(ctx);
         }

@@ -46,6 +46,8 @@ pub(crate) struct Leader {
     heads: HashTable<(u64, Number)>,
     reads: Reads,
     unsettled: BTreeMap<u32, Unsettled>,
+    /// Stamped since they were last asked for.
+    tombstones: Vec<(u32, Box<[u8]>, Version)>,
     outcomes: Vec<Outcome>,
 }
 
@@ -81,6 +83,7 @@ impl Leader {
             heads: HashTable::new(),
             reads: Reads::default(),
             unsettled: BTreeMap::new(),
+            tombstones: Vec::new(),
             outcomes: Vec::new(),
         }
     }
@@ -88,6 +91,26 @@ impl Leader {
     /// The slots led.
     pub(crate) const fn led(&self) -> &SlotSet {
         &self.led
+    }
+
+    /// The number of the last stamp.
+    pub(crate) const fn seq(&self) -> u64 {
+        self.seq
+    }
+
+    /// The tombstones stamped since this was last asked.
+    pub(crate) fn take_tombstones(&mut self) -> Vec<(u32, Box<[u8]>, Version)> {
+        std::mem::take(&mut self.tombstones)
+    }
+
+    /// Whether an operation is under way in any of these slots.
+    pub(crate) fn is_busy(&self, slots: &SlotSet) -> bool {
+        self.flights.iter().any(|write| slots.contains(write.slot)) || self.reads.any(slots)
+    }
+
+    /// Whether a key that our table has must be settled before it is shown.
+    pub(crate) fn is_key_unsettled(&self, slot: u32, key: &[u8]) -> bool {
+        self.unsettled.get(&slot).is_some_and(|unsettled| unsettled.contains(key, true))
     }
 
     /// Operations whose answer is not known.
@@ -196,14 +219,17 @@ impl Leader {
         self.unsettled.iter().find_map(|(slot, keys)| Some((*slot, keys.first()?)))
     }
 
-    /// The keys of a slot that are to be settled.
-    pub(crate) fn unsettled_mut(&mut self, slot: u32) -> Option<&mut Unsettled> {
-        self.unsettled.get_mut(&slot)
+    /// No member holds a key of the slot that we don't: absent keys are settled.
+    pub(crate) fn settle_absent(&mut self, slot: u32) {
+        if self.unsettled.get(&slot).is_some_and(|unsettled| unsettled.first().is_none()) {
+            self.unsettled.remove(&slot);
+        }
     }
 
-    /// Whether all keys of the slot are settled and committed.
+    /// Whether all keys of the slot that anybody holds are settled and committed.
     pub(crate) fn is_settled(&self, slot: u32) -> bool {
-        !self.unsettled.contains_key(&slot) && self.flights.iter().all(|w| w.slot != slot)
+        let unsettled = self.unsettled.get(&slot).and_then(Unsettled::first);
+        unsettled.is_none() && self.flights.iter().all(|w| w.slot != slot)
     }
 
     /// Closes a round of questions for the reads that have arrived; see [`Reads::begin_round`].
@@ -314,6 +340,9 @@ impl Leader {
         let version = Version::accepted(ballot, self.seq);
         let Body { value, expires_at_ms } = body;
         let record = Record { db: Db::STRONG, key, version, expires_at_ms, value };
+        if value.is_none() {
+            self.tombstones.push((slot, key.into(), version));
+        }
         let key_hash = xxh3_64(key);
         let (origin, answer, deadline) = waiting;
         let write = Write { slot, key_hash, key: key.into(), version, origin, answer, deadline };

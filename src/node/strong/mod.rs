@@ -12,6 +12,8 @@
 //! wait for the disk waits in the peer ([`crate::node::peers::Peer::owe`]). No link and no client is known here, so
 //! the same code runs in a node and in an exhaustive search.
 
+use std::collections::BTreeMap;
+
 use super::{
     eventual::Replica,
     peers::Peers,
@@ -35,19 +37,23 @@ mod confirm;
 mod elect;
 mod fast;
 mod forward;
+mod handover;
 mod leader;
 pub(crate) mod request;
 mod serve;
 mod settle;
 mod terms;
+mod upkeep;
 
 use acceptor::Acceptor;
 use candidate::Campaign;
 use fast::FastReads;
 use forward::Forwards;
+use handover::Handover;
 use leader::Leader;
 use request::{IN_DOUBT, Origin, Outcome, Request};
 use terms::Terms;
+use upkeep::Upkeep;
 
 /// How long a refused request waits before it is tried again, if nothing else happens.
 const RETRY: Millis = Millis(10);
@@ -92,6 +98,12 @@ pub(crate) struct Strong {
     alone_since: Option<Instant>,
     /// Requests that a peer refused are tried again then.
     retry_at: Option<Instant>,
+    upkeep: Upkeep,
+    handovers: Vec<Handover>,
+    /// By member: when it may be given slots again.
+    handed: BTreeMap<NodeId, Instant>,
+    /// This node hands over what it leads, and stands for nothing more.
+    stopping: bool,
     outcomes: Vec<Outcome>,
 }
 
@@ -134,6 +146,10 @@ impl Strong {
             lead_changed: false,
             alone_since: None,
             retry_at: None,
+            upkeep: Upkeep::default(),
+            handovers: Vec::new(),
+            handed: BTreeMap::new(),
+            stopping: false,
             outcomes: Vec::new(),
         }
     }
@@ -269,6 +285,7 @@ impl Strong {
             }
             to.ask(&Frame::Lead { entries: &self.claims() });
         }
+        self.upkeep.hurry(ctx.now.mono + self.timing.heartbeat);
         self.on_reach(ctx);
         self.try_parked(ctx);
         self.reschedule(ctx);
@@ -279,6 +296,7 @@ impl Strong {
         for campaign in &mut self.campaigns {
             campaign.on_lost(peer);
         }
+        self.upkeep.on_peer_lost(peer);
         for request in self.forwards.take_all_of(peer) {
             if request.op().is_read() || planted(Mutant::UnknownRetried) {
                 self.place(ctx, request);
@@ -316,6 +334,8 @@ impl Strong {
 
     /// The turn is over: asks what its requests need to know.
     pub(crate) fn end_turn(&mut self, ctx: &mut Ctx<'_>) {
+        self.note_tombstones(ctx.now.mono);
+        self.run_handovers(ctx);
         if let Some((id, slots)) = self.leader.begin_round() {
             let entries = encode_slots(slots);
             ctx.peers.iter_mut().for_each(|to| to.ask(&Frame::Confirm { id, entries: &entries }));
@@ -338,7 +358,7 @@ impl Strong {
     pub(crate) fn next_timer(&self) -> Option<Instant> {
         let settles = self.leader.next_unsettled().is_some() && self.has_room();
         let campaigns = self.campaigns.iter().map(|campaign| campaign.until).min();
-        let stands = self.terms.due_at().filter(|_| self.votes());
+        let stands = self.terms.due_at().filter(|_| self.votes() && !self.stopping);
         let alone = self.alone_since.map(|since| since + self.timing.silence);
         let alone = alone.filter(|_| !self.led().is_empty());
         let timers = [
@@ -350,6 +370,8 @@ impl Strong {
             campaigns,
             stands,
             alone,
+            self.upkeep.next_timer().filter(|_| self.has_room()),
+            self.next_handover(),
         ];
         timers.into_iter().flatten().min()
     }
@@ -385,6 +407,8 @@ impl Strong {
             self.step_down(ctx, &led);
         }
         self.settle_some(ctx);
+        self.keep_up(ctx);
+        self.run_handovers(ctx);
         self.run_campaigns(ctx);
     }
 
@@ -397,6 +421,8 @@ impl Strong {
         }
         reached(Hook::SteppedDown);
         self.leader.step_down(&ours);
+        self.upkeep.on_lost(&ours);
+        self.on_handed_over(&ours);
         self.claim_own(ctx);
     }
 
@@ -451,7 +477,7 @@ impl Strong {
             return Route::Nowhere;
         }
         if self.led().contains(slot) {
-            let reaches = self.reaches_quorum(peers);
+            let reaches = self.reaches_quorum(peers) && !self.is_leaving(slot);
             return if reaches { Route::Here(self.acceptor.promised(slot)) } else { Route::Nowhere };
         }
         match self.terms.leader(slot) {

@@ -43,6 +43,11 @@ impl Strong {
             Frame::Query { id, db: Db::STRONG, keys } => self.on_query(ctx, from, id, keys)?,
             // A client of the peer wants something done that we lead.
             Frame::Forward { id, op } => self.on_forward(ctx, from, id, op)?,
+            // A leader would rather that we led.
+            Frame::Transfer { ballot, slots } => {
+                let slots = self.set(slots)?;
+                self.on_transfer(ctx, ballot, slots);
+            }
             // What the peer leads.
             Frame::Lead { entries } => self.on_lead(ctx, from, entries)?,
             _ => return Err(Hangup::Unexpected),
@@ -68,7 +73,7 @@ impl Strong {
                 self.on_promises(ctx, from, promises)
             }
             Frame::Nack { ballot, promised, slot } => {
-                self.on_nack(ctx, slot, ballot, promised);
+                self.on_nack(ctx, from, slot, (ballot, promised));
                 Some(())
             }
             Frame::Versions { ballot, slot, next, entries, .. } => {
@@ -83,6 +88,11 @@ impl Strong {
             }
             Frame::Answers { id, db: Db::STRONG, entries } => {
                 self.on_answers(ctx, from, id, entries)
+            }
+            Frame::Surveyed { id, same, copied } => {
+                let (same, copied) = (self.set(same)?, self.set(copied)?);
+                self.on_surveyed(ctx, from, id, &same, &copied);
+                Some(())
             }
             Frame::Answer { id, answer } => {
                 self.on_answer(ctx, from, id, answer);
@@ -218,11 +228,11 @@ impl Strong {
         slot: u32,
         cursor: (u64, u64),
     ) {
-        let promised = self.acceptor.promised(slot);
-        let Some(peer) = ctx.peers.get_mut(from) else { return };
-        if !self.acceptor.votes() || promised != ballot {
-            return peer.say(&Frame::Nack { ballot, promised, slot });
+        // A leader that repairs may be one whose ballot we have not heard of.
+        if !self.take(ctx, from, slot, ballot) {
+            return;
         }
+        let Some(peer) = ctx.peers.get_mut(from) else { return };
         let mut entries = Vec::new();
         let size = self.limits.offer_size;
         let next = ctx.replica.store.page(
@@ -393,7 +403,7 @@ impl Strong {
         Ok(())
     }
 
-    fn set(&self, bytes: &[u8]) -> Result<SlotSet, Hangup> {
+    pub(super) fn set(&self, bytes: &[u8]) -> Result<SlotSet, Hangup> {
         SlotSet::from_bytes(self.slots, bytes).ok_or(Hangup::Unexpected)
     }
 }

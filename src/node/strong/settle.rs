@@ -55,15 +55,4 @@ impl Unsettled {
     pub(crate) fn first(&self) -> Option<&[u8]> {
         self.keys.keys().next().map(AsRef::as_ref)
     }
-
-    /// No promise can show a key any more that we don't: absent keys are settled.
-    pub(crate) fn settle_absent(&mut self) {
-        self.absent = false;
-        self.settled.clear();
-    }
-
-    /// Whether absent keys are in doubt.
-    pub(crate) const fn doubts_absent(&self) -> bool {
-        self.absent
-    }
 }

@@ -65,6 +65,13 @@ impl Terms {
         self.order.get(slot as usize * self.members).copied().unwrap_or(self.me)
     }
 
+    /// The first of these members in the order in which they are to lead a slot.
+    pub(crate) fn first_of(&self, slot: u32, among: &[NodeId]) -> Option<NodeId> {
+        let first = slot as usize * self.members;
+        let order = self.order.get(first..first + self.members).unwrap_or_default();
+        order.iter().copied().find(|node| among.contains(node))
+    }
+
     /// What a member claims now, in place of what it claimed before.
     pub(crate) fn claim(&mut self, now: Instant, node: NodeId, claims: Vec<(Ballot, SlotSet)>) {
         if let Some(place) = self.claims.get_mut(node.index()) {

@@ -193,7 +193,7 @@ impl<'a> Frame<'a> {
         let mut fields = Fields::of(rest);
         let frame = match kind {
             kind::ACK..=kind::WELCOME => Self::decode_fields(kind, &mut fields),
-            kind::ANSWER..=kind::VERSIONS => Self::decode_strong_fields(kind, &mut fields),
+            kind::ANSWER..=kind::SURVEYED => Self::decode_strong_fields(kind, &mut fields),
             other => return Err(FrameError::Kind(other)),
         };
         frame.filter(|_| fields.is_empty()).ok_or(FrameError::Body { kind })

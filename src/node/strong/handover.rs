@@ -1,0 +1,142 @@
+//! Handing slots over: to the member that is to lead them, or to anybody when this node stops
+//! (PROTOCOL section 11, L5).
+//!
+//! The leader takes no new operations in these slots, waits until those under way are over, and
+//! asks the other member to stand. What arrives meanwhile waits and goes to the new leader, so no
+//! operation fails. If the other does not stand in time the leader goes on as before.
+
+use super::{
+    Ctx, Strong,
+    candidate::Campaign,
+};
+use crate::{
+    probe::{Hook, reached},
+    proto::peer::Frame,
+    record::{Ballot, NodeId},
+    slot::SlotSet,
+    time::{Instant, Millis},
+};
+
+/// A member gets slots back at most once in so many times the silence that makes it suspect.
+const REST: u64 = 60;
+
+/// Slots on their way to another leader.
+#[derive(Debug)]
+pub(crate) struct Handover {
+    to: NodeId,
+    slots: SlotSet,
+    /// Then we go on leading.
+    until: Instant,
+    /// The member was asked to stand.
+    asked: bool,
+}
+
+impl Strong {
+    /// Whether a slot is being handed over.
+    pub(super) fn is_leaving(&self, slot: u32) -> bool {
+        self.handovers.iter().any(|handover| handover.slots.contains(slot))
+    }
+
+    /// Gives a member the slots that it is to lead, if it was not given any lately.
+    pub(super) fn hand_back(&mut self, ctx: &mut Ctx<'_>, to: NodeId, mut slots: SlotSet) {
+        slots.intersect_with(self.led());
+        let not_before = self.handed.get(&to).copied().unwrap_or_default();
+        if slots.is_empty() || not_before > ctx.now.mono || self.stopping {
+            return;
+        }
+        self.handed.insert(to, ctx.now.mono + Millis(self.timing.silence.0 * REST));
+        self.hand_over(ctx, to, slots);
+    }
+
+    /// This node stops: others are to lead what it leads.
+    pub(crate) fn leave(&mut self, ctx: &mut Ctx<'_>) {
+        self.stopping = true;
+        let mut slots = self.led().clone();
+        for campaign in &self.campaigns {
+            slots.subtract(&campaign.slots);
+        }
+        self.campaigns.clear();
+        let voters: Vec<NodeId> =
+            ctx.peers.iter().filter(|peer| peer.votes_in_reach()).map(|peer| peer.id).collect();
+        for to in &voters {
+            let mut theirs = slots.clone();
+            for slot in slots.iter() {
+                if self.terms.first_of(slot, &voters) != Some(*to) {
+                    theirs.remove(slot);
+                }
+            }
+            if !theirs.is_empty() {
+                self.hand_over(ctx, *to, theirs);
+            }
+        }
+        self.reschedule(ctx);
+    }
+
+    /// Whether nothing is led or under way any more that another member could take over.
+    pub(crate) fn has_left(&self) -> bool {
+        self.handovers.is_empty() && self.leader.is_idle()
+    }
+
+    /// Asks members to stand once nothing is under way in their slots; gives up those who don't.
+    pub(super) fn run_handovers(&mut self, ctx: &mut Ctx<'_>) {
+        let now = ctx.now.mono;
+        let before = self.handovers.len();
+        self.handovers.retain(|handover| !handover.slots.is_empty() && handover.until > now);
+        if self.handovers.len() < before {
+            self.try_parked(ctx);
+        }
+        for handover in self.handovers.iter_mut().filter(|handover| !handover.asked) {
+            if self.leader.is_busy(&handover.slots) {
+                continue;
+            }
+            handover.asked = true;
+            let ballots = handover.slots.iter().map(|slot| self.acceptor.promised(slot));
+            let ballot = ballots.max().unwrap_or(Ballot::NONE);
+            let mut slots = Vec::new();
+            handover.slots.to_bytes(&mut slots);
+            reached(Hook::TransferSent);
+            if let Some(peer) = ctx.peers.get_mut(handover.to) {
+                peer.ask(&Frame::Transfer { ballot, slots: &slots });
+            }
+        }
+    }
+
+    /// When a handover is given up.
+    pub(super) fn next_handover(&self) -> Option<Instant> {
+        self.handovers.iter().map(|handover| handover.until).min()
+    }
+
+    /// These slots are led no more.
+    pub(super) fn on_handed_over(&mut self, slots: &SlotSet) {
+        for handover in &mut self.handovers {
+            handover.slots.subtract(slots);
+        }
+        self.handovers.retain(|handover| !handover.slots.is_empty());
+    }
+
+    /// A leader asks us to stand for slots that it leads.
+    pub(super) fn on_transfer(&mut self, ctx: &mut Ctx<'_>, ballot: Ballot, mut slots: SlotSet) {
+        if !self.votes() || self.stopping {
+            return;
+        }
+        for campaign in &self.campaigns {
+            slots.subtract(&campaign.slots);
+        }
+        slots.subtract(self.leader.led());
+        if slots.is_empty() {
+            return;
+        }
+        self.highest = self.highest.max(ballot);
+        self.last_campaign += 1;
+        let id = self.last_campaign;
+        let until = ctx.now.mono + Millis(self.timing.silence.0);
+        self.campaigns.push(Campaign::new(id, self.me, slots.clone(), until));
+        self.stand(ctx, id, slots);
+    }
+
+    fn hand_over(&mut self, ctx: &mut Ctx<'_>, to: NodeId, slots: SlotSet) {
+        let until = ctx.now.mono + Millis(self.timing.silence.0);
+        self.handovers.push(Handover { to, slots, until, asked: false });
+        self.run_handovers(ctx);
+    }
+}

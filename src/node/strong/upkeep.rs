@@ -1,0 +1,510 @@
+//! Upkeep: a leader brings all members to what it holds, and forgets what nobody needs (PROTOCOL
+//! sections 4, 7 and 8).
+//!
+//! Now and then a leader puts a survey into all streams: the digests of the slots it leads, as they
+//! are at that point of the stream. A member that took all before answers which of them are the
+//! same. Where one is not, the leader asks which versions the member has, and sends what it lacks;
+//! over a record of an older ballot that the leader does not have it stamps its own state anew.
+//! Where a slot is the same at *all* members, each holds the slot's tombstones and nothing older,
+//! so they can be dropped; and nothing in it counts as a mere copy any longer.
+//!
+//! Only the leader repairs. A copy that nobody ordered could bring back what was overwritten
+//! (CE-AEDROP).
+
+use std::collections::{BTreeMap, VecDeque};
+
+use super::{Ctx, Strong};
+use crate::{
+    node::{inbound::Hangup, votes::Votes},
+    probe::{Hook, Mutant, planted, reached},
+    proto::peer::{DROP_OVERHEAD, FILL_OVERHEAD, Frame, SLOT_CLEAN_SIZE, SURVEY_OVERHEAD},
+    record::{Ballot, Db, NodeId, Version},
+    slot::{Slot, SlotSet},
+    store::PageCursor,
+    time::{Instant, Millis},
+};
+
+/// Surveys come so much more often than repair in general while there is something to drop.
+const HURRY: u64 = 10;
+/// Slots whose tables are searched a turn for tombstones of earlier ballots.
+const SEARCHED_PER_TURN: usize = 64;
+/// Tombstones of one slot that are remembered; the others are found by a later search.
+const GRAVES_MAX: usize = 4096;
+
+/// What a leader knows of how far its members are.
+#[derive(Debug, Default)]
+pub(crate) struct Upkeep {
+    /// When the next survey is due.
+    next_at: Option<Instant>,
+    round: Option<Round>,
+    /// Of the last message of the last survey.
+    last_id: u64,
+    /// Tombstones of our own ballots, by slot: the number of the stamp.
+    graves: BTreeMap<u32, BTreeMap<Box<[u8]>, Version>>,
+    /// Slots to be searched for tombstones of earlier ballots.
+    searches: VecDeque<u32>,
+    /// By peer: slots in which it differs.
+    repairs: BTreeMap<NodeId, Repair>,
+    /// By peer: slots that are the same there and that it is to lead.
+    back: BTreeMap<NodeId, SlotSet>,
+}
+
+/// A survey under way.
+#[derive(Debug)]
+struct Round {
+    /// Of its first message; they count up.
+    first_id: u64,
+    /// The slots of each message.
+    messages: Vec<SlotSet>,
+    /// Who has the same, of each slot.
+    same: BTreeMap<u32, Votes>,
+    /// The last stamp before it.
+    seq: u64,
+}
+
+/// The slots in which one member differs, one at a time.
+#[derive(Debug, Default)]
+struct Repair {
+    slots: VecDeque<u32>,
+    /// The one that is being listed, and what the member has in it.
+    at: Option<(u32, Ballot)>,
+    listed: BTreeMap<Box<[u8]>, Version>,
+}
+
+impl Upkeep {
+    /// A tombstone was stamped under our ballot.
+    pub(crate) fn on_tombstone(&mut self, slot: u32, key: &[u8], version: Version) {
+        let graves = self.graves.entry(slot).or_default();
+        if graves.len() < GRAVES_MAX {
+            graves.insert(key.into(), version);
+        } else if !self.searches.contains(&slot) {
+            self.searches.push_back(slot);
+        }
+    }
+
+    /// A slot was won: it may have tombstones of earlier leaders.
+    pub(crate) fn on_won(&mut self, slot: u32) {
+        self.searches.push_back(slot);
+    }
+
+    /// These slots are led no more.
+    pub(crate) fn on_lost(&mut self, slots: &SlotSet) {
+        self.graves.retain(|slot, _| !slots.contains(*slot));
+        self.searches.retain(|slot| !slots.contains(*slot));
+        if let Some(round) = &mut self.round {
+            round.same.retain(|slot, _| !slots.contains(*slot));
+        }
+    }
+
+    /// A member may differ: it began a new session, or a new leader has not asked it yet.
+    pub(crate) fn hurry(&mut self, now: Instant) {
+        self.next_at = Some(self.next_at.map_or(now, |at| at.min(now)));
+    }
+
+    /// A member's link is gone: what it was asked it will not answer.
+    pub(crate) fn on_peer_lost(&mut self, peer: NodeId) {
+        self.repairs.remove(&peer);
+        self.back.remove(&peer);
+    }
+
+    /// When there is something to do.
+    pub(crate) fn next_timer(&self) -> Option<Instant> {
+        if self.searches.is_empty() { self.next_at } else { Some(Instant::ZERO) }
+    }
+}
+
+impl Strong {
+    /// Surveys when it is time, and searches a few slots.
+    pub(super) fn keep_up(&mut self, ctx: &mut Ctx<'_>) {
+        self.search_some(ctx);
+        let now = ctx.now.mono;
+        if self.upkeep.next_at.is_none_or(|at| at > now) {
+            return;
+        }
+        if self.led().is_empty() {
+            self.upkeep.next_at = None;
+            return;
+        }
+        let pause = if self.upkeep.graves.is_empty() {
+            self.timing.repair.0
+        } else {
+            (self.timing.repair.0 / HURRY).max(1)
+        };
+        self.upkeep.next_at = Some(now + Millis(pause));
+        self.survey(ctx);
+    }
+
+    /// Puts the digests of all slots we lead into all streams.
+    fn survey(&mut self, ctx: &mut Ctx<'_>) {
+        let (first_id, span) = (self.upkeep.last_id + 1, self.limits.repair_span as usize);
+        let led: Vec<u32> = self.led().iter().collect();
+        let mut messages = Vec::new();
+        for slots in led.chunks(span.max(1)) {
+            let id = first_id + messages.len() as u64;
+            self.upkeep.last_id = id;
+            let mut set = SlotSet::new(self.slots);
+            let mut digests = Vec::new();
+            for slot in slots {
+                set.insert(*slot);
+                let digest = ctx.replica.store.digest(Db::STRONG, *slot, 1);
+                digests.extend_from_slice(&digest.to_le_bytes());
+            }
+            let mut bytes = Vec::new();
+            set.to_bytes(&mut bytes);
+            let size = SURVEY_OVERHEAD + bytes.len() + digests.len();
+            for peer in ctx.peers.iter_mut().filter(|peer| peer.votes_in_reach()) {
+                peer.outbox.push(size, |pos| Frame::Survey {
+                    pos,
+                    id,
+                    slots: &bytes,
+                    digests: &digests,
+                });
+            }
+            messages.push(set);
+        }
+        reached(Hook::Surveyed);
+        let mut own = Votes::default();
+        own.add(self.me);
+        let same = led.into_iter().map(|slot| (slot, own)).collect();
+        let seq = self.leader.seq();
+        self.upkeep.back.clear();
+        self.upkeep.round = Some(Round { first_id, messages, same, seq });
+        self.finish_slots(ctx);
+    }
+
+    /// A leader's survey, in its stream: what of it is the same here.
+    pub(crate) fn on_survey(
+        &mut self,
+        ctx: &mut Ctx<'_>,
+        from: NodeId,
+        id: u64,
+        slots: &[u8],
+        digests: &[u8],
+    ) -> Result<(), Hangup> {
+        let slots = &self.set(slots)?;
+        if !self.votes() {
+            return Ok(());
+        }
+        let mut alike = slots.clone();
+        let (digests, _) = digests.as_chunks::<16>();
+        for (slot, digest) in slots.iter().zip(digests) {
+            let ours = ctx.replica.store.digest(Db::STRONG, slot, 1);
+            if ours != u128::from_le_bytes(*digest) {
+                alike.remove(slot);
+            }
+        }
+        let mut copies = self.acceptor.copied().clone();
+        copies.intersect_with(slots);
+        let (mut same, mut copied) = (Vec::new(), Vec::new());
+        alike.to_bytes(&mut same);
+        copies.to_bytes(&mut copied);
+        let wait = ctx.replica.journal.wait_for_all();
+        if let Some(peer) = ctx.peers.get_mut(from) {
+            peer.owe(wait, &Frame::Surveyed { id, same: &same, copied: &copied });
+        }
+        Ok(())
+    }
+
+    /// A member says what of our survey is the same there.
+    pub(super) fn on_surveyed(
+        &mut self,
+        ctx: &mut Ctx<'_>,
+        from: NodeId,
+        id: u64,
+        same: &SlotSet,
+        copied: &SlotSet,
+    ) {
+        let Some(round) = self.upkeep.round.as_mut() else { return };
+        let index = id.checked_sub(round.first_id).map(|index| index as usize);
+        let Some(asked) = index.and_then(|index| round.messages.get(index)).cloned() else { return };
+        let mut differ = Vec::new();
+        for slot in asked.iter() {
+            let Some(votes) = round.same.get_mut(&slot) else { continue };
+            if same.contains(slot) {
+                votes.add(from);
+            } else {
+                differ.push(slot);
+            }
+        }
+        for slot in copied.iter().filter(|slot| same.contains(*slot)) {
+            self.clean_copy(ctx, from, slot);
+        }
+        let repair = self.upkeep.repairs.entry(from).or_default();
+        for slot in differ {
+            if !repair.slots.contains(&slot) {
+                repair.slots.push_back(slot);
+            }
+        }
+        self.repair_next(ctx, from);
+        self.finish_slots(ctx);
+        let back = self.upkeep.back.entry(from).or_insert_with(|| SlotSet::new(self.slots));
+        for slot in same.iter().filter(|slot| self.terms.preferred(*slot) == from) {
+            back.insert(slot);
+        }
+        // Messages are answered in their order.
+        if id == self.upkeep.last_id
+            && let Some(back) = self.upkeep.back.remove(&from)
+        {
+            self.hand_back(ctx, from, back);
+        }
+    }
+
+    /// A member holds what we hold, all of it chosen: its copies count as accepted.
+    fn clean_copy(&mut self, ctx: &mut Ctx<'_>, member: NodeId, slot: u32) {
+        if !self.led().contains(slot) || !self.leader.is_settled(slot) {
+            return;
+        }
+        reached(Hook::CopyCleaned);
+        let (ballot, digest) =
+            (self.acceptor.promised(slot), ctx.replica.store.digest(Db::STRONG, slot, 1));
+        if let Some(peer) = ctx.peers.get_mut(member) {
+            let frame = |pos| Frame::SlotClean { pos, ballot, slot, digest };
+            peer.outbox.push(SLOT_CLEAN_SIZE, frame);
+        }
+    }
+
+    /// The leader of `ballot` has settled a slot and holds what we hold.
+    pub(crate) fn on_slot_clean(
+        &mut self,
+        ctx: &mut Ctx<'_>,
+        slot: u32,
+        ballot: Ballot,
+        digest: u128,
+    ) {
+        let same = ctx.replica.store.digest(Db::STRONG, slot, 1) == digest;
+        if self.votes() && self.acceptor.promised(slot) == ballot && same {
+            self.set_clean(ctx, slot);
+        }
+    }
+
+    fn set_clean(&mut self, ctx: &mut Ctx<'_>, slot: u32) {
+        if self.acceptor.copied().contains(slot) {
+            let only = self.only(slot);
+            self.acceptor.set_copied(&only, false);
+            ctx.replica.journal.copied(&only, false);
+        }
+    }
+
+    /// Sees to the slots that all members hold alike: their tombstones are dropped.
+    fn finish_slots(&mut self, ctx: &mut Ctx<'_>) {
+        let Some(round) = &mut self.upkeep.round else { return };
+        let needed = if planted(Mutant::DroppedEarly) { self.quorum } else { self.members };
+        let seq = round.seq;
+        let all = round.same.extract_if(.., |_, votes| votes.count() >= needed);
+        let all: Vec<u32> = all.map(|(slot, _)| slot).collect();
+        for slot in all {
+            if self.leader.is_settled(slot) {
+                self.set_clean(ctx, slot);
+                self.leader.settle_absent(slot);
+            }
+            self.drop_tombstones(ctx, slot, seq);
+        }
+    }
+
+    /// Drops the tombstones of a slot that were stamped up to `seq`, and still stand.
+    fn drop_tombstones(&mut self, ctx: &mut Ctx<'_>, slot: u32, seq: u64) {
+        let ballot = self.acceptor.promised(slot);
+        let Some(graves) = self.upkeep.graves.get_mut(&slot) else { return };
+        let old = |_: &Box<[u8]>, version: &mut Version| {
+            version.ballot() == ballot && version.seq() <= seq
+        };
+        let old: Vec<(Box<[u8]>, Version)> = graves.extract_if(.., old).collect();
+        if graves.is_empty() {
+            self.upkeep.graves.remove(&slot);
+        }
+        for (key, version) in old {
+            let held = ctx.replica.store.get(Db::STRONG, &key);
+            if held.is_some_and(|record| record.version == version && record.value.is_none()) {
+                reached(Hook::TombstoneDropped);
+                for peer in ctx.peers.iter_mut() {
+                    let key = &key[..];
+                    peer.outbox.push(DROP_OVERHEAD + key.len(), |pos| Frame::Drop { pos, version, key });
+                }
+                ctx.replica.drop_tombstone(&key, version);
+            }
+        }
+    }
+
+    /// Lists the next slot in which a member differs.
+    fn repair_next(&mut self, ctx: &mut Ctx<'_>, member: NodeId) {
+        let half = self.limits.outbox_size_max / 2;
+        let Some(to) = ctx.peers.get_mut(member) else { return };
+        let Some(repair) = self.upkeep.repairs.get_mut(&member) else { return };
+        // What does not fit now is found by the next survey.
+        if to.outbox.len() > half || to.outbox.is_behind() {
+            repair.slots.clear();
+        }
+        if repair.at.is_some() {
+            return;
+        }
+        repair.listed.clear();
+        while let Some(slot) = repair.slots.pop_front() {
+            if self.leader.led().contains(slot) {
+                let ballot = self.acceptor.promised(slot);
+                repair.at = Some((slot, ballot));
+                return to.ask(&Frame::Pull { ballot, slot, cursor: (0, 0) });
+            }
+        }
+    }
+
+    /// Part of what a member has in a slot that we lead.
+    pub(super) fn on_listed(
+        &mut self,
+        ctx: &mut Ctx<'_>,
+        from: NodeId,
+        place: (Ballot, u32),
+        next: Option<(u64, u64)>,
+        entries: Vec<(Version, &[u8])>,
+    ) {
+        let (ballot, slot) = place;
+        let Some(repair) = self.upkeep.repairs.get_mut(&from) else { return };
+        if repair.at != Some((slot, ballot)) {
+            return;
+        }
+        repair.listed.extend(entries.into_iter().map(|(version, key)| (key.into(), version)));
+        if let Some(cursor) = next {
+            if let Some(to) = ctx.peers.get_mut(from) {
+                to.ask(&Frame::Pull { ballot, slot, cursor });
+            }
+            return;
+        }
+        repair.at = None;
+        let listed = std::mem::take(&mut repair.listed);
+        if self.led().contains(slot) && self.acceptor.promised(slot) == ballot {
+            self.repair_slot(ctx, from, (ballot, slot), &listed);
+        }
+        self.repair_next(ctx, from);
+    }
+
+    /// A member's listing was refused, or can't come any more.
+    pub(super) fn on_listing_lost(&mut self, ctx: &mut Ctx<'_>, from: NodeId, slot: u32) {
+        if let Some(repair) = self.upkeep.repairs.get_mut(&from)
+            && repair.at.is_some_and(|(at, _)| at == slot)
+        {
+            repair.at = None;
+            self.repair_next(ctx, from);
+        }
+    }
+
+    /// Sends a member what it lacks of a slot, and stamps anew where it has leftovers.
+    fn repair_slot(
+        &mut self,
+        ctx: &mut Ctx<'_>,
+        member: NodeId,
+        (ballot, slot): (Ballot, u32),
+        listed: &BTreeMap<Box<[u8]>, Version>,
+    ) {
+        let mut lacking: Vec<Box<[u8]>> = Vec::new();
+        ctx.replica.store.page(Db::STRONG, Slot(slot), PageCursor::default(), |record| {
+            let theirs = listed.get(record.key).copied().unwrap_or(Version::NONE);
+            if theirs < record.version {
+                lacking.push(record.key.into());
+            }
+            true
+        });
+        for key in lacking {
+            self.send_again(ctx, member, (ballot, slot), &key);
+        }
+        for (key, theirs) in listed {
+            let held = ctx.replica.store.get(Db::STRONG, key);
+            let ours = held.map_or(Version::NONE, |record| record.version);
+            if *theirs <= ours {
+                continue;
+            }
+            if theirs.ballot() == ballot {
+                // We dropped it, and the member missed that.
+                if let Some(peer) = ctx.peers.get_mut(member) {
+                    let (version, key) = (*theirs, &key[..]);
+                    peer.outbox.push(DROP_OVERHEAD + key.len(), |pos| Frame::Drop { pos, version, key });
+                }
+            } else if self.has_room() {
+                reached(Hook::LeftoverOverwritten);
+                self.leader.settle(ctx, ballot, slot, key);
+            }
+        }
+    }
+
+    /// Sends a member our record of a key.
+    fn send_again(
+        &mut self,
+        ctx: &mut Ctx<'_>,
+        member: NodeId,
+        (ballot, slot): (Ballot, u32),
+        key: &[u8],
+    ) {
+        if self.leader.is_key_unsettled(slot, key) {
+            // Not known to be chosen: stamped anew it goes to all.
+            if self.has_room() {
+                self.leader.settle(ctx, ballot, slot, key);
+            }
+            return;
+        }
+        let Some(record) = ctx.replica.store.encoded(Db::STRONG, key) else { return };
+        let version = ctx.replica.store.get(Db::STRONG, key).map(|record| record.version);
+        let Some(peer) = ctx.peers.get_mut(member) else { return };
+        if version.is_some_and(|version| version.ballot() == ballot) {
+            peer.outbox.push_record(record);
+        } else {
+            reached(Hook::Filled);
+            let size = FILL_OVERHEAD + record.len();
+            peer.outbox.push(size, |pos| Frame::Fill { pos, ballot, record });
+        }
+    }
+
+    /// Searches some of the slots that we won for tombstones, and stamps them anew, so that they
+    /// can be dropped.
+    fn search_some(&mut self, ctx: &mut Ctx<'_>) {
+        for _ in 0..SEARCHED_PER_TURN {
+            if !self.has_room() {
+                return;
+            }
+            let Some(slot) = self.upkeep.searches.pop_front() else { return };
+            if !self.led().contains(slot) || ctx.replica.store.tombstones(Db::STRONG) == 0 {
+                continue;
+            }
+            let ballot = self.acceptor.promised(slot);
+            let mut found: Vec<(Box<[u8]>, Version)> = Vec::new();
+            ctx.replica.store.page(Db::STRONG, Slot(slot), PageCursor::default(), |record| {
+                if record.value.is_none() {
+                    found.push((record.key.into(), record.version));
+                }
+                found.len() < GRAVES_MAX
+            });
+            for (key, version) in found {
+                if version.ballot() == ballot {
+                    self.upkeep.on_tombstone(slot, &key, version);
+                } else {
+                    self.leader.settle(ctx, ballot, slot, &key);
+                }
+            }
+        }
+    }
+
+    /// Remembers the tombstones that were stamped since this was last called.
+    pub(super) fn note_tombstones(&mut self, now: Instant) {
+        for (slot, key, version) in self.leader.take_tombstones() {
+            self.upkeep.on_tombstone(slot, &key, version);
+            self.upkeep.hurry(now + Millis(self.timing.repair.0 / HURRY));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn graves_are_bounded_and_end_with_the_reign() {
+        let mut upkeep = Upkeep::default();
+        let version = Version::accepted(Ballot::new(1, NodeId(0)), 1);
+        for n in 0..=GRAVES_MAX {
+            upkeep.on_tombstone(3, &n.to_le_bytes(), version);
+        }
+        assert_eq!(upkeep.graves.get(&3).map(BTreeMap::len), Some(GRAVES_MAX));
+        assert_eq!(upkeep.searches, [3], "the others are found by a search");
+        let mut lost = SlotSet::new(8);
+        lost.insert(3);
+        upkeep.on_lost(&lost);
+        assert!(upkeep.graves.is_empty() && upkeep.searches.is_empty());
+    }
+}
