@@ -62,7 +62,8 @@ fn node() -> Node {
 /// What a well-behaved peer says first.
 fn greet(node: &Node, dialed: bool, input: &mut Vec<u8>) {
     if dialed {
-        return Frame::Welcome { incarnation: 9, generation: 0, pos: 0 }.encode(input);
+        let (incarnation, generation, pos, wall_ms) = (9, 0, 0, 1_000);
+        return Frame::Welcome { incarnation, generation, pos, wall_ms }.encode(input);
     }
     let hello = Hello {
         protocol: PROTOCOL,

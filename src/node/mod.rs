@@ -399,7 +399,7 @@ impl Node {
         let stale = peer.link();
         peer.repair.on_close();
         peer.dialing = Dialing::Connected { link };
-        let mut opened = PeerLink::new(Side::Dialed { to, live: false }, now.mono);
+        let mut opened = PeerLink::new(Side::Dialed { to, live: false }, now);
         opened.out.push(peer::PEER_BYTE);
         let members = self.members.names().join("\n");
         let hello = Hello {
@@ -426,7 +426,7 @@ impl Node {
                 tracing::warn!("closed a node link: too many of them are open");
                 return self.close(now, link);
             }
-            let peer = PeerLink::new(Side::Accepted { from: None, begun: false }, now.mono);
+            let peer = PeerLink::new(Side::Accepted { from: None, begun: false }, now);
             self.links.remove(link);
             self.links.insert(link, End::Peer(Box::new(peer)));
             self.accepted.push(link);
@@ -487,9 +487,11 @@ impl Node {
                 else {
                     return;
                 };
-                peer.on_unreachable(now, &self.timing, &mut self.rng);
                 if live {
+                    peer.on_link_lost(now, &self.timing, &mut self.rng);
                     tracing::info!(peer = %self.members.name(to), "lost the link to a peer");
+                } else {
+                    peer.on_unreachable(now, &self.timing, &mut self.rng);
                 }
             }
         }

@@ -17,7 +17,7 @@ use std::fmt;
 use crate::record::{Db, KEY_SIZE_MAX, NodeId, RECORD_SIZE_MAX, Version};
 
 /// The version of this protocol. Nodes of different versions refuse each other.
-pub const PROTOCOL: u16 = 1;
+pub const PROTOCOL: u16 = 2;
 /// First bytes of a hello's body.
 pub const MAGIC: [u8; 8] = *b"quorate\x01";
 /// First byte of a link between nodes: what follows is a frame, where a client sends text or `*`.
@@ -114,14 +114,16 @@ pub enum Frame<'a> {
         /// See [`push_offer`].
         entries: &'a [u8],
     },
-    /// A sign of life with the sender's wall clock.
+    /// A sign of life, and the question what time it is.
     Ping {
-        /// Unix milliseconds.
-        wall_ms: u64,
+        /// The sender's wall clock, in Unix milliseconds.
+        asked_ms: u64,
     },
     /// The answer to a ping.
     Pong {
-        /// Unix milliseconds.
+        /// As the ping said.
+        asked_ms: u64,
+        /// The answering side's wall clock, in Unix milliseconds, read after the ping had come.
         wall_ms: u64,
     },
     /// A record of the sender's own stamp, in the stream.
@@ -151,6 +153,8 @@ pub enum Frame<'a> {
         generation: u64,
         /// Bytes of that session's stream that it has applied.
         pos: u64,
+        /// Its wall clock, in Unix milliseconds, read after the hello had come.
+        wall_ms: u64,
     },
 }
 
@@ -262,11 +266,11 @@ impl<'a> Frame<'a> {
             Self::Offer { db, entries } => {
                 Body(out).kind(kind::OFFER).db(db).bytes(entries);
             }
-            Self::Ping { wall_ms } => {
-                Body(out).kind(kind::PING).u64(wall_ms);
+            Self::Ping { asked_ms } => {
+                Body(out).kind(kind::PING).u64(asked_ms);
             }
-            Self::Pong { wall_ms } => {
-                Body(out).kind(kind::PONG).u64(wall_ms);
+            Self::Pong { asked_ms, wall_ms } => {
+                Body(out).kind(kind::PONG).u64(asked_ms).u64(wall_ms);
             }
             Self::Record { pos, record } => {
                 Body(out).kind(kind::RECORD).u64(pos).bytes(record);
@@ -277,8 +281,9 @@ impl<'a> Frame<'a> {
             Self::Want { bits } => {
                 Body(out).kind(kind::WANT).bytes(bits);
             }
-            Self::Welcome { incarnation, generation, pos } => {
-                Body(out).kind(kind::WELCOME).u64(incarnation).u64(generation).u64(pos);
+            Self::Welcome { incarnation, generation, pos, wall_ms } => {
+                let body = Body(out).kind(kind::WELCOME).u64(incarnation).u64(generation);
+                body.u64(pos).u64(wall_ms);
             }
         }
     }
@@ -329,14 +334,17 @@ impl<'a> Frame<'a> {
             kind::FLUSH => Self::Flush { pos: f.u64()?, db: f.db()?, version: f.version()? },
             kind::HELLO => Self::Hello(f.hello()?),
             kind::OFFER => Self::Offer { db: f.db()?, entries: f.rest() },
-            kind::PING => Self::Ping { wall_ms: f.u64()? },
-            kind::PONG => Self::Pong { wall_ms: f.u64()? },
+            kind::PING => Self::Ping { asked_ms: f.u64()? },
+            kind::PONG => Self::Pong { asked_ms: f.u64()?, wall_ms: f.u64()? },
             kind::RECORD => Self::Record { pos: f.u64()?, record: f.rest() },
             kind::REFUSE => Self::Refuse { incarnation: f.u64()?, reason: f.rest() },
             kind::WANT => Self::Want { bits: f.rest() },
-            kind::WELCOME => {
-                Self::Welcome { incarnation: f.u64()?, generation: f.u64()?, pos: f.u64()? }
-            }
+            kind::WELCOME => Self::Welcome {
+                incarnation: f.u64()?,
+                generation: f.u64()?,
+                pos: f.u64()?,
+                wall_ms: f.u64()?,
+            },
             _ => return None,
         };
         f.0.is_empty().then_some(frame)

@@ -29,12 +29,15 @@ fn frame<'a>(kind: u8, parts: &'a Parts) -> Frame<'a> {
             members: bytes,
         }),
         7 => Frame::Offer { db, entries: bytes },
-        8 => Frame::Ping { wall_ms: a },
-        9 => Frame::Pong { wall_ms: a },
+        8 => Frame::Ping { asked_ms: a },
+        9 => Frame::Pong { asked_ms: a, wall_ms: b },
         10 => Frame::Record { pos, record: bytes },
         11 => Frame::Refuse { incarnation: a, reason: bytes },
         12 => Frame::Want { bits: bytes },
-        _ => Frame::Welcome { incarnation: a, generation: b, pos: u64::from(first) },
+        _ => {
+            let (pos, wall_ms) = (u64::from(first), u64::from(span));
+            Frame::Welcome { incarnation: a, generation: b, pos, wall_ms }
+        }
     }
 }
 
