@@ -134,8 +134,10 @@ pub struct Node {
     slice: Vec<u8>,
     /// The disk took or would take another piece when last asked.
     image_room: bool,
-    /// Links that could go on without any new input.
+    /// Links between nodes that could go on without any new input.
     runnable: VecDeque<LinkId>,
+    /// Clients that have taken enough of their replies for their requests to go on.
+    resumable: VecDeque<LinkId>,
     actions: VecDeque<Action>,
     workspace: Workspace,
     stats: Stats,
@@ -167,6 +169,7 @@ impl Node {
             slice: Vec::new(),
             image_room: true,
             runnable: VecDeque::new(),
+            resumable: VecDeque::new(),
             actions: VecDeque::new(),
             workspace: Workspace::default(),
             stats: Stats::new(now),
@@ -233,11 +236,15 @@ impl Node {
     pub fn handle_timeout(&mut self, now: Now) {
         for _ in 0..self.runnable.len() {
             let Some(link) = self.runnable.pop_front() else { break };
-            match self.links.end(link) {
-                Some(End::Client { .. }) => self.run_client(now, link, Input::Resume),
-                Some(End::Peer(_)) => self.links.touch(link),
-                None => {}
+            self.links.touch(link);
+        }
+        for _ in 0..self.resumable.len() {
+            // All of them together could make a batch that no log takes. They wait for the disk.
+            if self.is_log_full() {
+                break;
             }
+            let Some(link) = self.resumable.pop_front() else { break };
+            self.run_client(now, link, Input::Resume);
         }
         self.run_timers(now);
     }
@@ -285,11 +292,11 @@ impl Node {
     pub fn consume(&mut self, link: LinkId, count: usize) {
         let finished = match self.links.end_mut(link) {
             Some(End::Client { connection, .. }) => {
-                let before = connection.buffered();
+                let (before, waited) = (connection.buffered(), !connection.can_resume());
                 connection.consume(count);
                 self.buffered -= before - connection.buffered();
-                if connection.can_resume() {
-                    self.runnable.push_back(link);
+                if waited && connection.can_resume() {
+                    self.resumable.push_back(link);
                 }
                 connection.is_finished()
             }
@@ -308,8 +315,7 @@ impl Node {
     /// after each turn.
     #[must_use]
     pub fn wants_read(&self, link: LinkId) -> bool {
-        // The disk is slower than what we are asked to write: nobody may ask for more.
-        let full = self.replica.journal.gathered() > self.limits.log_gathered_max;
+        let full = self.is_log_full();
         match self.links.end(link) {
             Some(End::Client { connection, .. }) => connection.wants_read() && !full,
             // Questions wait while our answers do. Answers never wait, or two nodes that both have
@@ -328,7 +334,8 @@ impl Node {
     /// never.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Instant> {
-        let can_go_on = !self.runnable.is_empty() || self.can_write_image();
+        let can_resume = !self.resumable.is_empty() && !self.is_log_full();
+        let can_go_on = !self.runnable.is_empty() || can_resume || self.can_write_image();
         if can_go_on { Some(Instant::ZERO) } else { self.next_timer() }
     }
 
@@ -378,6 +385,11 @@ impl Node {
     #[must_use]
     pub const fn client_buffers(&self) -> usize {
         self.buffered
+    }
+
+    /// Whether the disk is slower than what we are asked to write: nobody may ask for more.
+    const fn is_log_full(&self) -> bool {
+        self.replica.journal.gathered() > self.limits.log_gathered_max
     }
 
     fn open_client(&mut self, link: LinkId) {
