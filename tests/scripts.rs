@@ -43,6 +43,7 @@ impl Script {
                 "line" => setup.limits.line_size_max = number,
                 "buffers" => setup.limits.buffers_total = number,
                 "repair" => setup.timing.repair = Millis(number as u64),
+                "skew" => setup.timing.skew_max = Millis(number as u64),
                 other => panic!("no setting {other}"),
             }
         }

@@ -191,12 +191,10 @@ impl Node {
             Frame::Flush { pos, db, version } if begun && db != Db::STRONG => {
                 self.on_flush(now, from, pos, db, version)
             }
-            // A sign of life, answered so that the dialer hears one too.
-            Frame::Ping { wall_ms } => {
-                if let Some(peer) = self.peers.get_mut(from) {
-                    peer.on_clock(now, wall_ms, self.timing.skew_max);
-                }
-                self.say(link, Frame::Pong { wall_ms: now.wall_ms });
+            // A sign of life, answered so that the dialer hears one too. It may be old, so it says
+            // nothing of our clock.
+            Frame::Ping { asked_ms } => {
+                self.say(link, Frame::Pong { asked_ms, wall_ms: now.wall_ms });
                 Ok(())
             }
             // The peer makes sure that we have what it has: what differs, what we lack, and the
@@ -287,7 +285,8 @@ impl Node {
         }
         let incarnation = self.replica.incarnation();
         let (birth, formed) = (self.formation.birth_told(), self.strong.votes());
-        self.say(link, Frame::Welcome { incarnation, generation, pos, birth, formed });
+        let wall_ms = now.wall_ms;
+        self.say(link, Frame::Welcome { incarnation, generation, pos, wall_ms, birth, formed });
     }
 
     /// What is wrong with a hello, in words that name both values.

@@ -146,8 +146,10 @@ pub struct Node {
     slice: Vec<u8>,
     /// The disk took or would take another piece when last asked.
     image_room: bool,
-    /// Links that could go on without any new input.
+    /// Links between nodes that could go on without any new input.
     runnable: VecDeque<LinkId>,
+    /// Clients that have taken enough of their replies for their requests to go on.
+    resumable: VecDeque<LinkId>,
     actions: VecDeque<Action>,
     workspace: Workspace,
     stats: Stats,
@@ -182,6 +184,7 @@ impl Node {
             slice: Vec::new(),
             image_room: true,
             runnable: VecDeque::new(),
+            resumable: VecDeque::new(),
             actions: VecDeque::new(),
             workspace: Workspace::default(),
             stats: Stats::new(now),
@@ -253,11 +256,15 @@ impl Node {
     pub fn handle_timeout(&mut self, now: Now) {
         for _ in 0..self.runnable.len() {
             let Some(link) = self.runnable.pop_front() else { break };
-            match self.links.end(link) {
-                Some(End::Client { .. }) => self.run_client(now, link, Input::Resume),
-                Some(End::Peer(_)) => self.links.touch(link),
-                None => {}
+            self.links.touch(link);
+        }
+        for _ in 0..self.resumable.len() {
+            // All of them together could make a batch that no log takes. They wait for the disk.
+            if self.is_log_full() {
+                break;
             }
+            let Some(link) = self.resumable.pop_front() else { break };
+            self.run_client(now, link, Input::Resume);
         }
         self.run_timers(now);
         self.tick(now);
@@ -310,11 +317,11 @@ impl Node {
     pub fn consume(&mut self, link: LinkId, count: usize) {
         let finished = match self.links.end_mut(link) {
             Some(End::Client { connection, .. }) => {
-                let before = connection.buffered();
+                let (before, waited) = (connection.buffered(), !connection.can_resume());
                 connection.consume(count);
                 self.buffered -= before - connection.buffered();
-                if connection.can_resume() {
-                    self.runnable.push_back(link);
+                if waited && connection.can_resume() {
+                    self.resumable.push_back(link);
                 }
                 connection.is_finished()
             }
@@ -333,8 +340,7 @@ impl Node {
     /// after each turn.
     #[must_use]
     pub fn wants_read(&self, link: LinkId) -> bool {
-        // The disk is slower than what we are asked to write: nobody may ask for more.
-        let full = self.replica.journal.gathered() > self.limits.log_gathered_max;
+        let full = self.is_log_full();
         match self.links.end(link) {
             Some(End::Client { connection, .. }) => connection.wants_read() && !full,
             // Questions wait while our answers do. Answers never wait, or two nodes that both have
@@ -353,7 +359,8 @@ impl Node {
     /// never.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Instant> {
-        let can_go_on = !self.runnable.is_empty() || self.can_write_image();
+        let can_resume = !self.resumable.is_empty() && !self.is_log_full();
+        let can_go_on = !self.runnable.is_empty() || can_resume || self.can_write_image();
         if can_go_on { Some(Instant::ZERO) } else { self.next_timer() }
     }
 
@@ -406,6 +413,11 @@ impl Node {
         self.buffered
     }
 
+    /// Whether the disk is slower than what we are asked to write: nobody may ask for more.
+    const fn is_log_full(&self) -> bool {
+        self.replica.journal.gathered() > self.limits.log_gathered_max
+    }
+
     fn open_client(&mut self, link: LinkId) {
         // A late answer to a link that is gone must not find another connection under its id.
         let first = Ticket(self.stats.connections << 32);
@@ -427,7 +439,7 @@ impl Node {
         let stale = peer.link();
         peer.on_link_gone();
         peer.dialing = Dialing::Connected { link };
-        let mut opened = PeerLink::new(Side::Dialed { to, live: false }, now.mono);
+        let mut opened = PeerLink::new(Side::Dialed { to, live: false }, now);
         opened.out.push(peer::PEER_BYTE);
         let members = self.members.names().join("\n");
         let hello = Hello {
@@ -456,7 +468,7 @@ impl Node {
                 tracing::warn!("closed a node link: too many of them are open");
                 return self.close(now, link);
             }
-            let peer = PeerLink::new(Side::Accepted { from: None, begun: false }, now.mono);
+            let peer = PeerLink::new(Side::Accepted { from: None, begun: false }, now);
             self.links.remove(link);
             self.links.insert(link, End::Peer(Box::new(peer)));
             self.accepted.push(link);
@@ -517,12 +529,14 @@ impl Node {
                 else {
                     return;
                 };
-                peer.on_unreachable(now, &self.timing, &mut self.rng);
+                if live {
+                    peer.on_link_lost(now, &self.timing, &mut self.rng);
+                    tracing::info!(peer = %self.members.name(to), "lost the link to a peer");
+                } else {
+                    peer.on_unreachable(now, &self.timing, &mut self.rng);
+                }
                 let (strong, mut ctx) = self.strong(now);
                 strong.on_lost(&mut ctx, to);
-                if live {
-                    tracing::info!(peer = %self.members.name(to), "lost the link to a peer");
-                }
             }
         }
     }

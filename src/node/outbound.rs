@@ -20,8 +20,10 @@ impl Node {
     ) -> Result<(), Hangup> {
         match frame {
             // The peer knows us; now both know which session goes on and where.
-            Frame::Welcome { incarnation, generation, pos, birth, formed } if !live => {
+            Frame::Welcome { incarnation, generation, pos, wall_ms, birth, formed } if !live => {
+                let asked_ms = self.links.peer(link).map_or(0, |open| open.opened_ms);
                 if let Some(peer) = self.peers.get_mut(to) {
+                    peer.on_clock(asked_ms, wall_ms, self.timing.skew_max);
                     (peer.birth, peer.formed) = (new_birth(birth), formed);
                 }
                 self.on_welcome(now, link, to, incarnation, generation, pos)
@@ -43,10 +45,10 @@ impl Node {
                 }
                 Ok(())
             }
-            Frame::Pong { wall_ms } if live => {
+            Frame::Pong { asked_ms, wall_ms } if live => {
                 if let Some(peer) = self.peers.get_mut(to) {
                     peer.on_answer();
-                    peer.on_clock(now, wall_ms, self.timing.skew_max);
+                    peer.on_clock(asked_ms, wall_ms, self.timing.skew_max);
                 }
                 Ok(())
             }

@@ -128,7 +128,7 @@ impl Node {
         }
         if peer.ping_at <= now.mono {
             peer.ping_at = now.mono + self.timing.heartbeat;
-            Frame::Ping { wall_ms: now.wall_ms }.encode(open.out.tail());
+            Frame::Ping { asked_ms: now.wall_ms }.encode(open.out.tail());
             self.links.touch(link);
         }
         if peer.repair.is_idle() && peer.repair_at <= now.mono {

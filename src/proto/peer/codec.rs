@@ -88,8 +88,8 @@ impl<'a> Frame<'a> {
             Self::Lead { entries } => body.bytes(entries),
             Self::Nack { ballot, promised, slot } => body.ballot(ballot).ballot(promised).u32(slot),
             Self::Offer { db, entries } => body.db(db).bytes(entries),
-            Self::Ping { wall_ms } => body.u64(wall_ms),
-            Self::Pong { wall_ms } => body.u64(wall_ms),
+            Self::Ping { asked_ms } => body.u64(asked_ms),
+            Self::Pong { asked_ms, wall_ms } => body.u64(asked_ms).u64(wall_ms),
             Self::Prepare { id, ballot, slots } => body.u64(id).ballot(ballot).bytes(slots),
             Self::Promise { id, ballot, highest, granted, copied, digests } => body
                 .u64(id)
@@ -116,8 +116,9 @@ impl<'a> Frame<'a> {
                 body.ballot(ballot).u32(slot).pair(from).maybe_pair(next).bytes(entries)
             }
             Self::Want { bits } => body.bytes(bits),
-            Self::Welcome { incarnation, generation, pos, birth, formed } => {
-                body.u64(incarnation).u64(generation).u64(pos).u64(birth).flag(formed)
+            Self::Welcome { incarnation, generation, pos, wall_ms, birth, formed } => {
+                let body = body.u64(incarnation).u64(generation).u64(pos).u64(wall_ms);
+                body.u64(birth).flag(formed)
             }
         };
     }
@@ -215,8 +216,8 @@ impl<'a> Frame<'a> {
             kind::FLUSH => Self::Flush { pos: f.u64()?, db: f.db()?, version: f.version()? },
             kind::HELLO => Self::Hello(f.hello()?),
             kind::OFFER => Self::Offer { db: f.db()?, entries: f.rest() },
-            kind::PING => Self::Ping { wall_ms: f.u64()? },
-            kind::PONG => Self::Pong { wall_ms: f.u64()? },
+            kind::PING => Self::Ping { asked_ms: f.u64()? },
+            kind::PONG => Self::Pong { asked_ms: f.u64()?, wall_ms: f.u64()? },
             kind::RECORD => Self::Record { pos: f.u64()?, record: f.rest() },
             kind::REFUSE => Self::Refuse { incarnation: f.u64()?, reason: f.rest() },
             kind::WANT => Self::Want { bits: f.rest() },
@@ -224,6 +225,7 @@ impl<'a> Frame<'a> {
                 incarnation: f.u64()?,
                 generation: f.u64()?,
                 pos: f.u64()?,
+                wall_ms: f.u64()?,
                 birth: f.u64()?,
                 formed: f.flag()?,
             },

@@ -27,7 +27,7 @@ pub use lists::{
 };
 
 /// The version of this protocol. Nodes of different versions refuse each other.
-pub const PROTOCOL: u16 = 1;
+pub const PROTOCOL: u16 = 2;
 /// First bytes of a hello's body.
 pub const MAGIC: [u8; 8] = *b"quorate\x01";
 /// First byte of a link between nodes: what follows is a frame, where a client sends text or `*`.
@@ -252,14 +252,16 @@ pub enum Frame<'a> {
         /// See [`push_offer`].
         entries: &'a [u8],
     },
-    /// A sign of life with the sender's wall clock.
+    /// A sign of life, and the question what time it is.
     Ping {
-        /// Unix milliseconds.
-        wall_ms: u64,
+        /// The sender's wall clock, in Unix milliseconds.
+        asked_ms: u64,
     },
     /// The answer to a ping.
     Pong {
-        /// Unix milliseconds.
+        /// As the ping said.
+        asked_ms: u64,
+        /// The answering side's wall clock, in Unix milliseconds, read after the ping had come.
         wall_ms: u64,
     },
     /// The sender stands with a ballot in these slots and asks for promises.
@@ -401,6 +403,8 @@ pub enum Frame<'a> {
         generation: u64,
         /// Bytes of that session's stream that it has applied.
         pos: u64,
+        /// Its wall clock, in Unix milliseconds, read after the hello had come.
+        wall_ms: u64,
         /// When the answering side's data directory began its first life.
         birth: u64,
         /// Whether the answering side holds the cluster's formation.

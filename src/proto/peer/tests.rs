@@ -33,14 +33,14 @@ fn frame<'a>(kind: u8, parts: &'a Parts) -> Frame<'a> {
             members: bytes,
         }),
         7 => Frame::Offer { db, entries: bytes },
-        8 => Frame::Ping { wall_ms: a },
-        9 => Frame::Pong { wall_ms: a },
+        8 => Frame::Ping { asked_ms: a },
+        9 => Frame::Pong { asked_ms: a, wall_ms: b },
         10 => Frame::Record { pos, record: bytes },
         11 => Frame::Refuse { incarnation: a, reason: bytes },
         12 => Frame::Want { bits: bytes },
         13 => {
-            let (birth, formed) = (u64::from(span), a > b);
-            Frame::Welcome { incarnation: a, generation: b, pos: u64::from(first), birth, formed }
+            let (pos, wall_ms, birth, formed) = (u64::from(first), a ^ b, u64::from(span), a > b);
+            Frame::Welcome { incarnation: a, generation: b, pos, wall_ms, birth, formed }
         }
         other => strong_frame(other, parts),
     }
