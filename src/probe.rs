@@ -102,6 +102,14 @@ named! {
         QuorumLost => "quorum_lost",
         /// A reader is shown a key whose last change is not durable.
         ReadHeld => "read_held",
+        /// A node has again what it may have lost.
+        Recovered => "recovered",
+        /// A node that may have lost something asks the others.
+        RecoveryBegun => "recovery_begun",
+        /// A node learns that a member's earlier life is over.
+        RecoveryLearnt => "recovery_learnt",
+        /// A record that nobody else shows was removed.
+        RecoveryRemoved => "recovery_removed",
         /// A leader stamped a key anew to settle it.
         Restamped => "restamped",
         /// A new session began with a peer.
@@ -166,6 +174,8 @@ named! {
         FlushNotRepaired => "flush_not_repaired",
         /// The last of several records to arrive wins, whatever its version.
         MergeByArrival => "merge_by_arrival",
+        /// What a member acknowledged before it lost its data still counts.
+        NoIncarnationCheck => "no_incarnation_check",
         /// The names of new files are not synced.
         NoNamesSync => "no_names_sync",
         /// A new connection goes on after what was sent, not after what was acknowledged.
@@ -192,6 +202,12 @@ named! {
         ReadUncommitted => "read_uncommitted",
         /// A leader reads without being confirmed.
         ReadUnconfirmed => "read_unconfirmed",
+        /// A node recovers from one member too few.
+        RecoversFromFew => "recovers_from_few",
+        /// A recovering node does not take over what others promised.
+        RecoveryDropsPromise => "recovery_drops_promise",
+        /// A recovering node keeps what only its disk shows.
+        RecoveryKeepsDisk => "recovery_keeps_disk",
         /// A walk leaves out the last differing slot of each span.
         RepairSkipsSlot => "repair_skips_slot",
         /// Two replies of one pipeline change places.
@@ -212,6 +228,8 @@ named! {
         UndurableShown => "undurable_shown",
         /// A write whose fate is unknown is tried again.
         UnknownRetried => "unknown_retried",
+        /// A node whose data is gone votes at once.
+        VotesAtOnce => "votes_at_once",
     }
 }
 

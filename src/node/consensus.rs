@@ -52,6 +52,7 @@ impl Node {
     pub(super) fn on_formed(&mut self, now: Now, from: NodeId, birth: u64, votes: bool) {
         let Some(peer) = self.peers.get_mut(from) else { return };
         (peer.birth, peer.formed) = (new_birth(birth), votes);
+        let votes = votes && !self.strong.is_outlived(from, peer.receiver);
         let begins = votes && !std::mem::replace(&mut peer.votes, votes);
         if begins {
             let (strong, mut ctx) = self.strong(now);
@@ -61,14 +62,35 @@ impl Node {
     }
 
     /// A member says with which births of data the cluster has formed.
-    pub(super) fn on_formation(&mut self, births: &[u8]) {
+    pub(super) fn on_formation(&mut self, now: Now, births: &[u8]) {
         let batch = self.replica.journal.gathering();
         let known = self.formation.is_lost();
         if let Some(births) = self.formation.learn(births, batch) {
             self.replica.journal.formed(births);
         } else if self.formation.is_lost() && !known {
-            tracing::warn!("the cluster formed with other data of this node than it has now");
+            tracing::warn!("this node lost what it had when the cluster formed");
+            self.begin_recovery(now);
         }
+    }
+
+    /// Gets from the others what this node may have lost, before it votes.
+    pub(super) fn begin_recovery(&mut self, now: Now) {
+        tracing::info!("recovering from the other members");
+        let (strong, mut ctx) = self.strong(now);
+        strong.begin_recovery(&mut ctx);
+    }
+
+    /// Once all is there again, in all databases, the log is told.
+    fn maybe_rejoin(&mut self) {
+        let needed = (self.members.len() - self.members.quorum() + 1).min(self.members.len() - 1);
+        let walked = self.peers.iter().filter(|peer| peer.has_walked).count();
+        if walked < needed || !self.strong.poll_recovered() {
+            return;
+        }
+        tracing::info!("recovered from the other members");
+        let batch = self.replica.journal.gathering();
+        let births = self.formation.rejoin(batch);
+        self.replica.journal.formed(births);
     }
 
     /// Forms the cluster if now is the time, in the first member.
@@ -115,6 +137,7 @@ impl Node {
     pub fn end_inputs(&mut self, now: Now) {
         let (strong, mut ctx) = self.strong(now);
         strong.end_turn(&mut ctx);
+        self.maybe_rejoin();
         self.deliver(now);
     }
 

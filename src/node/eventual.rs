@@ -63,10 +63,13 @@ impl Replica {
             }
             Entry::Record(record) => {
                 self.store.merge(&record);
-                record.version.hlc()
+                if record.db == Db::STRONG { 0 } else { record.version.hlc() }
             }
-            // Nobody in this version writes any.
-            Entry::Copied { .. } | Entry::Formed { .. } | Entry::Promise { .. } => 0,
+            // Of the strong database alone.
+            Entry::Copied { .. }
+            | Entry::Formed { .. }
+            | Entry::Known { .. }
+            | Entry::Promise { .. } => 0,
         };
         self.clock = self.clock.max(hlc);
     }
@@ -149,6 +152,11 @@ impl Replica {
         let encoded = self.store.update(Db::STRONG, record.key, decide)?;
         self.journal.record(Db::STRONG, record.key, encoded);
         Some(encoded)
+    }
+
+    /// Removes a record of the strong database that only this node's disk speaks for.
+    pub(crate) fn remove_strong(&mut self, key: &[u8], version: Version) {
+        self.drop_tombstone(key, version);
     }
 
     /// Removes a tombstone of the strong database, if it is of exactly this version.

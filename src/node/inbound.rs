@@ -216,7 +216,7 @@ impl Node {
                 Ok(repair::take_copy(&mut self.replica, now, from, record)?)
             }
             Frame::Formation { births } => {
-                self.on_formation(births);
+                self.on_formation(now, births);
                 Ok(())
             }
             question => self.on_question(now, from, question),
@@ -287,6 +287,8 @@ impl Node {
         let (birth, formed) = (self.formation.birth_told(), self.strong.votes());
         let wall_ms = now.wall_ms;
         self.say(link, Frame::Welcome { incarnation, generation, pos, wall_ms, birth, formed });
+        let (strong, mut ctx) = self.strong(now);
+        strong.tell_known(&mut ctx, hello.from);
     }
 
     /// What is wrong with a hello, in words that name both values.

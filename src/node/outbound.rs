@@ -99,7 +99,8 @@ impl Node {
             None
         };
         let pos = resumed.unwrap_or(0);
-        (peer.live, peer.votes) = (true, peer.formed);
+        let votes = peer.formed && !self.strong.is_outlived(to, incarnation);
+        (peer.live, peer.votes) = (true, votes);
         let (generation, walk_needed) = (peer.generation, peer.repair.is_needed());
         peer.ping_at = now.mono;
         if let Some(open) = self.links.peer_mut(link) {

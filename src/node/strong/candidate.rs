@@ -206,6 +206,13 @@ impl Campaign {
         }
     }
 
+    /// What a member promised in an earlier life counts no more.
+    pub(crate) fn on_reborn(&mut self, member: NodeId) {
+        for poll in self.polls.values_mut() {
+            poll.promises.retain(|promise| promise.from != member);
+        }
+    }
+
     /// Part of what a member has in a slot; `last` says that there is no more.
     pub(crate) fn on_versions<'k>(
         &mut self,

@@ -110,6 +110,11 @@ impl Reads {
         }
     }
 
+    /// What a member confirmed in an earlier life counts no more.
+    pub(crate) fn retract(&mut self, member: NodeId) {
+        self.rounds.iter_mut().for_each(|round| round.votes.retract(member));
+    }
+
     /// Reads that a majority has confirmed and that wait for no write; those that do are set
     /// aside. `open` tells whether a write still wants votes.
     pub(crate) fn take_confirmed(

@@ -363,7 +363,7 @@ impl Strong {
 }
 
 /// Asks a member for records of a slot, in messages of bounded size.
-fn fetch(to: &mut crate::node::peers::Peer, ballot: Ballot, slot: u32, keys: &[Box<[u8]>]) {
+pub(super) fn fetch(to: &mut crate::node::peers::Peer, ballot: Ballot, slot: u32, keys: &[Box<[u8]>]) {
     let mut list = Vec::new();
     for key in keys {
         peer::push_key(&mut list, key);

@@ -107,6 +107,13 @@ impl FastReads {
         decided
     }
 
+    /// What a member showed in an earlier life counts no more.
+    pub(crate) fn retract(&mut self, member: NodeId) {
+        let batches = self.asked.values_mut();
+        let reads = batches.flat_map(|batch| batch.reads.iter_mut().flatten());
+        reads.for_each(|read| read.same.retract(member));
+    }
+
     /// Reads that nobody could decide in time.
     pub(crate) fn expire(&mut self, now: Instant) -> Vec<Request> {
         let mut late = Vec::new();

@@ -285,6 +285,12 @@ impl Leader {
         }
     }
 
+    /// A member may have forgotten what it acknowledged in an earlier life.
+    pub(crate) fn retract(&mut self, member: NodeId) {
+        self.flights.retract(member);
+        self.reads.retract(member);
+    }
+
     /// Leads these slots no more. Stamped writes are in doubt, reads may be begun anew.
     pub(crate) fn step_down(&mut self, slots: &SlotSet) {
         let outcomes = &mut self.outcomes;

@@ -39,6 +39,7 @@ mod fast;
 mod forward;
 mod handover;
 mod leader;
+mod recover;
 pub(crate) mod request;
 mod serve;
 mod settle;
@@ -51,6 +52,7 @@ use fast::FastReads;
 use forward::Forwards;
 use handover::Handover;
 use leader::Leader;
+use recover::Recovery;
 use request::{IN_DOUBT, Origin, Outcome, Request};
 use terms::Terms;
 use upkeep::Upkeep;
@@ -102,6 +104,11 @@ pub(crate) struct Strong {
     handovers: Vec<Handover>,
     /// By member: when it may be given slots again.
     handed: BTreeMap<NodeId, Instant>,
+    recovery: Option<Recovery>,
+    /// Recovery is complete, except that the log is to have it.
+    recovered: bool,
+    /// By member: its lives before this one may have forgotten what they acknowledged.
+    reborn: Vec<u64>,
     /// This node hands over what it leads, and stands for nothing more.
     stopping: bool,
     outcomes: Vec<Outcome>,
@@ -149,6 +156,9 @@ impl Strong {
             upkeep: Upkeep::default(),
             handovers: Vec::new(),
             handed: BTreeMap::new(),
+            recovery: None,
+            recovered: false,
+            reborn: vec![0; count],
             stopping: false,
             outcomes: Vec::new(),
         }
@@ -175,6 +185,11 @@ impl Strong {
                 self.acceptor.recall_one(slot, ballot);
                 self.highest = self.highest.max(ballot);
             }
+            Entry::Known { member, incarnation } => {
+                if let Some(known) = self.reborn.get_mut(member.index()) {
+                    *known = (*known).max(*incarnation);
+                }
+            }
             Entry::Bound { .. }
             | Entry::Drop { .. }
             | Entry::Flush { .. }
@@ -198,6 +213,15 @@ impl Strong {
     /// What this replica has promised.
     pub(crate) const fn acceptor(&self) -> &Acceptor {
         &self.acceptor
+    }
+
+    /// All that the log must know of this besides records, for a checkpoint.
+    pub(crate) fn log(&self, out: &mut Vec<u8>) {
+        self.acceptor.log(out);
+        for (index, incarnation) in self.reborn.iter().enumerate().filter(|(_, known)| **known > 0) {
+            let member = NodeId(index as u16);
+            Entry::Known { member, incarnation: *incarnation }.encode(out);
+        }
     }
 
     /// The slots that this node leads.
@@ -285,6 +309,7 @@ impl Strong {
             }
             to.ask(&Frame::Lead { entries: &self.claims() });
         }
+        self.ask_state(ctx, peer);
         self.upkeep.hurry(ctx.now.mono + self.timing.heartbeat);
         self.on_reach(ctx);
         self.try_parked(ctx);
@@ -297,6 +322,7 @@ impl Strong {
             campaign.on_lost(peer);
         }
         self.upkeep.on_peer_lost(peer);
+        self.on_source_lost(ctx, peer);
         for request in self.forwards.take_all_of(peer) {
             if request.op().is_read() || planted(Mutant::UnknownRetried) {
                 self.place(ctx, request);
@@ -473,9 +499,6 @@ impl Strong {
     }
 
     fn route(&self, peers: &Peers, slot: u32) -> Route {
-        if !self.votes() {
-            return Route::Nowhere;
-        }
         if self.led().contains(slot) {
             let reaches = self.reaches_quorum(peers) && !self.is_leaving(slot);
             return if reaches { Route::Here(self.acceptor.promised(slot)) } else { Route::Nowhere };
@@ -542,7 +565,7 @@ impl Strong {
         let expired = record.is_some_and(|record| {
             record.value.is_some() && record.visible(ctx.now.wall_ms).is_none()
         });
-        let fit = accepted && !waits && !expired && self.reaches_quorum(ctx.peers);
+        let fit = self.votes() && accepted && !waits && !expired && self.reaches_quorum(ctx.peers);
         if fit {
             self.fast.begin(self.me, request.clone(), version);
         }

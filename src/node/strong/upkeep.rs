@@ -107,6 +107,11 @@ impl Upkeep {
         self.back.remove(&peer);
     }
 
+    /// A member may have forgotten what it said it holds.
+    pub(crate) fn on_reborn(&mut self) {
+        self.round = None;
+    }
+
     /// When there is something to do.
     pub(crate) fn next_timer(&self) -> Option<Instant> {
         if self.searches.is_empty() { self.next_at } else { Some(Instant::ZERO) }
@@ -238,7 +243,8 @@ impl Strong {
         self.repair_next(ctx, from);
         self.finish_slots(ctx);
         let back = self.upkeep.back.entry(from).or_insert_with(|| SlotSet::new(self.slots));
-        for slot in same.iter().filter(|slot| self.terms.preferred(*slot) == from) {
+        let whole = same.iter().filter(|slot| !copied.contains(*slot));
+        for slot in whole.filter(|slot| self.terms.preferred(*slot) == from) {
             back.insert(slot);
         }
         // Messages are answered in their order.

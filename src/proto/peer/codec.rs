@@ -4,6 +4,7 @@ use super::{
     FRAME_HEAD, Frame, FrameError, FrameStep,
     fields::{Body, Fields},
 };
+use crate::record::NodeId;
 
 mod kind {
     pub(super) const ACK: u8 = 1;
@@ -46,6 +47,9 @@ mod kind {
     pub(super) const VERSIONS: u8 = 38;
     pub(super) const SURVEY: u8 = 39;
     pub(super) const SURVEYED: u8 = 40;
+    pub(super) const KNOWN: u8 = 41;
+    pub(super) const RECOVER: u8 = 42;
+    pub(super) const STATE: u8 = 43;
 }
 
 impl<'a> Frame<'a> {
@@ -85,6 +89,7 @@ impl<'a> Frame<'a> {
             Self::Forward { id, op } => body.u64(id).bytes(op),
             Self::FullAnswers { id, db, records } => body.u64(id).db(db).bytes(records),
             Self::Hello(hello) => body.hello(&hello),
+            Self::Known { member, incarnation } => body.u16(member.0).u64(incarnation),
             Self::Lead { entries } => body.bytes(entries),
             Self::Nack { ballot, promised, slot } => body.ballot(ballot).ballot(promised).u32(slot),
             Self::Offer { db, entries } => body.db(db).bytes(entries),
@@ -103,9 +108,13 @@ impl<'a> Frame<'a> {
             Self::QueryFull { id, db, keys } => body.u64(id).db(db).bytes(keys),
             Self::Record { pos, record } => body.u64(pos).bytes(record),
             Self::Records { ballot, slot, records } => body.ballot(ballot).u32(slot).bytes(records),
+            Self::Recover { nonce } => body.u64(nonce),
             Self::Refuse { incarnation, reason } => body.u64(incarnation).bytes(reason),
             Self::SlotClean { pos, ballot, slot, digest } => {
                 body.u64(pos).ballot(ballot).u32(slot).u128(digest)
+            }
+            Self::State { nonce, first, ballots, digests } => {
+                body.u64(nonce).u32(first).sized(ballots).bytes(digests)
             }
             Self::Survey { pos, id, slots, digests } => {
                 body.u64(pos).u64(id).sized(slots).bytes(digests)
@@ -145,6 +154,7 @@ impl<'a> Frame<'a> {
             Self::Forward { .. } => kind::FORWARD,
             Self::FullAnswers { .. } => kind::FULL_ANSWERS,
             Self::Hello(_) => kind::HELLO,
+            Self::Known { .. } => kind::KNOWN,
             Self::Lead { .. } => kind::LEAD,
             Self::Nack { .. } => kind::NACK,
             Self::Offer { .. } => kind::OFFER,
@@ -157,8 +167,10 @@ impl<'a> Frame<'a> {
             Self::QueryFull { .. } => kind::QUERY_FULL,
             Self::Record { .. } => kind::RECORD,
             Self::Records { .. } => kind::RECORDS,
+            Self::Recover { .. } => kind::RECOVER,
             Self::Refuse { .. } => kind::REFUSE,
             Self::SlotClean { .. } => kind::SLOT_CLEAN,
+            Self::State { .. } => kind::STATE,
             Self::Survey { .. } => kind::SURVEY,
             Self::Surveyed { .. } => kind::SURVEYED,
             Self::Transfer { .. } => kind::TRANSFER,
@@ -194,7 +206,7 @@ impl<'a> Frame<'a> {
         let mut fields = Fields::of(rest);
         let frame = match kind {
             kind::ACK..=kind::WELCOME => Self::decode_fields(kind, &mut fields),
-            kind::ANSWER..=kind::SURVEYED => Self::decode_strong_fields(kind, &mut fields),
+            kind::ANSWER..=kind::STATE => Self::decode_strong_fields(kind, &mut fields),
             other => return Err(FrameError::Kind(other)),
         };
         frame.filter(|_| fields.is_empty()).ok_or(FrameError::Body { kind })
@@ -273,6 +285,14 @@ impl<'a> Frame<'a> {
                 ballot: f.ballot()?,
                 slot: f.u32()?,
                 digest: f.u128()?,
+            },
+            kind::KNOWN => Self::Known { member: NodeId(f.u16()?), incarnation: f.u64()? },
+            kind::RECOVER => Self::Recover { nonce: f.u64()? },
+            kind::STATE => Self::State {
+                nonce: f.u64()?,
+                first: f.u32()?,
+                ballots: f.sized()?,
+                digests: f.rest(),
             },
             kind::SURVEY => {
                 Self::Survey { pos: f.u64()?, id: f.u64()?, slots: f.sized()?, digests: f.rest() }

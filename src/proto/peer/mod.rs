@@ -229,6 +229,13 @@ pub enum Frame<'a> {
         /// See [`records`]; one a key, in the order of the question, empty if none is held.
         records: &'a [u8],
     },
+    /// A member's lives before this one are over, and it may have forgotten what they acknowledged.
+    Known {
+        /// Which.
+        member: NodeId,
+        /// The first that counts.
+        incarnation: u64,
+    },
     /// Opens a link.
     Hello(Hello<'a>),
     /// Which slots the sender leads, all of them: what it said before counts no more.
@@ -331,6 +338,11 @@ pub enum Frame<'a> {
         /// See [`records`].
         records: &'a [u8],
     },
+    /// The sender may have lost data and asks what the receiver knows.
+    Recover {
+        /// As in the answer.
+        nonce: u64,
+    },
     /// The hello is not accepted, and why. `incarnation` is the highest known of the dialer.
     Refuse {
         /// 0 if none is known.
@@ -348,6 +360,17 @@ pub enum Frame<'a> {
         slot: u32,
         /// Of the sender's records in it.
         digest: u128,
+    },
+    /// What the sender has promised and holds of the slots from `first` on.
+    State {
+        /// As asked.
+        nonce: u64,
+        /// Slot.
+        first: u32,
+        /// Little-endian u64s, one a slot.
+        ballots: &'a [u8],
+        /// As many: see [`digests`].
+        digests: &'a [u8],
     },
     /// In the stream: what the sender holds just now of slots that it leads.
     Survey {
