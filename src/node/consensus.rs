@@ -176,12 +176,7 @@ impl Node {
     }
 
     /// Answers a client, if it is still there.
-    fn reply(
-        &mut self,
-        link: LinkId,
-        ticket: Ticket,
-        write: impl FnOnce(&mut ReplyWriter<'_>),
-    ) {
+    fn reply(&mut self, link: LinkId, ticket: Ticket, write: impl FnOnce(&mut ReplyWriter<'_>)) {
         let Some(End::Client { connection, .. }) = self.links.end_mut(link) else { return };
         let before = connection.buffered();
         if connection.reply(ticket, write) {
@@ -212,7 +207,8 @@ impl Node {
             }
             peer.asks.clear();
             peer.says.clear();
-            if peer.live && peer.outbox.has_unsent()
+            if peer.live
+                && peer.outbox.has_unsent()
                 && let Some(link) = peer.link()
             {
                 self.links.touch(link);

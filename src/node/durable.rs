@@ -124,7 +124,9 @@ impl Node {
     /// Whether what was lost is there again, durably, as far as any peer has it. True once.
     pub fn poll_recovered(&mut self) -> bool {
         let Refill::Durable(batch) = self.refill else { return false };
-        if !self.strong.votes() || batch.is_some_and(|batch| !self.replica.journal.is_durable(batch)) {
+        if !self.strong.votes()
+            || batch.is_some_and(|batch| !self.replica.journal.is_durable(batch))
+        {
             return false;
         }
         tracing::info!("what was lost is there again, as far as any peer had it");

@@ -43,7 +43,13 @@ enum Stage {
 
 impl Formation {
     pub(crate) const fn new(members: &Members, birth: u64) -> Self {
-        Self { me: members.me(), members: members.len(), birth, stage: Stage::New, births: Vec::new() }
+        Self {
+            me: members.me(),
+            members: members.len(),
+            birth,
+            stage: Stage::New,
+            births: Vec::new(),
+        }
     }
 
     /// What peers are told: the birth of this node's data if the cluster may still be formed with

@@ -18,8 +18,8 @@ use super::{
 use crate::{
     probe::{Hook, Mutant, planted, reached},
     proto::peer::{
-        DROP_OVERHEAD, FILL_OVERHEAD, FLUSH_SIZE, SLOT_CLEAN_SIZE, SURVEY_OVERHEAD, FRAME_SIZE_MAX, Frame, FrameError, FrameStep, GREETING_SIZE_MAX, Hello,
-        PROTOCOL, STREAM_OVERHEAD,
+        DROP_OVERHEAD, FILL_OVERHEAD, FLUSH_SIZE, FRAME_SIZE_MAX, Frame, FrameError, FrameStep,
+        GREETING_SIZE_MAX, Hello, PROTOCOL, SLOT_CLEAN_SIZE, STREAM_OVERHEAD, SURVEY_OVERHEAD,
     },
     record::{Db, NodeId, Record, Version},
     time::Now,
@@ -146,50 +146,15 @@ impl Node {
             Frame::Begin { generation, pos } if !begun => {
                 self.on_begin(link, from, generation, pos)
             }
-            // What the peer stamped.
-            Frame::Record { pos, record } if begun => {
-                self.in_order(from, pos)?;
-                let skipped = planted(Mutant::AckSkipsRecord) && pos % 5 == 3;
-                if !skipped {
-                    self.on_record(now, from, record)?;
-                }
-                self.advance(from, STREAM_OVERHEAD + record.len());
-                Ok(())
-            }
-            // What the peer leads: a record that it knows to be chosen, a tombstone that nobody
-            // needs any longer.
-            Frame::Fill { pos, ballot, record } if begun => {
-                self.in_order(from, pos)?;
-                let decoded = strong_record(record)?;
-                let (strong, mut ctx) = self.strong(now);
-                strong.on_fill(&mut ctx, from, ballot, &decoded);
-                self.advance(from, FILL_OVERHEAD + record.len());
-                Ok(())
-            }
-            Frame::Drop { pos, version, key } if begun => {
-                self.in_order(from, pos)?;
-                let (strong, mut ctx) = self.strong(now);
-                strong.on_drop(&mut ctx, key, version);
-                self.advance(from, DROP_OVERHEAD + key.len());
-                Ok(())
-            }
-            Frame::SlotClean { pos, ballot, slot, digest } if begun => {
-                self.in_order(from, pos)?;
-                let (strong, mut ctx) = self.strong(now);
-                strong.on_slot_clean(&mut ctx, slot, ballot, digest);
-                self.advance(from, SLOT_CLEAN_SIZE);
-                Ok(())
-            }
-            Frame::Survey { pos, id, slots, digests } if begun => {
-                self.in_order(from, pos)?;
-                let size = SURVEY_OVERHEAD + slots.len() + digests.len();
-                let (strong, mut ctx) = self.strong(now);
-                strong.on_survey(&mut ctx, from, id, slots, digests)?;
-                self.advance(from, size);
-                Ok(())
-            }
-            Frame::Flush { pos, db, version } if begun && db != Db::STRONG => {
-                self.on_flush(now, from, pos, db, version)
+            Frame::Record { .. }
+            | Frame::Fill { .. }
+            | Frame::Drop { .. }
+            | Frame::SlotClean { .. }
+            | Frame::Survey { .. }
+            | Frame::Flush { .. }
+                if begun =>
+            {
+                self.on_stream(now, from, frame)
             }
             // A sign of life, answered so that the dialer hears one too. It may be old, so it says
             // nothing of our clock.
@@ -220,6 +185,58 @@ impl Node {
                 Ok(())
             }
             question => self.on_question(now, from, question),
+        }
+    }
+
+    /// A frame of the peer's stream.
+    fn on_stream(&mut self, now: Now, from: NodeId, frame: Frame<'_>) -> Result<(), Hangup> {
+        match frame {
+            // What the peer stamped.
+            Frame::Record { pos, record } => {
+                self.in_order(from, pos)?;
+                let skipped = planted(Mutant::AckSkipsRecord) && pos % 5 == 3;
+                if !skipped {
+                    self.on_record(now, from, record)?;
+                }
+                self.advance(from, STREAM_OVERHEAD + record.len());
+                Ok(())
+            }
+            // What the peer leads: a record that it knows to be chosen, a tombstone that nobody
+            // needs any longer.
+            Frame::Fill { pos, ballot, record } => {
+                self.in_order(from, pos)?;
+                let decoded = strong_record(record)?;
+                let (strong, mut ctx) = self.strong(now);
+                strong.on_fill(&mut ctx, from, ballot, &decoded);
+                self.advance(from, FILL_OVERHEAD + record.len());
+                Ok(())
+            }
+            Frame::Drop { pos, version, key } => {
+                self.in_order(from, pos)?;
+                let (strong, mut ctx) = self.strong(now);
+                strong.on_drop(&mut ctx, key, version);
+                self.advance(from, DROP_OVERHEAD + key.len());
+                Ok(())
+            }
+            Frame::SlotClean { pos, ballot, slot, digest } => {
+                self.in_order(from, pos)?;
+                let (strong, mut ctx) = self.strong(now);
+                strong.on_slot_clean(&mut ctx, slot, ballot, digest);
+                self.advance(from, SLOT_CLEAN_SIZE);
+                Ok(())
+            }
+            Frame::Survey { pos, id, slots, digests } => {
+                self.in_order(from, pos)?;
+                let size = SURVEY_OVERHEAD + slots.len() + digests.len();
+                let (strong, mut ctx) = self.strong(now);
+                strong.on_survey(&mut ctx, from, id, slots, digests)?;
+                self.advance(from, size);
+                Ok(())
+            }
+            Frame::Flush { pos, db, version } if db != Db::STRONG => {
+                self.on_flush(now, from, pos, db, version)
+            }
+            _ => Err(Hangup::Unexpected),
         }
     }
 

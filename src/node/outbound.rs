@@ -1,7 +1,10 @@
 //! What a peer answers on the link that we dialed: welcome or refusal, acknowledgements,
 //! heartbeats, repair answers; and how our stream and our copies get into that link's output.
 
-use super::{consensus::new_birth, LinkId, Node, REFILLS_PER_TURN, inbound::Hangup, links::Side, repair::Walk};
+use super::{
+    LinkId, Node, REFILLS_PER_TURN, consensus::new_birth, inbound::Hangup, links::Side,
+    repair::Walk,
+};
 use crate::{
     probe::{Hook, Mutant, planted, reached},
     proto::peer::Frame,

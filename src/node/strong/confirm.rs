@@ -88,10 +88,7 @@ impl Reads {
     }
 
     /// The rounds that a peer has not answered.
-    pub(crate) fn unanswered(
-        &self,
-        peer: NodeId,
-    ) -> impl Iterator<Item = (u64, &[(u32, Ballot)])> {
+    pub(crate) fn unanswered(&self, peer: NodeId) -> impl Iterator<Item = (u64, &[(u32, Ballot)])> {
         let rounds = self.rounds.iter().filter(move |round| !round.votes.contains(peer));
         rounds.map(|round| (round.id, &round.slots[..]))
     }

@@ -8,8 +8,7 @@
 use super::{
     Ctx, Strong,
     candidate::{Campaign, Next, Stage},
-    counts,
-    terms,
+    counts, terms,
 };
 use crate::{
     log::Batch,
@@ -288,7 +287,11 @@ impl Strong {
             }
             Next::Won(unsettled) => {
                 campaign.lose(slot);
-                assert_eq!(self.acceptor.promised(slot), ballot, "a raised promise ends a campaign");
+                assert_eq!(
+                    self.acceptor.promised(slot),
+                    ballot,
+                    "a raised promise ends a campaign"
+                );
                 self.leader.win(slot, unsettled);
                 self.upkeep.on_won(slot);
                 self.lead_changed = true;
@@ -363,7 +366,12 @@ impl Strong {
 }
 
 /// Asks a member for records of a slot, in messages of bounded size.
-pub(super) fn fetch(to: &mut crate::node::peers::Peer, ballot: Ballot, slot: u32, keys: &[Box<[u8]>]) {
+pub(super) fn fetch(
+    to: &mut crate::node::peers::Peer,
+    ballot: Ballot,
+    slot: u32,
+    keys: &[Box<[u8]>],
+) {
     let mut list = Vec::new();
     for key in keys {
         peer::push_key(&mut list, key);

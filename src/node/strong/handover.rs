@@ -5,10 +5,7 @@
 //! asks the other member to stand. What arrives meanwhile waits and goes to the new leader, so no
 //! operation fails. If the other does not stand in time the leader goes on as before.
 
-use super::{
-    Ctx, Strong,
-    candidate::Campaign,
-};
+use super::{Ctx, Strong, candidate::Campaign};
 use crate::{
     probe::{Hook, reached},
     proto::peer::Frame,

@@ -388,10 +388,9 @@ impl Leader {
     }
 
     fn answer_reads(&mut self, reads: Vec<Read>) {
-        let answered = reads.into_iter().map(|read| Outcome::Answered {
-            origin: read.request.origin,
-            answer: read.answer,
-        });
+        let answered = reads
+            .into_iter()
+            .map(|read| Outcome::Answered { origin: read.request.origin, answer: read.answer });
         self.outcomes.extend(answered);
     }
 

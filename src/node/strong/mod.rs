@@ -14,12 +14,9 @@
 
 use std::collections::BTreeMap;
 
-use super::{
-    eventual::Replica,
-    peers::Peers,
-};
+use super::{eventual::Replica, peers::Peers};
 use crate::{
-    command::op::{Answer, Held, Op},
+    command::op::Answer,
     limits::{Limits, Timing},
     log::{Batch, Entry},
     members::Members,
@@ -41,6 +38,7 @@ mod handover;
 mod leader;
 mod recover;
 pub(crate) mod request;
+mod route;
 mod serve;
 mod settle;
 mod terms;
@@ -56,13 +54,6 @@ use recover::Recovery;
 use request::{IN_DOUBT, Origin, Outcome, Request};
 use terms::Terms;
 use upkeep::Upkeep;
-
-/// How long a refused request waits before it is tried again, if nothing else happens.
-const RETRY: Millis = Millis(10);
-/// First byte of an answer to a forwarded request: nothing was stamped for it.
-const NOT_STAMPED: u8 = 0;
-/// First byte of an answer to a forwarded request: the rest is the answer.
-const ANSWERED: u8 = 1;
 
 /// What the strong database acts on.
 #[derive(Debug)]
@@ -112,14 +103,6 @@ pub(crate) struct Strong {
     /// This node hands over what it leads, and stands for nothing more.
     stopping: bool,
     outcomes: Vec<Outcome>,
-}
-
-/// Where an operation on a slot is carried out.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Route {
-    Here(Ballot),
-    Nowhere,
-    There(NodeId),
 }
 
 impl Strong {
@@ -218,7 +201,8 @@ impl Strong {
     /// All that the log must know of this besides records, for a checkpoint.
     pub(crate) fn log(&self, out: &mut Vec<u8>) {
         self.acceptor.log(out);
-        for (index, incarnation) in self.reborn.iter().enumerate().filter(|(_, known)| **known > 0) {
+        for (index, incarnation) in self.reborn.iter().enumerate().filter(|(_, known)| **known > 0)
+        {
             let member = NodeId(index as u16);
             Entry::Known { member, incarnation: *incarnation }.encode(out);
         }
@@ -240,35 +224,6 @@ impl Strong {
         (count, self.leader.size() + self.forwards.size())
     }
 
-    /// An operation of a client of ours. `fast` says that nothing of the same client is under way,
-    /// so that it may be answered out of the leader's order.
-    pub(crate) fn submit(
-        &mut self,
-        ctx: &mut Ctx<'_>,
-        origin: Origin,
-        op: &Op<'_>,
-        fast: bool,
-    ) {
-        let slot = Slot::of(op.key, self.slots).0;
-        let deadline = ctx.now.mono + self.timing.request;
-        let parked = self.forwards.has_parked() && self.forwards.is_parked(slot);
-        match self.route(ctx.peers, slot) {
-            Route::Here(ballot) if !parked => {
-                self.leader.execute(ctx, ballot, op, (origin, slot, deadline));
-            }
-            Route::There(leader) if !parked => {
-                let request = Request::new(origin, op, slot, deadline);
-                if !(fast && op.is_read() && self.begin_fast(ctx, &request)) {
-                    self.forward(ctx, leader, request);
-                }
-            }
-            Route::Here(_) | Route::Nowhere | Route::There(_) => {
-                reached(Hook::Parked);
-                self.forwards.park(Request::new(origin, op, slot, deadline));
-            }
-        }
-    }
-
     /// What is over, and what of it is for whom.
     pub(crate) fn take_outcomes(&mut self, ctx: &mut Ctx<'_>) -> Vec<Outcome> {
         for outcome in self.leader.take_outcomes() {
@@ -281,24 +236,6 @@ impl Strong {
             }
         }
         std::mem::take(&mut self.outcomes)
-    }
-
-    /// A peer answers what we forwarded to it.
-    pub(super) fn on_answer(&mut self, ctx: &mut Ctx<'_>, from: NodeId, id: u64, bytes: &[u8]) {
-        let Some(request) = self.forwards.take(from, id) else { return };
-        match bytes.split_first() {
-            Some((&ANSWERED, rest)) => {
-                let answer = Answer::decode(rest).map_or(IN_DOUBT, Answer::into_owned);
-                self.outcomes.push(Outcome::Answered { origin: request.origin, answer });
-            }
-            Some(_) | None => {
-                if let Some(peer) = ctx.peers.get_mut(from) {
-                    peer.refusals_seen += 1;
-                }
-                self.retry_at = Some(ctx.now.mono + RETRY);
-                self.forwards.park(request);
-            }
-        }
     }
 
     /// Our link to a peer is live: it is asked again what it did not answer.
@@ -484,130 +421,6 @@ impl Strong {
         entries
     }
 
-    /// Whether so many members vote and are in reach that a write could be committed.
-    fn reaches_quorum(&self, peers: &Peers) -> bool {
-        peers.voters() + 1 >= self.quorum
-    }
-
-    /// Members in reach have changed.
-    fn on_reach(&mut self, ctx: &Ctx<'_>) {
-        if self.reaches_quorum(ctx.peers) {
-            self.alone_since = None;
-        } else if self.alone_since.is_none() {
-            self.alone_since = Some(ctx.now.mono);
-        }
-    }
-
-    fn route(&self, peers: &Peers, slot: u32) -> Route {
-        if self.led().contains(slot) {
-            let reaches = self.reaches_quorum(peers) && !self.is_leaving(slot);
-            return if reaches { Route::Here(self.acceptor.promised(slot)) } else { Route::Nowhere };
-        }
-        match self.terms.leader(slot) {
-            Some(leader) if peers.is_live(leader) => Route::There(leader),
-            Some(_) | None => Route::Nowhere,
-        }
-    }
-
-    /// A request that is to be begun anew.
-    fn place(&mut self, ctx: &mut Ctx<'_>, request: Request) {
-        match self.route(ctx.peers, request.slot) {
-            Route::Here(ballot) => {
-                let waiting = (request.origin, request.slot, request.deadline);
-                self.leader.execute(ctx, ballot, &request.op(), waiting);
-            }
-            Route::There(leader) => self.forward(ctx, leader, request),
-            Route::Nowhere => self.forwards.park(request),
-        }
-    }
-
-    /// A read that members do not agree on.
-    fn to_leader(&mut self, ctx: &mut Ctx<'_>, request: Request) {
-        reached(Hook::FastReadUnclear);
-        self.place(ctx, request);
-    }
-
-    /// Tries again what waits for a leader.
-    fn try_parked(&mut self, ctx: &mut Ctx<'_>) {
-        for request in self.forwards.take_parked() {
-            if self.forwards.is_parked(request.slot) {
-                self.forwards.park(request);
-            } else {
-                self.place(ctx, request);
-            }
-        }
-    }
-
-    fn forward(&mut self, ctx: &mut Ctx<'_>, leader: NodeId, request: Request) {
-        reached(Hook::Forwarded);
-        let Some(to) = ctx.peers.get_mut(leader) else { return self.forwards.park(request) };
-        let mut op = to.refusals_seen.to_le_bytes().to_vec();
-        op.extend_from_slice(request.bytes());
-        let id = self.forwards.send(leader, request);
-        to.ask(&Frame::Forward { id, op: &op });
-    }
-
-    /// Tells a peer that nothing was stamped for its request, nor will be for others of the slot
-    /// that it sent before it knows: they must not overtake this one.
-    fn refuse(&self, ctx: &mut Ctx<'_>, node: NodeId, id: u64) {
-        if let Some(peer) = ctx.peers.get_mut(node) {
-            peer.refusals_sent += 1;
-            peer.say(&Frame::Answer { id, answer: &[NOT_STAMPED] });
-        }
-    }
-
-    /// Begins to read without the leader, if what we hold is fit for it.
-    fn begin_fast(&mut self, ctx: &mut Ctx<'_>, request: &Request) -> bool {
-        let op = request.op();
-        let (version, accepted) = self.held(ctx, op.key);
-        let waits = ctx.replica.journal.wait_for_key(Db::STRONG, op.key).is_some();
-        let record = ctx.replica.store.get(Db::STRONG, op.key);
-        let expired = record.is_some_and(|record| {
-            record.value.is_some() && record.visible(ctx.now.wall_ms).is_none()
-        });
-        let fit = self.votes() && accepted && !waits && !expired && self.reaches_quorum(ctx.peers);
-        if fit {
-            self.fast.begin(self.me, request.clone(), version);
-        }
-        fit
-    }
-
-    /// Members say which versions they hold of what we want to read.
-    fn on_answers(
-        &mut self,
-        ctx: &mut Ctx<'_>,
-        from: NodeId,
-        id: u64,
-        entries: &[u8],
-    ) -> Option<()> {
-        let answers: Vec<_> = peer::states(entries).collect::<Option<_>>()?;
-        let (quorum, members) = (self.quorum, self.members);
-        let decided = self.fast.on_answers(from, id, answers.into_iter(), quorum, members);
-        for read in decided.chosen {
-            let op = read.request.op();
-            // Ours may have changed since; then it is not what the others showed.
-            if self.held(ctx, op.key).0 != read.version {
-                self.to_leader(ctx, read.request);
-                continue;
-            }
-            reached(Hook::FastRead);
-            let record = ctx.replica.store.get(Db::STRONG, op.key);
-            let held = record.and_then(|record| Held::of(&record, ctx.now.wall_ms));
-            if held.is_none() && record.is_some_and(|record| record.value.is_some()) {
-                // Its time is over by our clock; only the leader may say so.
-                self.to_leader(ctx, read.request);
-                continue;
-            }
-            let (_, answer) = op.apply(held);
-            let answer = answer.into_owned();
-            self.answer(read.request.origin, answer);
-        }
-        for request in decided.unclear {
-            self.to_leader(ctx, request);
-        }
-        Some(())
-    }
-
     fn answer(&mut self, origin: Origin, answer: Answer<'static>) {
         self.outcomes.push(Outcome::Answered { origin, answer });
     }
@@ -615,18 +428,6 @@ impl Strong {
     fn doubt(&mut self, request: Request) {
         reached(Hook::InDoubt);
         self.answer(request.origin, IN_DOUBT);
-    }
-
-    /// Why an operation can't be carried out; nothing of it was.
-    pub(crate) fn refusal(&self, peers: &Peers) -> Answer<'static> {
-        let reached = peers.voters() + 1;
-        let text = if reached < self.quorum {
-            let (need, of) = (self.quorum, self.members);
-            format!("NOREPLICAS need {need} of {of} nodes, reached {reached}; nothing written")
-        } else {
-            "NOREPLICAS no leader of this key's slot is in reach; nothing written".to_owned()
-        };
-        Answer::Error(text.into())
     }
 
     fn only(&self, slot: u32) -> SlotSet {

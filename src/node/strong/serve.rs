@@ -4,7 +4,13 @@
 //! for it ([`crate::node::peers::Peer::owe`]); a refusal shows nothing and leaves at once. A
 //! replica that does not vote answers none of these questions.
 
-use super::{ANSWERED, Ctx, Route, Strong, acceptor::Judged, elect::Promises, request::Origin};
+use super::{
+    Ctx, Strong,
+    acceptor::Judged,
+    elect::Promises,
+    request::Origin,
+    route::{ANSWERED, Route},
+};
 use crate::{
     command::op::{Answer, Op},
     node::inbound::Hangup,
@@ -405,12 +411,7 @@ impl Strong {
         }
     }
 
-    fn on_lead(
-        &mut self,
-        ctx: &mut Ctx<'_>,
-        from: NodeId,
-        entries: &[u8],
-    ) -> Result<(), Hangup> {
+    fn on_lead(&mut self, ctx: &mut Ctx<'_>, from: NodeId, entries: &[u8]) -> Result<(), Hangup> {
         let mut claims = Vec::new();
         for entry in peer::leads(entries) {
             let (ballot, slots) = entry.ok_or(Hangup::Unexpected)?;

@@ -221,7 +221,9 @@ impl Strong {
     ) {
         let Some(round) = self.upkeep.round.as_mut() else { return };
         let index = id.checked_sub(round.first_id).map(|index| index as usize);
-        let Some(asked) = index.and_then(|index| round.messages.get(index)).cloned() else { return };
+        let Some(asked) = index.and_then(|index| round.messages.get(index)).cloned() else {
+            return;
+        };
         let mut differ = Vec::new();
         for slot in asked.iter() {
             let Some(votes) = round.same.get_mut(&slot) else { continue };
@@ -324,7 +326,11 @@ impl Strong {
                 reached(Hook::TombstoneDropped);
                 for peer in ctx.peers.iter_mut() {
                     let key = &key[..];
-                    peer.outbox.push(DROP_OVERHEAD + key.len(), |pos| Frame::Drop { pos, version, key });
+                    peer.outbox.push(DROP_OVERHEAD + key.len(), |pos| Frame::Drop {
+                        pos,
+                        version,
+                        key,
+                    });
                 }
                 ctx.replica.drop_tombstone(&key, version);
             }
@@ -421,7 +427,11 @@ impl Strong {
                 // We dropped it, and the member missed that.
                 if let Some(peer) = ctx.peers.get_mut(member) {
                     let (version, key) = (*theirs, &key[..]);
-                    peer.outbox.push(DROP_OVERHEAD + key.len(), |pos| Frame::Drop { pos, version, key });
+                    peer.outbox.push(DROP_OVERHEAD + key.len(), |pos| Frame::Drop {
+                        pos,
+                        version,
+                        key,
+                    });
                 }
             } else if self.has_room() {
                 reached(Hook::LeftoverOverwritten);

@@ -102,7 +102,17 @@ fn strong_frame<'a>(kind: u8, parts: &'a Parts) -> Frame<'a> {
 
 /// Frames of all fixed fields, which no byte may follow.
 fn fixed() -> impl Strategy<Value = u8> {
-    prop_oneof![0..2_u8, 5..6_u8, 8..10_u8, 13..14_u8, 24..25_u8, 28..29_u8, 31..32_u8, 35..36_u8, 39..41_u8]
+    prop_oneof![
+        0..2_u8,
+        5..6_u8,
+        8..10_u8,
+        13..14_u8,
+        24..25_u8,
+        28..29_u8,
+        31..32_u8,
+        35..36_u8,
+        39..41_u8
+    ]
 }
 
 fn parts() -> impl Strategy<Value = Parts> {
