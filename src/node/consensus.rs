@@ -154,7 +154,7 @@ impl Node {
                 self.give(now, origin, answer);
             }
         }
-        self.speak();
+        self.speak(now);
     }
 
     fn give(&mut self, now: Now, origin: Origin, answer: Answer<'static>) {
@@ -188,15 +188,20 @@ impl Node {
         }
     }
 
-    /// Moves what is to be asked and said into the links.
-    fn speak(&mut self) {
+    /// Moves what is to be asked and said into the links, and has streams that have grown written.
+    /// A stream that has gone Behind is given up; its session ends with its link.
+    fn speak(&mut self, now: Now) {
+        let mut behind = Vec::new();
         for peer in self.peers.iter_mut() {
-            if !peer.asks.is_empty()
-                && let Some(link) = peer.link()
+            if let Some(link) = peer.link().filter(|_| peer.live)
                 && let Some(open) = self.links.peer_mut(link)
             {
                 open.out.extend(&peer.asks);
-                self.links.touch(link);
+                if peer.outbox.is_behind() {
+                    behind.push((peer.id, link));
+                } else if !peer.asks.is_empty() || peer.outbox.has_unsent() {
+                    self.links.touch(link);
+                }
             }
             if !peer.says.is_empty()
                 && let Some(link) = peer.inbound
@@ -207,12 +212,12 @@ impl Node {
             }
             peer.asks.clear();
             peer.says.clear();
-            if peer.live
-                && peer.outbox.has_unsent()
-                && let Some(link) = peer.link()
-            {
-                self.links.touch(link);
-            }
+        }
+        for (id, link) in behind {
+            tracing::warn!(peer = %self.members.name(id), "a peer is Behind: repair takes over");
+            reached(Hook::Behind);
+            self.stats.behind += 1;
+            self.close(now, link);
         }
     }
 }

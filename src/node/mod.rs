@@ -172,7 +172,7 @@ impl Node {
         Self {
             replica: Replica::new(store, members.me(), incarnation, timing.skew_max),
             peers: Peers::new(&members, &limits, now),
-            strong: Strong::new(&members, slots, limits, timing, now),
+            strong: Strong::new(&members, slots, limits, timing, now, rng.bits()),
             formation: Formation::new(&members, incarnation),
             gathers: Gathers::default(),
             links: Links::default(),

@@ -113,6 +113,7 @@ impl Strong {
         limits: Limits,
         timing: Timing,
         now: Now,
+        seed: u64,
     ) -> Self {
         let (me, count, quorum) = (members.me(), members.len(), members.quorum());
         let quorum = if planted(Mutant::QuorumOffByOne) { quorum - 1 } else { quorum };
@@ -127,7 +128,7 @@ impl Strong {
             terms: Terms::new(me, count, slots, members.cluster_id(), now.mono),
             leader: Leader::new(me, count, quorum, slots),
             fast: FastReads::default(),
-            forwards: Forwards::default(),
+            forwards: Forwards::new(seed / 2),
             campaigns: Vec::new(),
             last_campaign: 0,
             attempts: 0,
@@ -343,7 +344,7 @@ impl Strong {
     pub(crate) fn tick(&mut self, ctx: &mut Ctx<'_>) {
         let now = ctx.now.mono;
         for request in self.fast.expire(now) {
-            self.to_leader(ctx, request);
+            self.ask_leader(ctx, request);
         }
         let refusal = self.refusal(ctx.peers);
         self.leader.expire(now, &refusal);

@@ -100,7 +100,7 @@ impl Strong {
     }
 
     /// A read that members do not agree on.
-    pub(super) fn to_leader(&mut self, ctx: &mut Ctx<'_>, request: Request) {
+    pub(super) fn ask_leader(&mut self, ctx: &mut Ctx<'_>, request: Request) {
         reached(Hook::FastReadUnclear);
         self.place(ctx, request);
     }
@@ -165,7 +165,7 @@ impl Strong {
             let op = read.request.op();
             // Ours may have changed since; then it is not what the others showed.
             if self.held(ctx, op.key).0 != read.version {
-                self.to_leader(ctx, read.request);
+                self.ask_leader(ctx, read.request);
                 continue;
             }
             reached(Hook::FastRead);
@@ -173,7 +173,7 @@ impl Strong {
             let held = record.and_then(|record| Held::of(&record, ctx.now.wall_ms));
             if held.is_none() && record.is_some_and(|record| record.value.is_some()) {
                 // Its time is over by our clock; only the leader may say so.
-                self.to_leader(ctx, read.request);
+                self.ask_leader(ctx, read.request);
                 continue;
             }
             let (_, answer) = op.apply(held);
@@ -181,7 +181,7 @@ impl Strong {
             self.answer(read.request.origin, answer);
         }
         for request in decided.unclear {
-            self.to_leader(ctx, request);
+            self.ask_leader(ctx, request);
         }
         Some(())
     }
