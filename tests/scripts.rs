@@ -9,7 +9,7 @@
 //! (its incarnation), `start N` (with nothing on its disk), `restart N` (with what is durable
 //! there), `disk N stalls`, `disk N works`, `stop N`, `stall A B`, `partition A B`, `heal`, `cut A
 //! B`, `clock N MS`, `advance MS`, `converge MS`, `table [DB]` (each key's value on each node), `info N WORD`
-//! (INFO lines that contain the word), `drained N`, `outbox N` (whether anything waits for a peer).
+//! (INFO lines that contain the word), `drained N`, `led N` (how many slots it leads), `outbox N` (whether anything waits for a peer).
 
 use std::{env, fmt::Write as _, fs, path::PathBuf};
 
@@ -84,6 +84,10 @@ impl Script {
             "converge" => {
                 let done = self.cluster.advance_until(Millis(at(0) as u64), Cluster::agrees);
                 return if done { "all agree\n" } else { "replicas differ\n" }.to_owned();
+            }
+            "led" => {
+                let node = self.cluster.node(at(0)).expect("the node is up");
+                return format!("{}\n", node.slots_led());
             }
             "drained" | "outbox" => {
                 let node = self.cluster.node(at(0)).expect("the node is up");

@@ -401,6 +401,12 @@ impl Node {
         &self.members
     }
 
+    /// How many slots of the strong database this node leads.
+    #[must_use]
+    pub fn slots_led(&self) -> usize {
+        self.strong.led().len() as usize
+    }
+
     /// Bytes held for peers that have not acknowledged them, the largest of all.
     #[must_use]
     pub fn outbox_size(&self) -> usize {

@@ -305,6 +305,7 @@ impl Strong {
         self.campaigns.retain(|campaign| !campaign.slots.is_empty());
         if self.lead_changed {
             reached(Hook::Elected);
+            tracing::info!(slots = self.led().len(), "leading");
             self.attempts = 0;
             self.upkeep.hurry(ctx.now.mono + self.timing.heartbeat);
             self.claim_own(ctx);

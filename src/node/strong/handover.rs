@@ -132,6 +132,7 @@ impl Strong {
     }
 
     fn hand_over(&mut self, ctx: &mut Ctx<'_>, to: NodeId, slots: SlotSet) {
+        tracing::info!(%to, slots = slots.len(), "handing slots over");
         let until = ctx.now.mono + Millis(self.timing.silence.0);
         self.handovers.push(Handover { to, slots, until, asked: false });
         self.run_handovers(ctx);
