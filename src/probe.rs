@@ -124,6 +124,8 @@ named! {
         TombstoneDropped => "tombstone_dropped",
         /// A tombstone was stamped.
         TombstoneStamped => "tombstone_stamped",
+        /// A member did not stand when it was asked to.
+        TransferFailed => "transfer_failed",
         /// A leader asks another member to stand.
         TransferSent => "transfer_sent",
         /// A slot was won in which members differ.
