@@ -37,6 +37,7 @@ mod forward;
 mod handover;
 mod leader;
 mod recover;
+mod refusal;
 pub(crate) mod request;
 mod route;
 mod serve;
@@ -68,6 +69,8 @@ pub(crate) struct Ctx<'a> {
 #[derive(Debug)]
 pub(crate) struct Strong {
     me: NodeId,
+    /// Of all members.
+    names: Vec<Box<str>>,
     members: usize,
     quorum: usize,
     slots: u32,
@@ -119,6 +122,7 @@ impl Strong {
         let quorum = if planted(Mutant::QuorumOffByOne) { quorum - 1 } else { quorum };
         Self {
             me,
+            names: members.names().iter().map(|name| name.as_str().into()).collect(),
             members: count,
             quorum,
             slots,

@@ -186,18 +186,6 @@ impl Strong {
         Some(())
     }
 
-    /// Why an operation can't be carried out; nothing of it was.
-    pub(crate) fn refusal(&self, peers: &Peers) -> Answer<'static> {
-        let reached = peers.voters() + 1;
-        let text = if reached < self.quorum {
-            let (need, of) = (self.quorum, self.members);
-            format!("NOREPLICAS need {need} of {of} nodes, reached {reached}; nothing written")
-        } else {
-            "NOREPLICAS no leader of this key's slot is in reach; nothing written".to_owned()
-        };
-        Answer::Error(text.into())
-    }
-
     /// Whether so many members vote and are in reach that a write could be committed.
     pub(super) fn reaches_quorum(&self, peers: &Peers) -> bool {
         peers.voters() + 1 >= self.quorum
