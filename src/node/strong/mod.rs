@@ -186,10 +186,11 @@ impl Strong {
         }
     }
 
-    /// This node votes from now on, and stands.
+    /// This node votes from now on, and stands: at once if there is nobody else.
     pub(crate) fn begin(&mut self, ctx: &mut Ctx<'_>) {
         self.acceptor.set_votes(true);
-        self.jitter = Millis(ctx.rng.below(terms::STEP.0));
+        let spread = if self.members == 1 { 1 } else { terms::STEP.0 };
+        self.jitter = Millis(ctx.rng.below(spread));
         self.reschedule(ctx);
     }
 
