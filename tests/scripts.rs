@@ -40,6 +40,7 @@ impl Script {
                 "outbox" => setup.limits.outbox_size_max = number,
                 "offer" => setup.limits.offer_size = number,
                 "span" => setup.limits.repair_span = number as u32,
+                "open" => setup.limits.requests_open_max = number,
                 "output" => setup.limits.output_pause = number,
                 "clients" => setup.limits.clients_max = number,
                 "line" => setup.limits.line_size_max = number,
