@@ -36,6 +36,12 @@ impl Strong {
     pub(crate) fn submit(&mut self, ctx: &mut Ctx<'_>, origin: Origin, op: &Op<'_>, fast: bool) {
         let slot = Slot::of(op.key, self.slots).0;
         let deadline = ctx.now.mono + self.timing.request;
+        if !fast {
+            // A read before it that turned out to be unclear would come to the leader after it.
+            for request in self.fast.take_slot(slot) {
+                self.ask_leader(ctx, request);
+            }
+        }
         let parked = self.forwards.has_parked() && self.forwards.is_parked(slot);
         match self.route(ctx.peers, slot) {
             Route::Here(ballot) if !parked => {
