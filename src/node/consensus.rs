@@ -182,7 +182,7 @@ impl Node {
         if connection.reply(ticket, write) {
             self.buffered = self.buffered + connection.buffered() - before;
             if connection.can_resume() {
-                self.runnable.push_back(link);
+                self.resumable.push_back(link);
             }
             self.links.touch(link);
         }

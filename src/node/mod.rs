@@ -7,7 +7,7 @@
 //! - outputs, `poll_append`, `poll_image`, `poll_recovered`, `poll_dirty`, `output`, `consume`,
 //!   `poll_action`: taken by [`crate::turn::finish_turn`] alone.
 //! - questions, `wants_read`, `poll_timeout`, `is_drained`: asked between turns.
-//! - views, `store`, `members`: for oracles and tests.
+//! - views, `store`, `members`, `leader_of`: for oracles and tests.
 //!
 //! This file owns the fields and does nothing but dispatch. What a client says is answered in
 //! `client`; what a peer says on its own link in `inbound`, on ours in `outbound`; what time asks
@@ -30,6 +30,7 @@ use crate::{
     },
     record::NodeId,
     rng::Rng,
+    slot::Slot,
     store::Store,
     time::{Instant, Now},
 };
@@ -405,6 +406,12 @@ impl Node {
     #[must_use]
     pub fn slots_led(&self) -> usize {
         self.strong.led().len() as usize
+    }
+
+    /// Who leads the slot of a key of the strong database, as far as this node hears.
+    #[must_use]
+    pub fn leader_of(&self, key: &[u8]) -> Option<NodeId> {
+        self.strong.leader_of(Slot::of(key, self.slots).0)
     }
 
     /// Bytes held for peers that have not acknowledged them, the largest of all.

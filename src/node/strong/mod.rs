@@ -37,6 +37,7 @@ mod forward;
 mod handover;
 mod leader;
 mod recover;
+mod refusal;
 pub(crate) mod request;
 mod route;
 mod serve;
@@ -68,6 +69,8 @@ pub(crate) struct Ctx<'a> {
 #[derive(Debug)]
 pub(crate) struct Strong {
     me: NodeId,
+    /// Of all members.
+    names: Vec<Box<str>>,
     members: usize,
     quorum: usize,
     slots: u32,
@@ -119,6 +122,7 @@ impl Strong {
         let quorum = if planted(Mutant::QuorumOffByOne) { quorum - 1 } else { quorum };
         Self {
             me,
+            names: members.names().iter().map(|name| name.as_str().into()).collect(),
             members: count,
             quorum,
             slots,
@@ -182,10 +186,11 @@ impl Strong {
         }
     }
 
-    /// This node votes from now on, and stands.
+    /// This node votes from now on, and stands: at once if there is nobody else.
     pub(crate) fn begin(&mut self, ctx: &mut Ctx<'_>) {
         self.acceptor.set_votes(true);
-        self.jitter = Millis(ctx.rng.below(terms::STEP.0));
+        let spread = if self.members == 1 { 1 } else { terms::STEP.0 };
+        self.jitter = Millis(ctx.rng.below(spread));
         self.reschedule(ctx);
     }
 

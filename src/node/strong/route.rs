@@ -36,6 +36,12 @@ impl Strong {
     pub(crate) fn submit(&mut self, ctx: &mut Ctx<'_>, origin: Origin, op: &Op<'_>, fast: bool) {
         let slot = Slot::of(op.key, self.slots).0;
         let deadline = ctx.now.mono + self.timing.request;
+        if !fast {
+            // A read before it that turned out to be unclear would come to the leader after it.
+            for request in self.fast.take_slot(slot) {
+                self.ask_leader(ctx, request);
+            }
+        }
         let parked = self.forwards.has_parked() && self.forwards.is_parked(slot);
         match self.route(ctx.peers, slot) {
             Route::Here(ballot) if !parked => {
@@ -184,18 +190,6 @@ impl Strong {
             self.ask_leader(ctx, request);
         }
         Some(())
-    }
-
-    /// Why an operation can't be carried out; nothing of it was.
-    pub(crate) fn refusal(&self, peers: &Peers) -> Answer<'static> {
-        let reached = peers.voters() + 1;
-        let text = if reached < self.quorum {
-            let (need, of) = (self.quorum, self.members);
-            format!("NOREPLICAS need {need} of {of} nodes, reached {reached}; nothing written")
-        } else {
-            "NOREPLICAS no leader of this key's slot is in reach; nothing written".to_owned()
-        };
-        Answer::Error(text.into())
     }
 
     /// Whether so many members vote and are in reach that a write could be committed.
