@@ -28,7 +28,7 @@ use crate::{
         Workspace,
         peer::{self, Frame, Hello},
     },
-    record::NodeId,
+    record::{Ballot, NodeId},
     rng::Rng,
     store::Store,
     time::{Instant, Now},
@@ -383,6 +383,19 @@ impl Node {
     #[must_use]
     pub const fn clock(&self) -> u64 {
         self.replica.clock()
+    }
+
+    /// What this node has promised for a slot of the strong database.
+    #[must_use]
+    pub fn promised(&self, slot: u32) -> Ballot {
+        self.strong.acceptor().promised(slot)
+    }
+
+    /// Whether this node votes in the strong database: the cluster has formed, and this node has
+    /// what it had then.
+    #[must_use]
+    pub const fn votes(&self) -> bool {
+        self.strong.votes()
     }
 
     /// The cluster and this node's place in it.
