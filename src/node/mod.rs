@@ -391,6 +391,12 @@ impl Node {
         self.strong.acceptor().promised(slot)
     }
 
+    /// Who leads a slot of the strong database, as far as this node hears.
+    #[must_use]
+    pub fn leader_of(&self, slot: u32) -> Option<NodeId> {
+        self.strong.leader_of(slot)
+    }
+
     /// Whether this node votes in the strong database: the cluster has formed, and this node has
     /// what it had then.
     #[must_use]

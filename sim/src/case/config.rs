@@ -9,7 +9,7 @@ use quorate::{
 
 use serde::{Deserialize, Serialize};
 
-use super::bounds;
+use super::{bounds, style::uses_strong};
 use crate::chance::Chance;
 
 /// Regimes of latency, each the least and the most that a message takes.
@@ -142,7 +142,12 @@ impl Config {
         let skew = timing.skew_max.0.min(4000) / 3;
         let offset = |chance: &mut Chance| chance.between(0, skew) as i64 - (skew / 2) as i64;
         let skewed = chance.percent(60);
-        let (tight, limits) = (chance.percent(12), draw_limits(seed, latency_ms.1));
+        let strong = uses_strong(seed);
+        // Through the eye of a needle an operation takes many ways there and back.
+        let quick = !strong || slowest_ms <= 50;
+        let (tight, limits) = (chance.percent(12) && quick, draw_limits(seed, latency_ms.1));
+        let windows: &[usize] =
+            if quick { &[200, 2000, 64 << 10, 64 << 10] } else { &[4000, 64 << 10] };
         Self {
             nodes,
             clients,
@@ -163,7 +168,7 @@ impl Config {
                 .map(|_| if skewed { offset(&mut chance) } else { 0 })
                 .collect(),
             clock_rates_ppm: draw_rates(seed, nodes),
-            window_bytes: if tight { 200 } else { chance.pick(&[200, 2000, 64 << 10, 64 << 10]) },
+            window_bytes: if tight { 200 } else { chance.pick(windows) },
             core,
             disks,
             limits: if tight { tight_limits(limits) } else { limits },
@@ -273,9 +278,14 @@ fn draw_limits(seed: u64, latency_max_ms: u64) -> Limits {
     let mut chance = Chance::new(seed, "limits", 0);
     // A page of one record costs each record a way there and back.
     let pages: &[usize] = if latency_max_ms > 50 { &[200, 64 << 10] } else { &[1, 200, 64 << 10] };
+    let outboxes: &[usize] = if uses_strong(seed) {
+        &[16 << 10, 64 << 10, 1 << 20]
+    } else {
+        &[300, 1000, 4000, 64 << 10, 1 << 20]
+    };
     Limits {
         output_pause: chance.pick(&[64, 4096, 1 << 20]),
-        outbox_size_max: chance.pick(&[300, 1000, 4000, 64 << 10, 1 << 20]),
+        outbox_size_max: chance.pick(outboxes),
         link_output: chance.pick(&[50, 1000, 256 << 10]),
         offer_size: chance.pick(pages),
         repair_span: chance.pick(&[1, 4, 256]),

@@ -39,8 +39,21 @@ pub(super) struct Style {
     strong: Strong,
 }
 
+/// The database of all clients of a seed, if it is one.
+fn database(seed: u64) -> Option<u8> {
+    let mut chance = Chance::new(seed, "databases", 0);
+    chance.pick(&[Some(0), Some(0), Some(0), Some(1), Some(2), None, None, None])
+}
+
+/// Whether a seed's clients use the strong database.
+pub(super) fn uses_strong(seed: u64) -> bool {
+    database(seed).is_none_or(|database| database == 0)
+}
+
 /// How the strong database is used.
 struct Strong {
+    /// No value is larger: what is under way to a peer must find room in its outbox.
+    size_max: usize,
     hot_keys: u64,
     hot_percent: u64,
     /// Keys that hold numbers.
@@ -77,10 +90,10 @@ impl Style {
             churn_percent: chance.pick(&[0, 0, 20]),
             storms: chance.percent(60),
             quiet: chance.percent(50).then_some((quiet_node, quiet_from)),
-            database: chance.pick(&[Some(0), Some(0), Some(0), Some(1), Some(2), None, None, None]),
+            database: database(seed),
             large_percent: if chance.percent(50) && roomy { 3 } else { 0 },
             torn_percent: chance.pick(&[0, 0, 10]),
-            strong: Strong::draw(seed),
+            strong: Strong::draw(seed, config),
         }
     }
 
@@ -128,6 +141,7 @@ impl Style {
         } else {
             chance.pick(self.sizes) as usize
         };
+        let size = if db == 0 { size.min(self.strong.size_max) } else { size };
         let value = value_of(client, number & 0xffff_ffff_ffff, size);
         if db == 0 {
             return self.strong.op(&mut chance, value);
@@ -187,9 +201,10 @@ impl Style {
 }
 
 impl Strong {
-    fn draw(seed: u64) -> Self {
+    fn draw(seed: u64, config: &Config) -> Self {
         let mut chance = Chance::new(seed, "strong", 0);
         Self {
+            size_max: config.limits.outbox_size_max / 32,
             hot_keys: chance.between(1, 4),
             hot_percent: chance.pick(&[80, 95, 100]),
             numbers_percent: chance.pick(&[0, 30, 60]),

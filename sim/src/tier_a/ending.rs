@@ -10,8 +10,10 @@ use crate::{
     oracle::{self, Failure, Kind, Observed, Replica, convergence},
 };
 
-/// Keys that are read in the end, of the strong database; the first ones, if there are more.
+/// Keys of the strong database that are read in the end; the first ones, if there are more.
 const READ_MAX: usize = 40;
+/// So many at a time.
+const READ_AT_ONCE: usize = 8;
 /// Between two attempts to be served.
 const AGAIN_MS: u64 = 200;
 
@@ -22,6 +24,8 @@ pub(super) struct Probe {
     /// The player that asks.
     player: usize,
     attempts: u64,
+    /// Which of the keys are next.
+    next_key: usize,
     /// Where the entries of its last attempt begin.
     first: usize,
     served: bool,
@@ -40,6 +44,7 @@ impl World<'_> {
                 self.net.dark[node] = true;
             }
         }
+        self.strong_keys = self.case.workload.keys(0).into_iter().take(READ_MAX).collect();
         let (quiet_ms, settle_ms) = (self.net.now_us / 1000, self.case.settle_ms());
         let mut probes: Vec<Probe> = core.iter().flat_map(|node| self.probes(*node)).collect();
         let mut agreed = false;
@@ -60,7 +65,8 @@ impl World<'_> {
         let first_player = self.case.config.clients + Db::COUNT * node;
         Db::ALL.into_iter().map(move |db| {
             let player = first_player + usize::from(db.number());
-            Probe { node, db: db.number(), player, attempts: 0, first: 0, served: false }
+            let db = db.number();
+            Probe { node, db, player, attempts: 0, next_key: 0, first: 0, served: false }
         })
     }
 
@@ -72,7 +78,10 @@ impl World<'_> {
             }
             let asked = self.history.iter().skip(probe.first);
             let mut asked = asked.filter(|entry| entry.client == probe.player).peekable();
-            probe.served = probe.attempts > 0 && asked.peek().is_some() && asked.all(is_served);
+            if probe.attempts > 0 && asked.peek().is_some() && asked.all(is_served) {
+                probe.next_key += READ_AT_ONCE;
+                probe.served = probe.db != 0 || probe.next_key >= self.strong_keys.len();
+            }
             if !probe.served {
                 probe.first = self.history.len();
                 self.attempt(probe);
@@ -90,8 +99,8 @@ impl World<'_> {
         let (key, value) = (format!("probe{node}"), format!("probe{node}.{}", probe.attempts));
         let mut ops = vec![Op::Set { key, value }];
         if db == 0 {
-            let keys = self.case.workload.keys(0).into_iter().take(READ_MAX);
-            ops.extend(keys.map(|key| Op::Get { key }));
+            let keys = self.strong_keys.iter().skip(probe.next_key).take(READ_AT_ONCE);
+            ops.extend(keys.map(|key| Op::Get { key: key.clone() }));
         }
         probe.attempts += 1;
         // Fresh: an old connection may lead to an earlier life, and nobody told the client.
@@ -123,8 +132,32 @@ impl World<'_> {
         let Some(Probe { node, db, .. }) = unserved else {
             return Failure::new(Kind::Liveness, "convergence", "replicas do not come to rest");
         };
-        let detail = format!("n{node} did not serve database {db} when all was quiet");
+        let last = self.history.iter().rev().take(1000);
+        let mut last = last.filter(|entry| entry.node == *node && entry.db == *db);
+        let Some(entry) = last.find(|entry| !is_served(entry)) else {
+            let detail = format!("n{node} did not answer in database {db} when all was quiet");
+            return Failure::new(Kind::Liveness, "service", &detail);
+        };
+        let mut detail =
+            format!("n{node} answered {:?} with {:?}", entry.op, entry.outcome);
+        if let (0, Some(key)) = (db, entry.key()) {
+            detail += &self.offices(key);
+        }
         Failure::new(Kind::Liveness, "service", &detail)
+    }
+
+    /// Who leads the slot of a key, to whom, and what was promised.
+    fn offices(&self, key: &str) -> String {
+        let slot = Slot::of(key.as_bytes(), self.case.config.slots).0;
+        let mut text = format!("; slot {slot}:");
+        for (id, host) in self.hosts.iter().enumerate() {
+            let Some(node) = &host.node else { continue };
+            let leader = node.leader_of(slot).map_or("nobody".to_owned(), |id| id.to_string());
+            let votes = if node.votes() { "votes" } else { "does not vote" };
+            let promised = node.promised(slot);
+            text += &format!(" n{id} {votes}, promised {promised}, follows {leader};");
+        }
+        text
     }
 
     /// Whether digests and flush stamps of the core are equal: cheap, and asked often.

@@ -65,6 +65,8 @@ struct World<'c> {
     /// Some node lost what was durable there: its disk had rotten, or power failed before a second
     /// was over.
     lost: bool,
+    /// The keys of the strong database that are read in the end.
+    strong_keys: Vec<String>,
     /// Several nodes may have lost what they had promised or accepted in the strong database.
     strong_may_forget: bool,
 }
@@ -134,6 +136,7 @@ impl<'c> World<'c> {
             broken: None,
             disk_failure: None,
             lost: false,
+            strong_keys: Vec::new(),
             strong_may_forget: false,
         };
         (0..config.nodes).for_each(|node| world.start(node));
