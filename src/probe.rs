@@ -186,6 +186,8 @@ named! {
         NoRestamp => "no_restamp",
         /// A confirmation asked before a read arrived serves it.
         OldConfirmation => "old_confirmation",
+        /// What is owed on a link of an earlier session is taken for the present one's.
+        OldSessionAccepted => "old_session_accepted",
         /// An outbox over its limit forgets its frames and goes on as if nothing had happened.
         OutboxDropped => "outbox_dropped",
         /// A line that arrives in two parts loses the first.
@@ -218,6 +220,8 @@ named! {
         RestampOldVersion => "restamp_old_version",
         /// Segments are removed before the checkpoint that replaces them lasts.
         SegmentRemovedEarly => "segment_removed_early",
+        /// A node leads on after a restart under its old ballot, and counts its stamps anew.
+        SeqReused => "seq_reused",
         /// A stamp looks at the wall clock alone, not at what was seen.
         StampIgnoresSeen => "stamp_ignores_seen",
         /// The torn end of the log is taken for damage.

@@ -17,6 +17,7 @@ use std::{env, fmt::Write as _, fs, path::PathBuf};
 use quorate::{
     fuzzing::cluster::{Cluster, Setup},
     record::Db,
+    slot::Slot,
     time::Millis,
 };
 
@@ -135,7 +136,7 @@ impl Script {
     fn leader(&self, key: &[u8]) -> String {
         let mut shown = "leader:".to_owned();
         for node in (0..self.cluster.len()).map(|n| self.cluster.node(n)) {
-            let leader = match node.map(|node| node.leader_of(key)) {
+            let leader = match node.map(|node| node.leader_of(Slot::of(key, node.store().slots()).0)) {
                 None => "(down)".to_owned(),
                 Some(None) => "-".to_owned(),
                 Some(Some(leader)) => leader.to_string(),

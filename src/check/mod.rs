@@ -20,6 +20,7 @@ pub mod history;
 pub mod interval;
 pub mod model;
 pub mod search;
+pub mod strings;
 
 use std::fmt;
 

@@ -28,9 +28,8 @@ use crate::{
         Workspace,
         peer::{self, Frame, Hello},
     },
-    record::NodeId,
+    record::{Ballot, NodeId},
     rng::Rng,
-    slot::Slot,
     store::Store,
     time::{Instant, Now},
 };
@@ -396,6 +395,25 @@ impl Node {
         self.replica.clock()
     }
 
+    /// What this node has promised for a slot of the strong database.
+    #[must_use]
+    pub fn promised(&self, slot: u32) -> Ballot {
+        self.strong.acceptor().promised(slot)
+    }
+
+    /// Who leads a slot of the strong database, as far as this node hears.
+    #[must_use]
+    pub fn leader_of(&self, slot: u32) -> Option<NodeId> {
+        self.strong.leader_of(slot)
+    }
+
+    /// Whether this node votes in the strong database: the cluster has formed, and this node has
+    /// what it had then.
+    #[must_use]
+    pub const fn votes(&self) -> bool {
+        self.strong.votes()
+    }
+
     /// The cluster and this node's place in it.
     #[must_use]
     pub const fn members(&self) -> &Members {
@@ -406,12 +424,6 @@ impl Node {
     #[must_use]
     pub fn slots_led(&self) -> usize {
         self.strong.led().len() as usize
-    }
-
-    /// Who leads the slot of a key of the strong database, as far as this node hears.
-    #[must_use]
-    pub fn leader_of(&self, key: &[u8]) -> Option<NodeId> {
-        self.strong.leader_of(Slot::of(key, self.slots).0)
     }
 
     /// Bytes held for peers that have not acknowledged them, the largest of all.

@@ -38,7 +38,8 @@ impl Node {
             // All before `pos` has arrived; keep no more of it.
             Frame::Ack { generation, pos } if live => {
                 let peer = self.peers.get_mut(to).ok_or(Hangup::Unexpected)?;
-                if generation != peer.generation || !peer.outbox.on_ack(pos) {
+                let ours = generation == peer.generation || planted(Mutant::OldSessionAccepted);
+                if !ours || !peer.outbox.on_ack(pos) {
                     return Err(Hangup::Unexpected);
                 }
                 peer.on_answer();

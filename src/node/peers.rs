@@ -183,7 +183,9 @@ impl Peer {
 
     /// It goes on over another link, or anew: what is owed on this one is void.
     pub(crate) fn forget_acks(&mut self) {
-        self.acks.clear();
+        if !planted(Mutant::OldSessionAccepted) {
+            self.acks.clear();
+        }
         self.owed.clear();
         self.says.clear();
         self.refusals_sent = 0;

@@ -57,6 +57,11 @@ const fn requests_open_max() -> usize {
     Limits::DEFAULT.requests_open_max
 }
 
+// Cases that were written before operations could wait do not have it.
+const fn request() -> Millis {
+    Timing::DEFAULT.request
+}
+
 #[derive(Serialize, Deserialize)]
 #[serde(remote = "Timing")]
 pub(super) struct TimingShape {
@@ -74,6 +79,8 @@ pub(super) struct TimingShape {
     repair: Millis,
     #[serde(with = "MillisShape")]
     skew_max: Millis,
+    #[serde(with = "MillisShape", default = "request")]
+    request: Millis,
     #[serde(with = "MillisShape")]
     drain: Millis,
 }

@@ -62,16 +62,19 @@ impl Strong {
 
     /// A peer answers what we forwarded to it.
     pub(super) fn on_answer(&mut self, ctx: &mut Ctx<'_>, from: NodeId, id: u64, bytes: &[u8]) {
-        let Some(request) = self.forwards.take(from, id) else { return };
-        match bytes.split_first() {
-            Some((&ANSWERED, rest)) => {
+        let request = self.forwards.take(from, id);
+        match (bytes.split_first(), request) {
+            (Some((&ANSWERED, rest)), Some(request)) => {
                 let answer = Answer::decode(rest).map_or(IN_DOUBT, Answer::into_owned);
                 self.outcomes.push(Outcome::Answered { origin: request.origin, answer });
             }
-            Some(_) | None => {
+            (Some((&ANSWERED, _)), None) => {}
+            (Some(_) | None, request) => {
+                // Counted even if nobody waits any more: the peer has counted it.
                 if let Some(peer) = ctx.peers.get_mut(from) {
                     peer.refusals_seen += 1;
                 }
+                let Some(request) = request else { return };
                 self.retry_at = Some(ctx.now.mono + RETRY);
                 self.forwards.park(request);
             }
