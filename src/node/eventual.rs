@@ -187,7 +187,7 @@ impl Replica {
     }
 
     /// Learns of a stamp: all later ones are above it.
-    fn witness(&mut self, now: Now, version: Version) -> Result<(), Refused> {
+    pub(crate) fn witness(&mut self, now: Now, version: Version) -> Result<(), Refused> {
         if planted(Mutant::ClockReuse) {
             return Ok(());
         }

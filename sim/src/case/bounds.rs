@@ -22,6 +22,10 @@ pub(super) struct LimitsShape {
     output_pause: usize,
     #[serde(default = "requests_open_max")]
     requests_open_max: usize,
+    #[serde(default = "requests_max")]
+    requests_max: usize,
+    #[serde(default = "requests_size_max")]
+    requests_size_max: usize,
     #[serde(with = "MillisShape")]
     output_stall: Millis,
     buffers_total: usize,
@@ -55,6 +59,15 @@ const fn checkpoint_slice() -> usize {
 // Cases that were written before replies could be deferred do not have it.
 const fn requests_open_max() -> usize {
     Limits::DEFAULT.requests_open_max
+}
+
+// Cases that were written before the quorum database have neither.
+const fn requests_max() -> usize {
+    Limits::DEFAULT.requests_max
+}
+
+const fn requests_size_max() -> usize {
+    Limits::DEFAULT.requests_size_max
 }
 
 #[derive(Serialize, Deserialize)]

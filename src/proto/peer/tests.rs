@@ -4,7 +4,7 @@ use proptest::prelude::{Strategy, any, prop_assert, prop_assert_eq, prop_oneof, 
 
 use super::*;
 
-const KINDS: u8 = 38;
+const KINDS: u8 = 41;
 
 /// The parts that frames are made of.
 type Parts = (u8, u64, u64, u32, u32, Vec<u8>);
@@ -87,6 +87,7 @@ fn strong_frame<'a>(kind: u8, parts: &'a Parts) -> Frame<'a> {
             let (same, copied) = bytes.split_at(bytes.len() / 2);
             Frame::Surveyed { id, same, copied }
         }
+        39 => Frame::Flushed { db, version },
         _ => {
             let next = (!span.is_multiple_of(3)).then_some((u64::from(span), a));
             Frame::Versions { ballot, slot, from: (a, b), next, entries: bytes }
@@ -96,7 +97,7 @@ fn strong_frame<'a>(kind: u8, parts: &'a Parts) -> Frame<'a> {
 
 /// Frames of all fixed fields, which no byte may follow.
 fn fixed() -> impl Strategy<Value = u8> {
-    prop_oneof![0..2_u8, 5..6_u8, 8..10_u8, 13..14_u8, 24..25_u8, 28..29_u8, 31..32_u8, 35..36_u8]
+    prop_oneof![0..2_u8, 5..6_u8, 8..10_u8, 13..14_u8, 24..25_u8, 28..29_u8, 31..32_u8, 35..36_u8, 39..40_u8]
 }
 
 fn parts() -> impl Strategy<Value = Parts> {
