@@ -24,6 +24,12 @@ pub struct Limits {
     /// its next ones wait: more than any pipeline in use has, few enough to be remembered in a few
     /// dozen KiB.
     pub requests_open_max: usize,
+    /// Operations of the strong and the quorum database under way, before no client is read any
+    /// more: each takes some hundred bytes here and a line in a message to each member.
+    pub requests_max: usize,
+    /// Bytes that these operations and their answers hold, before no client is read any more; and
+    /// bytes of records that reads of the quorum database move at a time besides the streams.
+    pub requests_size_max: usize,
     /// How long a reader may take nothing at all while its requests wait. Then it is closed.
     pub output_stall: Millis,
     /// Bytes in the buffers of all clients together; whoever asks for more beyond it is closed.
@@ -62,6 +68,8 @@ impl Limits {
         request_size_max: 2 * VALUE_SIZE_MAX,
         output_pause: 1024 * 1024,
         requests_open_max: 1024,
+        requests_max: 65_536,
+        requests_size_max: 64 * 1024 * 1024,
         output_stall: Millis(60_000),
         buffers_total: 512 * 1024 * 1024,
         clients_max: 10_000,

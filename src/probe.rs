@@ -98,8 +98,14 @@ named! {
         PrepareSent => "prepare_sent",
         /// A promise is on its way out.
         PromiseSent => "promise_sent",
+        /// A reader asked for a record that it lacks.
+        QuorumFetched => "quorum_fetched",
+        /// A majority has what an operation of the quorum database shows.
+        QuorumLanded => "quorum_landed",
         /// A leader without a majority stepped down.
         QuorumLost => "quorum_lost",
+        /// A member that showed less is sent what a reader shows.
+        QuorumWrittenBack => "quorum_written_back",
         /// A reader is shown a key whose last change is not durable.
         ReadHeld => "read_held",
         /// A node has again what it may have lost.
@@ -200,6 +206,14 @@ named! {
         PromisesIgnored => "promises_ignored",
         /// A majority less one is enough.
         QuorumOffByOne => "quorum_off_by_one",
+        /// A read is answered with what a majority less one shows.
+        QuorumReadOne => "quorum_read_one",
+        /// A read is answered before a majority has what it shows.
+        QuorumReadNoWriteBack => "quorum_read_no_write_back",
+        /// A write is stamped without a word of what others have.
+        QuorumStampUnasked => "quorum_stamp_unasked",
+        /// A write is acknowledged when a majority less one has it.
+        QuorumWriteOneAck => "quorum_write_one_ack",
         /// A reader is shown what is not durable.
         ReadBeforeSync => "read_before_sync",
         /// A leader shows what no majority has.

@@ -136,11 +136,12 @@ impl Script {
     fn leader(&self, key: &[u8]) -> String {
         let mut shown = "leader:".to_owned();
         for node in (0..self.cluster.len()).map(|n| self.cluster.node(n)) {
-            let leader = match node.map(|node| node.leader_of(Slot::of(key, node.store().slots()).0)) {
-                None => "(down)".to_owned(),
-                Some(None) => "-".to_owned(),
-                Some(Some(leader)) => leader.to_string(),
-            };
+            let leader =
+                match node.map(|node| node.leader_of(Slot::of(key, node.store().slots()).0)) {
+                    None => "(down)".to_owned(),
+                    Some(None) => "-".to_owned(),
+                    Some(Some(leader)) => leader.to_string(),
+                };
             write!(shown, " {leader}").expect("writing to a string");
         }
         shown + "\n"

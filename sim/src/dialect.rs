@@ -253,10 +253,7 @@ fn text(op: &Op, bytes: &[u8]) -> Option<(Reply, usize)> {
     Some((reply, size))
 }
 
-fn text_list(
-    bytes: &[u8],
-    value: impl Fn(&str) -> Option<Vec<u8>>,
-) -> Option<(Reply, usize)> {
+fn text_list(bytes: &[u8], value: impl Fn(&str) -> Option<Vec<u8>>) -> Option<(Reply, usize)> {
     let (mut values, mut at) = (Vec::new(), 0);
     loop {
         let (next, size) = line(&bytes[at..], b"\n")?;

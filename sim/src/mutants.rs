@@ -93,7 +93,9 @@ pub const fn what(mutant: Mutant) -> &'static str {
         Mutant::FlushNotLogged => "a flush is not written to the log",
         Mutant::FlushNotRepaired => "a flush is not passed on by repair",
         Mutant::MergeByArrival => "the last record to arrive wins, whatever its version",
-        Mutant::NoIncarnationCheck => "what a member acknowledged before it lost its data still counts",
+        Mutant::NoIncarnationCheck => {
+            "what a member acknowledged before it lost its data still counts"
+        }
         Mutant::NoNamesSync => "the names of new files are not synced",
         Mutant::NoResend => "a new connection goes on after what was sent, not acknowledged",
         Mutant::NoRestamp => "a new leader shows what members do not agree on",
@@ -105,6 +107,10 @@ pub const fn what(mutant: Mutant) -> &'static str {
         Mutant::PromiseNotDurable => "promises are not logged",
         Mutant::PromisesIgnored => "a candidate ignores what those who promise hold",
         Mutant::QuorumOffByOne => "a majority less one is enough",
+        Mutant::QuorumReadNoWriteBack => "a quorum read does not write back what it shows",
+        Mutant::QuorumReadOne => "a quorum read answers from a majority less one",
+        Mutant::QuorumStampUnasked => "a quorum write does not ask for versions first",
+        Mutant::QuorumWriteOneAck => "a quorum write is acknowledged by a majority less one",
         Mutant::ReadBeforeSync => "a reader is shown what is not durable",
         Mutant::ReadUncommitted => "a leader shows what no majority has",
         Mutant::ReadUnconfirmed => "a leader reads without being confirmed",

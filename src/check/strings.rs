@@ -26,9 +26,7 @@ impl Text {
     /// The value with these bytes.
     #[must_use]
     pub fn of(bytes: &[u8]) -> Self {
-        let hash = bytes.iter().fold(0, |hash, byte| {
-            add(times(hash, BASE), u64::from(*byte) + 1)
-        });
+        let hash = bytes.iter().fold(0, |hash, byte| add(times(hash, BASE), u64::from(*byte) + 1));
         let number = str::from_utf8(bytes).ok().and_then(|text| text.parse::<i64>().ok());
         let number = number.filter(|number| number.to_string().as_bytes() == bytes);
         Self { hash, size: bytes.len() as u32, number }
@@ -238,21 +236,24 @@ mod tests {
             StringsOp::Read,
         ]);
         use StringsOutcome::{Count, Found, NotNumber, Was};
-        assert_eq!(told, [
-            Count(0),
-            Was(true),
-            Found(Some(a)),
-            Was(false),
-            Found(Some(a)),
-            NotNumber,
-            Count(2),
-            Found(Some(Text::of(b"ba"))),
-            Was(false),
-            Count(5),
-            Count(-2),
-            Count(1),
-            Found(None),
-        ]);
+        assert_eq!(
+            told,
+            [
+                Count(0),
+                Was(true),
+                Found(Some(a)),
+                Was(false),
+                Found(Some(a)),
+                NotNumber,
+                Count(2),
+                Found(Some(Text::of(b"ba"))),
+                Was(false),
+                Count(5),
+                Count(-2),
+                Count(1),
+                Found(None),
+            ]
+        );
         assert_eq!(state, None);
     }
 }

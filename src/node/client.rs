@@ -8,6 +8,7 @@ use super::{
     info::{self, Stats},
     links::End,
     peers::Peers,
+    quorum::Quorum,
     strong::{Ctx, Strong, request::Origin},
     timers::Watch,
 };
@@ -26,7 +27,7 @@ use crate::{
 };
 
 /// Why writes are refused when a majority finds our clock ahead.
-const CLOCK_REFUSED: &str = "ERR the clock of this node is ahead of a majority by more than they \
+pub(super) const CLOCK_REFUSED: &str = "ERR the clock of this node is ahead of a majority by more than they \
                              accept; nothing written";
 
 /// What happened to a client's connection.
@@ -52,6 +53,7 @@ impl Node {
             now,
             link,
             strong: &mut self.strong,
+            quorum: &mut self.quorum,
             gathers: &mut self.gathers,
             rng: &mut self.rng,
             replica: &mut self.replica,
@@ -116,6 +118,7 @@ struct Executor<'a> {
     now: Now,
     link: LinkId,
     strong: &'a mut Strong,
+    quorum: &'a mut Quorum,
     gathers: &'a mut Gathers,
     rng: &'a mut Rng,
     replica: &'a mut Replica,
@@ -168,7 +171,7 @@ impl Executor<'_> {
                 reply.integer(self.replica.store.live(db) as i64);
                 Done::Now(self.all_durable())
             }
-            Command::FlushDb => self.flush(db, &mut reply),
+            Command::FlushDb => self.flush(db, ticket, &mut reply),
             Command::Info { section } => {
                 self.info(section, &mut reply);
                 Done::Now(None)
@@ -196,9 +199,15 @@ impl Executor<'_> {
 
     /// One operation on one key.
     fn op(&mut self, place: Place, name: &str, op: &Op<'_>, reply: &mut ReplyWriter<'_>) -> Done {
-        if place.db == Db::STRONG && !(place.readonly && op.is_read()) {
+        if op.is_conditional() && place.db != Db::STRONG {
+            reply.error(format_args!(
+                "ERR {name} reads before it writes and needs the strong database (SELECT 0)"
+            ));
+            return Done::Now(None);
+        }
+        if place.db != Db::EVENTUAL && !(place.readonly && op.is_read()) {
             let origin = Origin::Client { link: self.link, ticket: place.ticket };
-            self.submit(origin, op, place.behind);
+            self.submit(place, origin, op);
             return Done::Later;
         }
         if op.is_read() {
@@ -206,12 +215,6 @@ impl Executor<'_> {
             let held = record.and_then(|record| Held::of(&record, self.now.wall_ms));
             op.apply(held).1.write(reply);
             return Done::Now(self.local_wait(place.db, op));
-        }
-        if op.is_conditional() {
-            reply.error(format_args!(
-                "ERR {name} reads before it writes and needs the strong database (SELECT 0)"
-            ));
-            return Done::Now(None);
         }
         let answer = self.local(place.db, op);
         answer.write(reply);
@@ -227,11 +230,11 @@ impl Executor<'_> {
         reply: &mut ReplyWriter<'_>,
     ) -> Done {
         let reads = ops.clone().all(|op| op.is_read());
-        if place.db == Db::STRONG && !(place.readonly && reads) {
+        if place.db != Db::EVENTUAL && !(place.readonly && reads) {
             let gather = self.gathers.begin(self.link, place.ticket, join, ops.len());
             for (index, op) in ops.enumerate() {
                 let origin = Origin::Part { gather, index: index as u32 };
-                self.submit(origin, &op, place.behind);
+                self.submit(place, origin, &op);
             }
             return Done::Later;
         }
@@ -245,10 +248,14 @@ impl Executor<'_> {
         Done::Now(batch.map(Wait::Durable))
     }
 
-    fn submit(&mut self, origin: Origin, op: &Op<'_>, behind: bool) {
+    fn submit(&mut self, place: Place, origin: Origin, op: &Op<'_>) {
         let Self { now, replica, peers, rng, .. } = self;
         let mut ctx = Ctx { now: *now, replica, peers, rng };
-        self.strong.submit(&mut ctx, origin, op, !behind);
+        if place.db == Db::STRONG {
+            self.strong.submit(&mut ctx, origin, op, !place.behind);
+        } else {
+            self.quorum.submit(&mut ctx, origin, op);
+        }
     }
 
     /// What an operation comes to on this node's copy.
@@ -293,17 +300,25 @@ impl Executor<'_> {
         self.replica.journal.wait_for_key(db, op.key).map(Wait::Durable)
     }
 
-    fn flush(&mut self, db: Db, reply: &mut ReplyWriter<'_>) -> Done {
+    fn flush(&mut self, db: Db, ticket: Ticket, reply: &mut ReplyWriter<'_>) -> Done {
         if db == Db::STRONG {
             reply.error("ERR not served yet");
             return Done::Now(None);
+        }
+        if db == Db::QUORUM {
+            let Self { now, replica, peers, rng, .. } = self;
+            let mut ctx = Ctx { now: *now, replica, peers, rng };
+            self.quorum.flush(&mut ctx, Origin::Client { link: self.link, ticket });
+            return Done::Later;
         }
         if self.clock_refused {
             reply.error(CLOCK_REFUSED);
             return Done::Now(None);
         }
         let stamp = self.replica.flush(self.now, db);
-        self.peers.iter_mut().for_each(|peer| peer.outbox.push_flush(db, stamp));
+        self.peers.iter_mut().for_each(|peer| {
+            peer.outbox.push_flush(db, stamp);
+        });
         reply.ok();
         Done::Now(self.all_durable())
     }

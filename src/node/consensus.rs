@@ -1,7 +1,7 @@
 //! The node's side of the strong database: what drives it, and where its words go.
 
 use super::{
-    LinkId, Node,
+    LinkId, Node, Quorum,
     inbound::Hangup,
     links::End,
     strong::{
@@ -15,9 +15,12 @@ use crate::{
     log::Batch,
     probe::{Hook, reached},
     proto::{peer::Frame, reply::ReplyWriter},
-    record::NodeId,
+    record::{Db, NodeId},
     time::Now,
 };
+
+/// Why a node that has lost data answers for no majority.
+const LOST: &str = "NOREPLICAS this node has lost data and does not vote; nothing written";
 
 impl Node {
     /// The strong database and what it acts on.
@@ -26,26 +29,73 @@ impl Node {
         (strong, Ctx { now, replica, peers, rng })
     }
 
-    /// A question of a member for the strong database.
+    /// The quorum database and what it acts on.
+    pub(super) const fn quorum(&mut self, now: Now) -> (&mut Quorum, Ctx<'_>) {
+        let Self { quorum, replica, peers, rng, .. } = self;
+        (quorum, Ctx { now, replica, peers, rng })
+    }
+
+    /// Whether so many operations are under way that no client may ask for more.
+    pub(super) fn is_loaded(&self) -> bool {
+        let (strong, quorum) = (self.strong.load(), self.quorum.load());
+        strong.0 + quorum.0 > self.limits.requests_max
+            || strong.1 + quorum.1 > self.limits.requests_size_max
+    }
+
+    /// A question of a member for the strong or the quorum database.
     pub(super) fn on_question(
         &mut self,
         now: Now,
         from: NodeId,
         frame: Frame<'_>,
     ) -> Result<(), Hangup> {
-        let (strong, mut ctx) = self.strong(now);
-        strong.on_question(&mut ctx, from, frame)
+        let (quorum, mut ctx) = self.quorum(now);
+        match frame {
+            // A coordinator wants to know what we have.
+            Frame::Query { id, db: Db::QUORUM, keys } => quorum.on_query(&mut ctx, from, id, keys),
+            // A coordinator wants to have what we have.
+            Frame::QueryFull { id, db: Db::QUORUM, keys } => {
+                quorum.on_query_full(&mut ctx, from, id, keys)
+            }
+            // A reader knows of a flush that we do not know.
+            Frame::Flushed { db: Db::QUORUM, version } => {
+                Quorum::on_flushed(&mut ctx, version);
+                Ok(())
+            }
+            question => {
+                let (strong, mut ctx) = self.strong(now);
+                strong.on_question(&mut ctx, from, question)
+            }
+        }
     }
 
-    /// A member's answer for the strong database.
+    /// A member's answer for the strong or the quorum database.
     pub(super) fn on_reply(
         &mut self,
         now: Now,
         from: NodeId,
         frame: Frame<'_>,
     ) -> Result<(), Hangup> {
-        let (strong, mut ctx) = self.strong(now);
-        strong.on_reply(&mut ctx, from, frame)
+        let (quorum, mut ctx) = self.quorum(now);
+        match frame {
+            // What it has of what we asked about.
+            Frame::Answers { id, db: Db::QUORUM, entries } => {
+                quorum.on_answers(&mut ctx, from, id, entries).ok_or(Hangup::Unexpected)
+            }
+            // A record that we lack.
+            Frame::FullAnswers { id, db: Db::QUORUM, records } => {
+                quorum.on_full_answers(&mut ctx, from, id, records)
+            }
+            // Why it has no record that we asked for.
+            Frame::Flushed { db: Db::QUORUM, version } => {
+                Quorum::on_flushed(&mut ctx, version);
+                Ok(())
+            }
+            reply => {
+                let (strong, mut ctx) = self.strong(now);
+                strong.on_reply(&mut ctx, from, reply)
+            }
+        }
     }
 
     /// A member says that it votes from now on.
@@ -58,6 +108,8 @@ impl Node {
             let (strong, mut ctx) = self.strong(now);
             strong.on_session(&mut ctx, from, None);
             strong.on_live(&mut ctx, from);
+            let (quorum, mut ctx) = self.quorum(now);
+            quorum.on_live(&mut ctx, from, false);
         }
     }
 
@@ -113,12 +165,16 @@ impl Node {
         self.peers.iter_mut().for_each(|peer| peer.pay(|batch| journal.is_durable(batch)));
         let (strong, mut ctx) = self.strong(now);
         strong.on_durable(&mut ctx, batch);
+        let (quorum, mut ctx) = self.quorum(now);
+        quorum.on_durable(&mut ctx, batch);
     }
 
     /// This node votes from now on, and says so to all.
     pub(super) fn begin_voting(&mut self, now: Now) {
         let (strong, mut ctx) = self.strong(now);
         strong.begin(&mut ctx);
+        let (quorum, mut ctx) = self.quorum(now);
+        quorum.begin(&mut ctx);
         let births = self.formation.births().unwrap_or_default();
         let voting = Frame::Formed { birth: self.formation.birth_told(), formed: true };
         for peer in self.peers.iter_mut() {
@@ -130,6 +186,15 @@ impl Node {
     pub(super) fn tick(&mut self, now: Now) {
         let (strong, mut ctx) = self.strong(now);
         strong.tick(&mut ctx);
+        if self.quorum.next_deadline().is_some_and(|deadline| deadline <= now.mono) {
+            let refusal = if self.formation.is_lost() {
+                Answer::Error(LOST.into())
+            } else {
+                self.quorum.refusal(&self.peers, &self.members)
+            };
+            let (quorum, mut ctx) = self.quorum(now);
+            quorum.expire(&mut ctx, &refusal);
+        }
     }
 
     /// The inputs of a turn are over: asks what the requests among them need to know. Part of
@@ -137,6 +202,8 @@ impl Node {
     pub fn end_inputs(&mut self, now: Now) {
         let (strong, mut ctx) = self.strong(now);
         strong.end_turn(&mut ctx);
+        let (quorum, mut ctx) = self.quorum(now);
+        quorum.end_turn(&mut ctx);
         self.maybe_rejoin();
         self.deliver(now);
     }
@@ -153,6 +220,9 @@ impl Node {
                 let Outcome::Answered { origin, answer } = outcome else { continue };
                 self.give(now, origin, answer);
             }
+        }
+        for (origin, answer) in self.quorum.take_outcomes() {
+            self.give(now, origin, answer);
         }
         self.speak(now);
     }

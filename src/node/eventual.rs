@@ -195,7 +195,7 @@ impl Replica {
     }
 
     /// Learns of a stamp: all later ones are above it.
-    fn witness(&mut self, now: Now, version: Version) -> Result<(), Refused> {
+    pub(crate) fn witness(&mut self, now: Now, version: Version) -> Result<(), Refused> {
         if planted(Mutant::ClockReuse) {
             return Ok(());
         }
@@ -296,7 +296,8 @@ mod tests {
     fn what_has_expired_stays_so_after_a_restart() {
         let version = Version::stamp(50 << COUNTER_BITS, NodeId(1), 3);
         let value = Some(&b"v"[..]);
-        let record = Record { db: Db::EVENTUAL, key: b"k", version, expires_at_ms: Some(100), value };
+        let record =
+            Record { db: Db::EVENTUAL, key: b"k", version, expires_at_ms: Some(100), value };
         let mut a = replica(0);
         a.recover(Entry::Record(record));
         let held = a.store.get(Db::EVENTUAL, b"k").expect("the log has it");

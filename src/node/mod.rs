@@ -49,6 +49,7 @@ mod links;
 mod outbound;
 mod outbox;
 mod peers;
+mod quorum;
 mod repair;
 mod strong;
 mod timers;
@@ -65,6 +66,7 @@ use gather::Gathers;
 use info::Stats;
 use links::{End, Links, PeerLink, Side};
 use peers::{Dialing, Peers};
+use quorum::Quorum;
 use strong::Strong;
 use timers::Watch;
 
@@ -131,6 +133,7 @@ pub struct Node {
     replica: Replica,
     peers: Peers,
     strong: Strong,
+    quorum: Quorum,
     formation: Formation,
     gathers: Gathers,
     links: Links,
@@ -173,6 +176,7 @@ impl Node {
             replica: Replica::new(store, members.me(), incarnation, timing.skew_max),
             peers: Peers::new(&members, &limits, now),
             strong: Strong::new(&members, slots, limits, timing, now, rng.bits()),
+            quorum: Quorum::new(&members, limits, timing),
             formation: Formation::new(&members, incarnation),
             gathers: Gathers::default(),
             links: Links::default(),
@@ -342,7 +346,9 @@ impl Node {
     pub fn wants_read(&self, link: LinkId) -> bool {
         let full = self.is_log_full();
         match self.links.end(link) {
-            Some(End::Client { connection, .. }) => connection.wants_read() && !full,
+            Some(End::Client { connection, .. }) => {
+                connection.wants_read() && !full && !self.is_loaded()
+            }
             // Questions wait while our answers do. Answers never wait, or two nodes that both have
             // much to say would wait for each other: what they lead us to say is bounded, since one
             // question at a time is under way.
@@ -562,6 +568,8 @@ impl Node {
                 }
                 let (strong, mut ctx) = self.strong(now);
                 strong.on_lost(&mut ctx, to);
+                let (quorum, mut ctx) = self.quorum(now);
+                quorum.on_lost(&mut ctx, to);
             }
         }
     }

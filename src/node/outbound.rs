@@ -46,6 +46,7 @@ impl Node {
                 // What is refused is refused on the same link, before it is acknowledged there.
                 if peer.votes {
                     self.strong.on_ack(to, pos);
+                    self.quorum.on_ack(to, pos);
                 }
                 Ok(())
             }
@@ -122,6 +123,8 @@ impl Node {
         let (strong, mut ctx) = self.strong(now);
         strong.on_session(&mut ctx, to, resumed);
         strong.on_live(&mut ctx, to);
+        let (quorum, mut ctx) = self.quorum(now);
+        quorum.on_live(&mut ctx, to, resumed.is_some());
         Ok(())
     }
 

@@ -130,7 +130,13 @@ mod tests {
 
     fn detail(history: Vec<Entry>, replica: Replica) -> Option<String> {
         let replicas = vec![(4, replica)];
-        let observed = Observed { history, replicas, nodes_keep_memory: true, settled: true, ..Observed::default() };
+        let observed = Observed {
+            history,
+            replicas,
+            nodes_keep_memory: true,
+            settled: true,
+            ..Observed::default()
+        };
         check(&observed).err().map(|failure| failure.detail)
     }
 

@@ -54,8 +54,7 @@ fn check_held(
 ) -> Result<(), Failure> {
     let name = (0, key.as_bytes().to_vec());
     let voting = observed.replicas.iter().filter(|(node, _)| observed.voting.contains(node));
-    let held: Vec<Option<&State>> =
-        voting.map(|(_, replica)| replica.records.get(&name)).collect();
+    let held: Vec<Option<&State>> = voting.map(|(_, replica)| replica.records.get(&name)).collect();
     let mut newest: BTreeSet<Option<Text>> = BTreeSet::new();
     for members in 0_u32..1 << held.len() {
         if members.count_ones() as usize != observed.quorum {

@@ -100,7 +100,13 @@ mod tests {
         let history = outcomes.iter().enumerate().map(read).chain(extra).collect();
         let replica = end.map_or_else(Replica::default, |end| doctor::holds("k", 9, Some(end)));
         let replicas = vec![(0, replica)];
-        let observed = Observed { history, replicas, nodes_keep_memory: true, settled: true, ..Observed::default() };
+        let observed = Observed {
+            history,
+            replicas,
+            nodes_keep_memory: true,
+            settled: true,
+            ..Observed::default()
+        };
         check(&observed).err().map(|failure| failure.detail)
     }
 

@@ -138,8 +138,7 @@ impl World<'_> {
             let detail = format!("n{node} did not answer in database {db} when all was quiet");
             return Failure::new(Kind::Liveness, "service", &detail);
         };
-        let mut detail =
-            format!("n{node} answered {:?} with {:?}", entry.op, entry.outcome);
+        let mut detail = format!("n{node} answered {:?} with {:?}", entry.op, entry.outcome);
         if let (0, Some(key)) = (db, entry.key()) {
             detail += &self.offices(key);
         }

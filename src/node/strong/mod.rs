@@ -194,7 +194,8 @@ impl Strong {
         if planted(Mutant::SeqReused) {
             let ours = |slot: &u32| self.acceptor.promised(*slot).node() == self.me;
             let held: Vec<u32> = (0..self.slots).filter(ours).collect();
-            let held = held.into_iter().filter(|slot| self.acceptor.promised(*slot) != Ballot::NONE);
+            let held =
+                held.into_iter().filter(|slot| self.acceptor.promised(*slot) != Ballot::NONE);
             held.for_each(|slot| self.leader.win(slot, settle::Unsettled::default()));
             self.claim_own(ctx);
         }

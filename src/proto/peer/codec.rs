@@ -50,6 +50,7 @@ mod kind {
     pub(super) const KNOWN: u8 = 41;
     pub(super) const RECOVER: u8 = 42;
     pub(super) const STATE: u8 = 43;
+    pub(super) const FLUSHED: u8 = 44;
 }
 
 impl<'a> Frame<'a> {
@@ -84,6 +85,7 @@ impl<'a> Frame<'a> {
             Self::Fetch { ballot, slot, keys } => body.ballot(ballot).u32(slot).bytes(keys),
             Self::Fill { pos, ballot, record } => body.u64(pos).ballot(ballot).bytes(record),
             Self::Flush { pos, db, version } => body.u64(pos).db(db).version(version),
+            Self::Flushed { db, version } => body.db(db).version(version),
             Self::Formation { births } => body.bytes(births),
             Self::Formed { birth, formed } => body.u64(birth).flag(formed),
             Self::Forward { id, op } => body.u64(id).bytes(op),
@@ -149,6 +151,7 @@ impl<'a> Frame<'a> {
             Self::Fetch { .. } => kind::FETCH,
             Self::Fill { .. } => kind::FILL,
             Self::Flush { .. } => kind::FLUSH,
+            Self::Flushed { .. } => kind::FLUSHED,
             Self::Formation { .. } => kind::FORMATION,
             Self::Formed { .. } => kind::FORMED,
             Self::Forward { .. } => kind::FORWARD,
@@ -206,7 +209,7 @@ impl<'a> Frame<'a> {
         let mut fields = Fields::of(rest);
         let frame = match kind {
             kind::ACK..=kind::WELCOME => Self::decode_fields(kind, &mut fields),
-            kind::ANSWER..=kind::STATE => Self::decode_strong_fields(kind, &mut fields),
+            kind::ANSWER..=kind::FLUSHED => Self::decode_strong_fields(kind, &mut fields),
             other => return Err(FrameError::Kind(other)),
         };
         frame.filter(|_| fields.is_empty()).ok_or(FrameError::Body { kind })
@@ -245,7 +248,7 @@ impl<'a> Frame<'a> {
         })
     }
 
-    /// What database 0 adds.
+    /// What databases 0 and 1 add.
     fn decode_strong_fields(kind: u8, f: &mut Fields<'a>) -> Option<Self> {
         Some(match kind {
             kind::ANSWER => Self::Answer { id: f.u64()?, answer: f.rest() },
@@ -257,6 +260,7 @@ impl<'a> Frame<'a> {
             kind::DROP => Self::Drop { pos: f.u64()?, version: f.version()?, key: f.rest() },
             kind::FETCH => Self::Fetch { ballot: f.ballot()?, slot: f.u32()?, keys: f.rest() },
             kind::FILL => Self::Fill { pos: f.u64()?, ballot: f.ballot()?, record: f.rest() },
+            kind::FLUSHED => Self::Flushed { db: f.db()?, version: f.version()? },
             kind::FORMATION => Self::Formation { births: f.rest() },
             kind::FORMED => Self::Formed { birth: f.u64()?, formed: f.flag()? },
             kind::FORWARD => Self::Forward { id: f.u64()?, op: f.rest() },
