@@ -19,12 +19,11 @@ use memchr::memchr;
 
 use crate::{
     buffer::OutBuf,
-    command::{Command, help},
+    command::{Command, CommandError, help},
     limits::Limits,
     probe::{Mutant, planted},
     proto::{
-        Args, Dialect, Progress, RequestError, Step, Style, Workspace, next_request,
-        reply::ReplyWriter,
+        Dialect, Progress, RequestError, Step, Style, Workspace, next_request, reply::ReplyWriter,
     },
     record::Db,
 };
@@ -335,8 +334,14 @@ impl Connection {
                         if dialect == Dialect::Detect && rest.first() == Some(&b'*') {
                             self.dialect = Dialect::Resp;
                         }
+                        let command = Command::parse(args);
+                        if self.replies.has_open() && command.is_ok_and(|c| self.waits(&c)) {
+                            // It is carried out when all before it is answered.
+                            self.paused = Some(Pause { size: usize::MAX, places: 0 });
+                            break;
+                        }
                         let before = self.replies.size();
-                        self.answer(args, style, execute);
+                        self.answer(command, style, execute);
                         self.replies.swap(&mut last, before);
                         consumed
                     }
@@ -359,6 +364,34 @@ impl Connection {
             self.maybe_pause(limits);
         }
         if self.closing { bytes.len() } else { bytes.len() - rest.len() }
+    }
+
+    /// Whether a command must not begin before all requests before it are answered: it shows this
+    /// node's copy, or what became of them.
+    const fn waits(&self, command: &Command<'_>) -> bool {
+        match command {
+            Command::DbSize
+            | Command::FlushDb
+            | Command::Replicas { .. }
+            | Command::Wait { .. } => true,
+            Command::Op { op, .. } => self.readonly && op.is_read(),
+            Command::Exists { .. } | Command::MGet { .. } => self.readonly,
+            Command::Command
+            | Command::ConfigGet
+            | Command::Del { .. }
+            | Command::Echo { .. }
+            | Command::Help { .. }
+            | Command::Info { .. }
+            | Command::LastSave
+            | Command::MSet { .. }
+            | Command::Ping { .. }
+            | Command::Proto { .. }
+            | Command::Quit
+            | Command::ReadOnly { .. }
+            | Command::Save { .. }
+            | Command::Select { .. }
+            | Command::Status => false,
+        }
     }
 
     /// Drops an overlong line's bytes; answers when its end shows the style.
@@ -395,11 +428,11 @@ impl Connection {
     /// Answers one request.
     fn answer(
         &mut self,
-        args: Args<'_>,
+        command: Result<Command<'_>, CommandError<'_>>,
         style: Style,
         execute: &mut impl FnMut(Request<'_>) -> Done,
     ) {
-        match Command::parse(args) {
+        match command {
             Ok(command) => self.carry_out(command, style, execute),
             Err(error) => self.replies.say(style, |reply| match style {
                 Style::Plain => reply.error(error.for_people()),
