@@ -16,4 +16,5 @@ mod ledger;
 mod replicas;
 mod script;
 mod stop;
+mod strong;
 mod tools;

@@ -14,6 +14,7 @@ use quorate::{
         keys::{Event, Fate},
     },
     command::op::{Action, Answer, SetReply},
+    record::VALUE_SIZE_MAX,
     rng::Rng,
 };
 
@@ -151,9 +152,16 @@ fn read(stream: &mut impl io::BufRead, conditional: bool) -> io::Result<Fate> {
         ("$", "-1") => Answer::Nil,
         ("$", size) => {
             let size: u64 = size.parse().map_err(|_| broken())?;
+            // More than a value can be would only fill memory.
+            if size > VALUE_SIZE_MAX as u64 {
+                return Err(broken());
+            }
             let mut value = Vec::new();
             stream.take(size + 2).read_to_end(&mut value)?;
             let value = value.strip_suffix(b"\r\n").ok_or(io::ErrorKind::UnexpectedEof)?;
+            if value.len() as u64 != size {
+                return Err(broken());
+            }
             Answer::Bulk(value.to_vec().into())
         }
         _ => return Err(broken()),
@@ -192,6 +200,7 @@ mod tests {
             ("-INDOUBT so\r\n", false, Some(Fate::Unknown("INDOUBT so".to_owned()))),
             ("+O", false, None),
             ("$5\r\nab", false, None),
+            ("$99999999999\r\nab", false, None),
             ("\r\n", false, None),
         ] {
             assert_eq!(read(&mut bytes.as_bytes(), conditional).ok(), fate, "{bytes:?}");
