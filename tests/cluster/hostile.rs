@@ -39,7 +39,10 @@ fn a_node_with_other_peers_is_refused_and_told_why() {
         assert_eq!(client.ask(request), reply);
     }
     let refused = Client::connect(a).ask("GET k");
-    assert!(refused.contains(&format!("cluster not formed: waiting for localhost:{b}")), "{refused}");
+    assert!(
+        refused.contains(&format!("cluster not formed: waiting for localhost:{b}")),
+        "{refused}"
+    );
 }
 
 fn send_and_leave(port: u16, bytes: &[u8]) {

@@ -11,6 +11,7 @@ mod crowd;
 mod damage;
 mod demo;
 mod directory;
+mod failover;
 mod hostile;
 mod ledger;
 mod replicas;
