@@ -7,6 +7,7 @@
 
 mod backup;
 mod backup_file;
+mod check;
 mod demo;
 mod pipeline;
 mod restore;
@@ -62,6 +63,8 @@ struct Cli {
 enum Command {
     /// Copies a node's data into one file, while the node runs or not
     Backup(backup::Backup),
+    /// Works a running cluster and checks that its strong database is linearizable
+    Check(check::Check),
     /// Runs three nodes in this terminal, to try things out
     Demo(demo::Demo),
     /// Makes a data directory of a backup, or writes it into a running cluster
@@ -83,6 +86,7 @@ pub(crate) fn run() -> Result<(), Failure> {
     let _flushes_logs_when_dropped = start_logs()?;
     match (cli.command, cli.serve) {
         (Some(Command::Backup(backup)), _) => backup.run(),
+        (Some(Command::Check(check)), _) => check.run(),
         (Some(Command::Demo(demo)), _) => demo.run(),
         (Some(Command::Restore(restore)), _) => restore.run(),
         (Some(Command::Verify(verify)), _) => verify.run(),
