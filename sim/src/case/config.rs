@@ -159,8 +159,8 @@ impl Config {
             slow_link,
             shuffle: chance.percent(50),
             window: chance.pick(&[64, 128, 1024]),
-            chop: chance.percent(70).then(|| Chop {
-                read_max: chance.pick(&[7, 40, 200, 1000]),
+            chop: chance.percent(50).then(|| Chop {
+                read_max: chance.pick(&[7, 40, 40, 200, 200, 1000, 1000]),
                 write_max: chance.pick(&[40, 100, 500, 2000]),
                 stall_percent: chance.pick(&[0, 5, 20]),
             }),

@@ -85,7 +85,7 @@ impl Style {
             flushes: chance.pick(&[0, 0, 0, 30]),
             saves: chance.pick(&[0, 0, 50, 300]),
             sizes: chance.pick(&[&[0][..], &[0, 0, 30, 200], &[0, 100, 1000, 3000]]),
-            depths: chance.pick(&[&[1][..], &[1, 1, 4], &[1, 8, 16]]),
+            depths: chance.pick(&[&[1][..], &[1], &[1, 1, 4], &[1, 2, 16]]),
             roam_percent: chance.pick(&[0, 10, 50]),
             churn_percent: chance.pick(&[0, 0, 20]),
             storms: chance.percent(60),
@@ -188,7 +188,7 @@ impl Style {
             let spread = if chance.percent(60) { 120 } else { fault.for_ms + 60 };
             let at_ms = fault.at_ms().unwrap_or(drawn_ms).saturating_sub(early);
             let at_ms = at_ms + chance.below(spread);
-            let depth = chance.between(1, 12);
+            let depth = chance.pick(&[1, 1, 3, 10]);
             // Above the numbers of all clients' own requests.
             let id = 1 << 47 | number << 16 | go << 8;
             let by = (client, databases[client]);

@@ -22,7 +22,7 @@ const ORACLE: &str = "linear";
 const ORACLE_HELD: &str = "chosen";
 
 /// A search that takes longer decides nothing.
-const BUDGET: Budget = Budget { visits_max: 200_000 };
+const BUDGET: Budget = Budget { visits_max: 100_000 };
 
 /// Checks it. How many keys could not be decided.
 ///
