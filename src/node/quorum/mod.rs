@@ -182,15 +182,15 @@ impl Quorum {
             return;
         }
         for number in self.all() {
-            let voted = self.tasks.votes(number).is_some_and(|votes| votes.contains(peer));
             let Some(task) = self.tasks.get(number) else { continue };
+            let voted = self.tasks.votes(number).is_some_and(|votes| votes.contains(peer));
             match &task.stage {
                 Stage::Asking(asking) if !asking.tally.answered().contains(peer) => {
                     self.again.entry(peer).or_default().push(number);
                 }
-                Stage::Landing(landing) if !voted && !(landing.stamped && resumed) => {
-                    self.write_back(ctx, number, peer);
-                }
+                // The stream that goes on carries it.
+                Stage::Landing(landing) if landing.stamped && resumed => {}
+                Stage::Landing(_) if !voted => self.write_back(ctx, number, peer),
                 Stage::Asking(_) | Stage::Landing(_) => {}
             }
         }

@@ -321,11 +321,7 @@ fn a_flush_is_stamped_above_the_clocks_of_a_majority() {
     world.get();
     let asked = world.asked(A);
     assert_eq!(asked.len(), 2, "{asked:?}");
-    let (flush, key) = match asked[..] {
-        [Asked::Query(key, 1), Asked::Query(flush, 0)]
-        | [Asked::Query(flush, 0), Asked::Query(key, 1)] => (flush, key),
-        _ => panic!("{asked:?}"),
-    };
+    let [Asked::Query(flush, 0), Asked::Query(key, 1)] = asked[..] else { panic!("{asked:?}") };
     world.answer(A, key, &[shown(10)]);
     assert_eq!(world.answers(), [], "the read came behind the flush");
     let clock = Shown { version: version(7000), record: false };
