@@ -47,8 +47,9 @@ pub struct Limits {
     pub offer_size: usize,
     /// Slots whose digests go into one repair message: 4 KiB.
     pub repair_span: u32,
-    /// Bytes gathered for the log while the disk is busy, before nothing more is read from anybody.
-    /// What was read already may overshoot.
+    /// Bytes gathered for the log while the disk is busy, before nothing more is read from anybody
+    /// and no requests that waited go on. What one read brought may overshoot, within what a batch
+    /// may have.
     pub log_gathered_max: usize,
     /// Bytes logged since the last checkpoint that make another one worth while, however small the
     /// data: what a restart replays in a fraction of a second. Of larger data a checkpoint is taken

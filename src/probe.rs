@@ -108,6 +108,14 @@ named! {
         QuorumWrittenBack => "quorum_written_back",
         /// A reader is shown a key whose last change is not durable.
         ReadHeld => "read_held",
+        /// A node has again what it may have lost.
+        Recovered => "recovered",
+        /// A node that may have lost something asks the others.
+        RecoveryBegun => "recovery_begun",
+        /// A node learns that a member's earlier life is over.
+        RecoveryLearnt => "recovery_learnt",
+        /// A record that nobody else shows was removed.
+        RecoveryRemoved => "recovery_removed",
         /// A leader stamped a key anew to settle it.
         Restamped => "restamped",
         /// A new session began with a peer.
@@ -122,6 +130,8 @@ named! {
         TombstoneDropped => "tombstone_dropped",
         /// A tombstone was stamped.
         TombstoneStamped => "tombstone_stamped",
+        /// A member did not stand when it was asked to.
+        TransferFailed => "transfer_failed",
         /// A leader asks another member to stand.
         TransferSent => "transfer_sent",
         /// A slot was won in which members differ.
@@ -172,6 +182,8 @@ named! {
         FlushNotRepaired => "flush_not_repaired",
         /// The last of several records to arrive wins, whatever its version.
         MergeByArrival => "merge_by_arrival",
+        /// What a member acknowledged before it lost its data still counts.
+        NoIncarnationCheck => "no_incarnation_check",
         /// The names of new files are not synced.
         NoNamesSync => "no_names_sync",
         /// A new connection goes on after what was sent, not after what was acknowledged.
@@ -180,6 +192,8 @@ named! {
         NoRestamp => "no_restamp",
         /// A confirmation asked before a read arrived serves it.
         OldConfirmation => "old_confirmation",
+        /// What is owed on a link of an earlier session is taken for the present one's.
+        OldSessionAccepted => "old_session_accepted",
         /// An outbox over its limit forgets its frames and goes on as if nothing had happened.
         OutboxDropped => "outbox_dropped",
         /// A line that arrives in two parts loses the first.
@@ -206,6 +220,12 @@ named! {
         ReadUncommitted => "read_uncommitted",
         /// A leader reads without being confirmed.
         ReadUnconfirmed => "read_unconfirmed",
+        /// A node recovers from one member too few.
+        RecoversFromFew => "recovers_from_few",
+        /// A recovering node does not take over what others promised.
+        RecoveryDropsPromise => "recovery_drops_promise",
+        /// A recovering node keeps what only its disk shows.
+        RecoveryKeepsDisk => "recovery_keeps_disk",
         /// A walk leaves out the last differing slot of each span.
         RepairSkipsSlot => "repair_skips_slot",
         /// Two replies of one pipeline change places.
@@ -214,6 +234,8 @@ named! {
         RestampOldVersion => "restamp_old_version",
         /// Segments are removed before the checkpoint that replaces them lasts.
         SegmentRemovedEarly => "segment_removed_early",
+        /// A node leads on after a restart under its old ballot, and counts its stamps anew.
+        SeqReused => "seq_reused",
         /// A stamp looks at the wall clock alone, not at what was seen.
         StampIgnoresSeen => "stamp_ignores_seen",
         /// The torn end of the log is taken for damage.
@@ -226,6 +248,8 @@ named! {
         UndurableShown => "undurable_shown",
         /// A write whose fate is unknown is tried again.
         UnknownRetried => "unknown_retried",
+        /// A node whose data is gone votes at once.
+        VotesAtOnce => "votes_at_once",
     }
 }
 

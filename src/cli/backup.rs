@@ -113,7 +113,10 @@ impl Gathered {
                 self.store.merge(&record);
             }
             // Of this replica alone; the cluster that the backup ends up in makes its own.
-            Entry::Copied { .. } | Entry::Formed { .. } | Entry::Promise { .. } => {}
+            Entry::Copied { .. }
+            | Entry::Formed { .. }
+            | Entry::Known { .. }
+            | Entry::Promise { .. } => {}
         }
     }
 

@@ -109,8 +109,10 @@ fn node() -> Node {
 /// What a well-behaved peer says first.
 fn greet(node: &Node, dialed: bool, input: &mut Vec<u8>) {
     if dialed {
-        return Frame::Welcome { incarnation: 9, generation: 0, pos: 0, birth: 8, formed: true }
-            .encode(input);
+        let (incarnation, generation, pos, wall_ms) = (9, 0, 0, 1_000);
+        let (birth, formed) = (8, true);
+        let welcome = Frame::Welcome { incarnation, generation, pos, wall_ms, birth, formed };
+        return welcome.encode(input);
     }
     let hello = Hello {
         protocol: PROTOCOL,

@@ -10,6 +10,7 @@
 //!                5 drop      database u8, version u128, key
 //!                6 copied    0 or 1 u8, slots
 //!                7 formed    births u64 each
+//!                8 known     member u16, incarnation u64
 //! ```
 //! Integers are little-endian; slots are the bytes of a [`crate::slot::SlotSet`]. Format 1 had the
 //! first three kinds. Records are merged by version, so among themselves their order means nothing;
@@ -23,7 +24,7 @@ use std::fmt;
 
 use crate::{
     members::MEMBERS_MAX,
-    record::{Ballot, Db, KEY_SIZE_MAX, RECORD_SIZE_MAX, Record, RecordError, Version},
+    record::{Ballot, Db, KEY_SIZE_MAX, NodeId, RECORD_SIZE_MAX, Record, RecordError, Version},
     slot::SLOT_SET_SIZE_MAX,
 };
 
@@ -35,8 +36,10 @@ const PROMISE: u8 = 4;
 const DROP: u8 = 5;
 const COPIED: u8 = 6;
 const FORMED: u8 = 7;
+const KNOWN: u8 = 8;
 const BALLOT_SIZE: usize = 8;
 const BIRTH_SIZE: usize = 8;
+const KNOWN_SIZE: usize = 10;
 const VERSION_SIZE: usize = 16;
 
 /// One fact.
@@ -76,6 +79,13 @@ pub enum Entry<'a> {
     Formed {
         /// A u64 for each member, in the order of their ids; at most [`MEMBERS_MAX`].
         births: &'a [u8],
+    },
+    /// A member's lives before this one are over, and it may have forgotten what they acknowledged.
+    Known {
+        /// Which.
+        member: NodeId,
+        /// The first that counts.
+        incarnation: u64,
     },
     /// Nothing below this ballot is taken in these slots any more.
     Promise {
@@ -118,6 +128,11 @@ impl<'a> Entry<'a> {
                 debug_assert!(births.len() <= MEMBERS_MAX * BIRTH_SIZE);
                 head(out, births.len(), FORMED);
                 out.extend_from_slice(births);
+            }
+            Self::Known { member, incarnation } => {
+                head(out, KNOWN_SIZE, KNOWN);
+                out.extend_from_slice(&member.0.to_le_bytes());
+                out.extend_from_slice(&incarnation.to_le_bytes());
             }
             Self::Promise { ballot, slots } => {
                 debug_assert!(slots.len() <= SLOT_SET_SIZE_MAX);
@@ -163,7 +178,10 @@ impl<'a> Entry<'a> {
     #[must_use]
     pub const fn is_of_replica(&self) -> bool {
         match self {
-            Self::Copied { .. } | Self::Formed { .. } | Self::Promise { .. } => true,
+            Self::Copied { .. }
+            | Self::Formed { .. }
+            | Self::Known { .. }
+            | Self::Promise { .. } => true,
             Self::Bound { .. } | Self::Drop { .. } | Self::Flush { .. } | Self::Record(_) => false,
         }
     }
@@ -206,6 +224,12 @@ impl<'a> Entry<'a> {
                 let fits = body.len() <= MEMBERS_MAX * BIRTH_SIZE;
                 let whole = fits && body.len().is_multiple_of(BIRTH_SIZE);
                 if whole { Ok(Self::Formed { births: body }) } else { Err(impossible) }
+            }
+            KNOWN => {
+                let (member, rest) = body.split_first_chunk::<2>().ok_or(EntryError::Short)?;
+                let incarnation = <[u8; 8]>::try_from(rest).map_err(|_| impossible)?;
+                let member = NodeId(u16::from_le_bytes(*member));
+                Ok(Self::Known { member, incarnation: u64::from_le_bytes(incarnation) })
             }
             other => Err(EntryError::Kind(other)),
         }

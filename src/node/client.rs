@@ -63,7 +63,6 @@ impl Node {
             clients,
             clock_refused,
             checkpoint: &mut self.checkpoint,
-            wrote: false,
         };
         let mut execute = |request: Request<'_>| executor.execute(request);
         let (limits, workspace) = (&self.limits, &mut self.workspace);
@@ -75,7 +74,6 @@ impl Node {
             Input::Resume => connection.resume(limits, workspace, &mut execute),
             Input::Shutdown => connection.shut(),
         }
-        let wrote = executor.wrote;
         if connection.is_held() && !std::mem::replace(waits, true) {
             self.waiting.push(link);
         }
@@ -95,9 +93,6 @@ impl Node {
             reached(Hook::ClientPaused);
             self.watched.push(Watch::new(now, link, written));
         }
-        if wrote {
-            self.after_writes(now);
-        }
     }
 
     /// Answers a client with the one error for a full or stopping node.
@@ -116,25 +111,6 @@ impl Node {
         let dialed = self.peers.iter().filter(|peer| peer.link().is_some()).count();
         self.links.len() - self.accepted.len() - dialed
     }
-
-    /// Our streams have grown: write them, and give up those that have gone Behind. Their sessions
-    /// end with their links.
-    pub(super) fn after_writes(&mut self, now: Now) {
-        for id in self.members.peers() {
-            let Some(peer) = self.peers.get_mut(id) else { continue };
-            let Some(link) = peer.link() else { continue };
-            if !peer.outbox.is_behind() {
-                self.links.touch(link);
-            } else if peer.generation > 0
-                && self.links.peer(link).is_some_and(|open| open.is_live())
-            {
-                tracing::warn!(peer = %self.members.name(id), "a peer is Behind: repair takes over");
-                reached(Hook::Behind);
-                self.stats.behind += 1;
-                self.close(now, link);
-            }
-        }
-    }
 }
 
 /// One client's requests of one turn at work.
@@ -152,7 +128,6 @@ struct Executor<'a> {
     clients: usize,
     clock_refused: bool,
     checkpoint: &'a mut Checkpoint,
-    wrote: bool,
 }
 
 /// Where a request stands.
@@ -291,7 +266,6 @@ impl Executor<'_> {
         }
         match op.action {
             Action::Set { value, .. } => {
-                self.wrote = true;
                 let record = self.replica.set(now, db, op.key, value, None);
                 self.peers.iter_mut().for_each(|peer| {
                     peer.outbox.push_record(record);
@@ -302,7 +276,6 @@ impl Executor<'_> {
                 let Some(record) = self.replica.delete(now, db, op.key) else {
                     return Answer::Integer(0);
                 };
-                self.wrote = true;
                 self.peers.iter_mut().for_each(|peer| {
                     peer.outbox.push_record(record);
                 });
@@ -342,7 +315,6 @@ impl Executor<'_> {
             reply.error(CLOCK_REFUSED);
             return Done::Now(None);
         }
-        self.wrote = true;
         let stamp = self.replica.flush(self.now, db);
         self.peers.iter_mut().for_each(|peer| {
             peer.outbox.push_flush(db, stamp);

@@ -102,6 +102,7 @@ impl Node {
     pub(super) fn on_formed(&mut self, now: Now, from: NodeId, birth: u64, votes: bool) {
         let Some(peer) = self.peers.get_mut(from) else { return };
         (peer.birth, peer.formed) = (new_birth(birth), votes);
+        let votes = votes && !self.strong.is_outlived(from, peer.receiver);
         let begins = votes && !std::mem::replace(&mut peer.votes, votes);
         if begins {
             let (strong, mut ctx) = self.strong(now);
@@ -113,14 +114,35 @@ impl Node {
     }
 
     /// A member says with which births of data the cluster has formed.
-    pub(super) fn on_formation(&mut self, births: &[u8]) {
+    pub(super) fn on_formation(&mut self, now: Now, births: &[u8]) {
         let batch = self.replica.journal.gathering();
         let known = self.formation.is_lost();
         if let Some(births) = self.formation.learn(births, batch) {
             self.replica.journal.formed(births);
         } else if self.formation.is_lost() && !known {
-            tracing::warn!("the cluster formed with other data of this node than it has now");
+            tracing::warn!("this node lost what it had when the cluster formed");
+            self.begin_recovery(now);
         }
+    }
+
+    /// Gets from the others what this node may have lost, before it votes.
+    pub(super) fn begin_recovery(&mut self, now: Now) {
+        tracing::info!("recovering from the other members");
+        let (strong, mut ctx) = self.strong(now);
+        strong.begin_recovery(&mut ctx);
+    }
+
+    /// Once all is there again, in all databases, the log is told.
+    fn maybe_rejoin(&mut self) {
+        let needed = (self.members.len() - self.members.quorum() + 1).min(self.members.len() - 1);
+        let walked = self.peers.iter().filter(|peer| peer.has_walked).count();
+        if walked < needed || !self.strong.poll_recovered() {
+            return;
+        }
+        tracing::info!("recovered from the other members");
+        let batch = self.replica.journal.gathering();
+        let births = self.formation.rejoin(batch);
+        self.replica.journal.formed(births);
     }
 
     /// Forms the cluster if now is the time, in the first member.
@@ -182,15 +204,12 @@ impl Node {
         strong.end_turn(&mut ctx);
         let (quorum, mut ctx) = self.quorum(now);
         quorum.end_turn(&mut ctx);
+        self.maybe_rejoin();
         self.deliver(now);
     }
 
     /// Gives out what is over, and moves what is to be asked and said into the links.
     pub(super) fn deliver(&mut self, now: Now) {
-        // What was stamped may have been too much for a stream, too.
-        if self.peers.iter().any(|peer| peer.live && peer.outbox.is_behind()) {
-            self.after_writes(now);
-        }
         loop {
             let (strong, mut ctx) = self.strong(now);
             let outcomes = strong.take_outcomes(&mut ctx);
@@ -205,7 +224,7 @@ impl Node {
         for (origin, answer) in self.quorum.take_outcomes() {
             self.give(now, origin, answer);
         }
-        self.speak();
+        self.speak(now);
     }
 
     fn give(&mut self, now: Now, origin: Origin, answer: Answer<'static>) {
@@ -227,32 +246,32 @@ impl Node {
     }
 
     /// Answers a client, if it is still there.
-    fn reply(
-        &mut self,
-        link: LinkId,
-        ticket: Ticket,
-        write: impl FnOnce(&mut ReplyWriter<'_>),
-    ) {
+    fn reply(&mut self, link: LinkId, ticket: Ticket, write: impl FnOnce(&mut ReplyWriter<'_>)) {
         let Some(End::Client { connection, .. }) = self.links.end_mut(link) else { return };
         let before = connection.buffered();
         if connection.reply(ticket, write) {
             self.buffered = self.buffered + connection.buffered() - before;
             if connection.can_resume() {
-                self.runnable.push_back(link);
+                self.resumable.push_back(link);
             }
             self.links.touch(link);
         }
     }
 
-    /// Moves what is to be asked and said into the links.
-    fn speak(&mut self) {
+    /// Moves what is to be asked and said into the links, and has streams that have grown written.
+    /// A stream that has gone Behind is given up; its session ends with its link.
+    fn speak(&mut self, now: Now) {
+        let mut behind = Vec::new();
         for peer in self.peers.iter_mut() {
-            if !peer.asks.is_empty()
-                && let Some(link) = peer.link()
+            if let Some(link) = peer.link().filter(|_| peer.live)
                 && let Some(open) = self.links.peer_mut(link)
             {
                 open.out.extend(&peer.asks);
-                self.links.touch(link);
+                if peer.outbox.is_behind() {
+                    behind.push((peer.id, link));
+                } else if !peer.asks.is_empty() || peer.outbox.has_unsent() {
+                    self.links.touch(link);
+                }
             }
             if !peer.says.is_empty()
                 && let Some(link) = peer.inbound
@@ -263,11 +282,12 @@ impl Node {
             }
             peer.asks.clear();
             peer.says.clear();
-            if peer.live && peer.outbox.has_unsent()
-                && let Some(link) = peer.link()
-            {
-                self.links.touch(link);
-            }
+        }
+        for (id, link) in behind {
+            tracing::warn!(peer = %self.members.name(id), "a peer is Behind: repair takes over");
+            reached(Hook::Behind);
+            self.stats.behind += 1;
+            self.close(now, link);
         }
     }
 }

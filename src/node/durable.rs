@@ -79,6 +79,8 @@ impl Node {
         self.maybe_form();
         if self.formation.is_formed() {
             self.begin_voting(now);
+        } else if self.formation.is_lost() {
+            self.begin_recovery(now);
         }
     }
 
@@ -122,7 +124,9 @@ impl Node {
     /// Whether what was lost is there again, durably, as far as any peer has it. True once.
     pub fn poll_recovered(&mut self) -> bool {
         let Refill::Durable(batch) = self.refill else { return false };
-        if batch.is_some_and(|batch| !self.replica.journal.is_durable(batch)) {
+        if !self.strong.votes()
+            || batch.is_some_and(|batch| !self.replica.journal.is_durable(batch))
+        {
             return false;
         }
         tracing::info!("what was lost is there again, as far as any peer had it");
@@ -162,7 +166,7 @@ impl Node {
             if let Some(births) = formation.births() {
                 Entry::Formed { births }.encode(out);
             }
-            strong.acceptor().log(out);
+            strong.log(out);
         };
         checkpoint.part(&replica.store, bound, unlogged, slice, size, others)
     }

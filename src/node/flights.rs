@@ -193,15 +193,13 @@ impl<T> Flights<T> {
         mut which: impl FnMut(&T) -> bool,
         mut done: impl FnMut(Number, T),
     ) {
-        let mut number = self.first;
-        for place in &mut self.open {
+        for (number, place) in (self.first..).zip(self.open.iter_mut()) {
             if place.as_ref().is_some_and(|flight| which(&flight.item))
                 && let Some(flight) = place.take()
             {
                 self.count -= 1;
                 done(number, flight.item);
             }
-            number += 1;
         }
         self.trim();
     }

@@ -9,7 +9,13 @@
 //! the others learn it. It can't be decided twice, even if the first member loses its data: all
 //! others would have to be new too, and whoever voted is not.
 
-use crate::{log::Batch, members::Members, proto::peer, record::NodeId};
+use crate::{
+    log::Batch,
+    members::Members,
+    probe::{Mutant, planted},
+    proto::peer,
+    record::NodeId,
+};
 
 /// What this node knows of the cluster's forming.
 #[derive(Debug)]
@@ -37,7 +43,13 @@ enum Stage {
 
 impl Formation {
     pub(crate) const fn new(members: &Members, birth: u64) -> Self {
-        Self { me: members.me(), members: members.len(), birth, stage: Stage::New, births: Vec::new() }
+        Self {
+            me: members.me(),
+            members: members.len(),
+            birth,
+            stage: Stage::New,
+            births: Vec::new(),
+        }
     }
 
     /// What peers are told: the birth of this node's data if the cluster may still be formed with
@@ -104,13 +116,26 @@ impl Formation {
             return None;
         }
         let ours = peer::births(births).nth(self.me.index()).flatten();
-        if ours != Some(self.birth) {
+        self.births = births.to_vec();
+        if ours != Some(self.birth) && !planted(Mutant::VotesAtOnce) {
             self.stage = Stage::Lost;
             return None;
         }
-        self.births = births.to_vec();
         self.stage = Stage::Logging(batch);
         Some(&self.births)
+    }
+
+    /// This node has from the others what it had lost: it belongs to the cluster with the data that
+    /// it has now. What is to be logged.
+    pub(crate) fn rejoin(&mut self, batch: Batch) -> &[u8] {
+        let births: Vec<u64> = peer::births(&self.births).flatten().collect();
+        self.births.clear();
+        for (index, birth) in births.into_iter().enumerate() {
+            let ours = index == self.me.index();
+            peer::push_birth(&mut self.births, if ours { self.birth } else { birth });
+        }
+        self.stage = Stage::Logging(batch);
+        &self.births
     }
 
     /// The log has everything up to a batch. Whether that completes the forming.

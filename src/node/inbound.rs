@@ -18,8 +18,8 @@ use super::{
 use crate::{
     probe::{Hook, Mutant, planted, reached},
     proto::peer::{
-        DROP_OVERHEAD, FILL_OVERHEAD, FLUSH_SIZE, SLOT_CLEAN_SIZE, SURVEY_OVERHEAD, FRAME_SIZE_MAX, Frame, FrameError, FrameStep, GREETING_SIZE_MAX, Hello,
-        PROTOCOL, STREAM_OVERHEAD,
+        DROP_OVERHEAD, FILL_OVERHEAD, FLUSH_SIZE, FRAME_SIZE_MAX, Frame, FrameError, FrameStep,
+        GREETING_SIZE_MAX, Hello, PROTOCOL, SLOT_CLEAN_SIZE, STREAM_OVERHEAD, SURVEY_OVERHEAD,
     },
     record::{Db, NodeId, Record, Version},
     time::Now,
@@ -146,57 +146,20 @@ impl Node {
             Frame::Begin { generation, pos } if !begun => {
                 self.on_begin(link, from, generation, pos)
             }
-            // What the peer stamped.
-            Frame::Record { pos, record } if begun => {
-                self.in_order(from, pos)?;
-                let skipped = planted(Mutant::AckSkipsRecord) && pos % 5 == 3;
-                if !skipped {
-                    self.on_record(now, from, record)?;
-                }
-                self.advance(from, STREAM_OVERHEAD + record.len());
-                Ok(())
+            Frame::Record { .. }
+            | Frame::Fill { .. }
+            | Frame::Drop { .. }
+            | Frame::SlotClean { .. }
+            | Frame::Survey { .. }
+            | Frame::Flush { .. }
+                if begun =>
+            {
+                self.on_stream(now, from, frame)
             }
-            // What the peer leads: a record that it knows to be chosen, a tombstone that nobody
-            // needs any longer.
-            Frame::Fill { pos, ballot, record } if begun => {
-                self.in_order(from, pos)?;
-                let decoded = strong_record(record)?;
-                let (strong, mut ctx) = self.strong(now);
-                strong.on_fill(&mut ctx, from, ballot, &decoded);
-                self.advance(from, FILL_OVERHEAD + record.len());
-                Ok(())
-            }
-            Frame::Drop { pos, version, key } if begun => {
-                self.in_order(from, pos)?;
-                let (strong, mut ctx) = self.strong(now);
-                strong.on_drop(&mut ctx, key, version);
-                self.advance(from, DROP_OVERHEAD + key.len());
-                Ok(())
-            }
-            Frame::SlotClean { pos, ballot, slot, digest } if begun => {
-                self.in_order(from, pos)?;
-                let (strong, mut ctx) = self.strong(now);
-                strong.on_slot_clean(&mut ctx, slot, ballot, digest);
-                self.advance(from, SLOT_CLEAN_SIZE);
-                Ok(())
-            }
-            Frame::Survey { pos, id, slots, digests } if begun => {
-                self.in_order(from, pos)?;
-                let size = SURVEY_OVERHEAD + slots.len() + digests.len();
-                let (strong, mut ctx) = self.strong(now);
-                strong.on_survey(&mut ctx, from, id, slots, digests)?;
-                self.advance(from, size);
-                Ok(())
-            }
-            Frame::Flush { pos, db, version } if begun && db != Db::STRONG => {
-                self.on_flush(now, from, pos, db, version)
-            }
-            // A sign of life, answered so that the dialer hears one too.
-            Frame::Ping { wall_ms } => {
-                if let Some(peer) = self.peers.get_mut(from) {
-                    peer.on_clock(now, wall_ms, self.timing.skew_max);
-                }
-                self.say(link, Frame::Pong { wall_ms: now.wall_ms });
+            // A sign of life, answered so that the dialer hears one too. It may be old, so it says
+            // nothing of our clock.
+            Frame::Ping { asked_ms } => {
+                self.say(link, Frame::Pong { asked_ms, wall_ms: now.wall_ms });
                 Ok(())
             }
             // The peer makes sure that we have what it has: what differs, what we lack, and the
@@ -218,10 +181,62 @@ impl Node {
                 Ok(repair::take_copy(&mut self.replica, now, from, record)?)
             }
             Frame::Formation { births } => {
-                self.on_formation(births);
+                self.on_formation(now, births);
                 Ok(())
             }
             question => self.on_question(now, from, question),
+        }
+    }
+
+    /// A frame of the peer's stream.
+    fn on_stream(&mut self, now: Now, from: NodeId, frame: Frame<'_>) -> Result<(), Hangup> {
+        match frame {
+            // What the peer stamped.
+            Frame::Record { pos, record } => {
+                self.in_order(from, pos)?;
+                let skipped = planted(Mutant::AckSkipsRecord) && pos % 5 == 3;
+                if !skipped {
+                    self.on_record(now, from, record)?;
+                }
+                self.advance(from, STREAM_OVERHEAD + record.len());
+                Ok(())
+            }
+            // What the peer leads: a record that it knows to be chosen, a tombstone that nobody
+            // needs any longer.
+            Frame::Fill { pos, ballot, record } => {
+                self.in_order(from, pos)?;
+                let decoded = strong_record(record)?;
+                let (strong, mut ctx) = self.strong(now);
+                strong.on_fill(&mut ctx, from, ballot, &decoded);
+                self.advance(from, FILL_OVERHEAD + record.len());
+                Ok(())
+            }
+            Frame::Drop { pos, version, key } => {
+                self.in_order(from, pos)?;
+                let (strong, mut ctx) = self.strong(now);
+                strong.on_drop(&mut ctx, key, version);
+                self.advance(from, DROP_OVERHEAD + key.len());
+                Ok(())
+            }
+            Frame::SlotClean { pos, ballot, slot, digest } => {
+                self.in_order(from, pos)?;
+                let (strong, mut ctx) = self.strong(now);
+                strong.on_slot_clean(&mut ctx, slot, ballot, digest);
+                self.advance(from, SLOT_CLEAN_SIZE);
+                Ok(())
+            }
+            Frame::Survey { pos, id, slots, digests } => {
+                self.in_order(from, pos)?;
+                let size = SURVEY_OVERHEAD + slots.len() + digests.len();
+                let (strong, mut ctx) = self.strong(now);
+                strong.on_survey(&mut ctx, from, id, slots, digests)?;
+                self.advance(from, size);
+                Ok(())
+            }
+            Frame::Flush { pos, db, version } if db != Db::STRONG => {
+                self.on_flush(now, from, pos, db, version)
+            }
+            _ => Err(Hangup::Unexpected),
         }
     }
 
@@ -287,7 +302,10 @@ impl Node {
         }
         let incarnation = self.replica.incarnation();
         let (birth, formed) = (self.formation.birth_told(), self.strong.votes());
-        self.say(link, Frame::Welcome { incarnation, generation, pos, birth, formed });
+        let wall_ms = now.wall_ms;
+        self.say(link, Frame::Welcome { incarnation, generation, pos, wall_ms, birth, formed });
+        let (strong, mut ctx) = self.strong(now);
+        strong.tell_known(&mut ctx, hello.from);
     }
 
     /// What is wrong with a hello, in words that name both values.

@@ -20,7 +20,7 @@ use xxhash_rust::xxh3::xxh3_64;
 use crate::{
     log::{Batch, Entry},
     probe::{Hook, Mutant, planted, reached},
-    record::{Ballot, Db, Version},
+    record::{Ballot, Db, NodeId, Version},
     slot::SlotSet,
 };
 
@@ -133,6 +133,16 @@ impl Journal {
         let mut bytes = Vec::new();
         slots.to_bytes(&mut bytes);
         Entry::Copied { slots: &bytes, set }.encode(&mut self.bytes);
+    }
+
+    /// A member's lives before this one are over.
+    pub(crate) fn known(&mut self, member: NodeId, incarnation: u64) {
+        Entry::Known { member, incarnation }.encode(&mut self.bytes);
+    }
+
+    /// Entries that are encoded already, and concern no key.
+    pub(crate) fn entries(&mut self, entries: &[u8]) {
+        self.bytes.extend_from_slice(entries);
     }
 
     /// A tombstone was removed.

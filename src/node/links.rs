@@ -9,7 +9,7 @@ use crate::{
     conn::Connection,
     probe::{Mutant, planted},
     record::NodeId,
-    time::Instant,
+    time::{Instant, Now},
 };
 
 /// One open link.
@@ -41,6 +41,8 @@ pub(crate) struct PeerLink {
     /// The beginning of a frame that has not arrived whole.
     pub(crate) tail: Vec<u8>,
     pub(crate) out: OutBuf,
+    /// What our wall clock showed when the link opened: before a hello of ours was sent.
+    pub(crate) opened_ms: u64,
     /// When the other side last said anything.
     pub(crate) heard: Instant,
     /// The last write left some of `out` unwritten.
@@ -63,10 +65,18 @@ pub(crate) enum Side {
 }
 
 impl PeerLink {
-    pub(crate) fn new(side: Side, heard: Instant) -> Self {
-        let (tail, out) = (Vec::new(), OutBuf::new());
-        let (backed_up, progressed, closing, refills) = (false, false, false, 0);
-        Self { side, tail, out, heard, backed_up, progressed, closing, refills }
+    pub(crate) const fn new(side: Side, now: Now) -> Self {
+        Self {
+            side,
+            tail: Vec::new(),
+            out: OutBuf::new(),
+            opened_ms: now.wall_ms,
+            heard: now.mono,
+            backed_up: false,
+            progressed: false,
+            closing: false,
+            refills: 0,
+        }
     }
 
     /// The first `count` bytes of the output are written.

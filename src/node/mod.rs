@@ -7,7 +7,7 @@
 //! - outputs, `poll_append`, `poll_image`, `poll_recovered`, `poll_dirty`, `output`, `consume`,
 //!   `poll_action`: taken by [`crate::turn::finish_turn`] alone.
 //! - questions, `wants_read`, `poll_timeout`, `is_drained`: asked between turns.
-//! - views, `store`, `members`: for oracles and tests.
+//! - views, `store`, `members`, `leader_of`: for oracles and tests.
 //!
 //! This file owns the fields and does nothing but dispatch. What a client says is answered in
 //! `client`; what a peer says on its own link in `inbound`, on ours in `outbound`; what time asks
@@ -28,7 +28,7 @@ use crate::{
         Workspace,
         peer::{self, Frame, Hello},
     },
-    record::NodeId,
+    record::{Ballot, NodeId},
     rng::Rng,
     store::Store,
     time::{Instant, Now},
@@ -59,10 +59,10 @@ use checkpoint::Checkpoint;
 pub use checkpoint::ImagePart;
 use client::Input;
 use durable::Refill;
-use formation::Formation;
-use gather::Gathers;
 pub use durable::{Append, Found};
 use eventual::Replica;
+use formation::Formation;
+use gather::Gathers;
 use info::Stats;
 use links::{End, Links, PeerLink, Side};
 use peers::{Dialing, Peers};
@@ -149,8 +149,10 @@ pub struct Node {
     slice: Vec<u8>,
     /// The disk took or would take another piece when last asked.
     image_room: bool,
-    /// Links that could go on without any new input.
+    /// Links between nodes that could go on without any new input.
     runnable: VecDeque<LinkId>,
+    /// Clients that have taken enough of their replies for their requests to go on.
+    resumable: VecDeque<LinkId>,
     actions: VecDeque<Action>,
     workspace: Workspace,
     stats: Stats,
@@ -173,7 +175,7 @@ impl Node {
         Self {
             replica: Replica::new(store, members.me(), incarnation, timing.skew_max),
             peers: Peers::new(&members, &limits, now),
-            strong: Strong::new(&members, slots, limits, timing, now),
+            strong: Strong::new(&members, slots, limits, timing, now, rng.bits()),
             quorum: Quorum::new(&members, limits, timing),
             formation: Formation::new(&members, incarnation),
             gathers: Gathers::default(),
@@ -186,6 +188,7 @@ impl Node {
             slice: Vec::new(),
             image_room: true,
             runnable: VecDeque::new(),
+            resumable: VecDeque::new(),
             actions: VecDeque::new(),
             workspace: Workspace::default(),
             stats: Stats::new(now),
@@ -257,11 +260,15 @@ impl Node {
     pub fn handle_timeout(&mut self, now: Now) {
         for _ in 0..self.runnable.len() {
             let Some(link) = self.runnable.pop_front() else { break };
-            match self.links.end(link) {
-                Some(End::Client { .. }) => self.run_client(now, link, Input::Resume),
-                Some(End::Peer(_)) => self.links.touch(link),
-                None => {}
+            self.links.touch(link);
+        }
+        for _ in 0..self.resumable.len() {
+            // All of them together could make a batch that no log takes. They wait for the disk.
+            if self.is_log_full() {
+                break;
             }
+            let Some(link) = self.resumable.pop_front() else { break };
+            self.run_client(now, link, Input::Resume);
         }
         self.run_timers(now);
         self.tick(now);
@@ -314,11 +321,11 @@ impl Node {
     pub fn consume(&mut self, link: LinkId, count: usize) {
         let finished = match self.links.end_mut(link) {
             Some(End::Client { connection, .. }) => {
-                let before = connection.buffered();
+                let (before, waited) = (connection.buffered(), !connection.can_resume());
                 connection.consume(count);
                 self.buffered -= before - connection.buffered();
-                if connection.can_resume() {
-                    self.runnable.push_back(link);
+                if waited && connection.can_resume() {
+                    self.resumable.push_back(link);
                 }
                 connection.is_finished()
             }
@@ -337,8 +344,7 @@ impl Node {
     /// after each turn.
     #[must_use]
     pub fn wants_read(&self, link: LinkId) -> bool {
-        // The disk is slower than what we are asked to write: nobody may ask for more.
-        let full = self.replica.journal.gathered() > self.limits.log_gathered_max;
+        let full = self.is_log_full();
         match self.links.end(link) {
             Some(End::Client { connection, .. }) => {
                 connection.wants_read() && !full && !self.is_loaded()
@@ -359,7 +365,8 @@ impl Node {
     /// never.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Instant> {
-        let can_go_on = !self.runnable.is_empty() || self.can_write_image();
+        let can_resume = !self.resumable.is_empty() && !self.is_log_full();
+        let can_go_on = !self.runnable.is_empty() || can_resume || self.can_write_image();
         if can_go_on { Some(Instant::ZERO) } else { self.next_timer() }
     }
 
@@ -394,10 +401,35 @@ impl Node {
         self.replica.clock()
     }
 
+    /// What this node has promised for a slot of the strong database.
+    #[must_use]
+    pub fn promised(&self, slot: u32) -> Ballot {
+        self.strong.acceptor().promised(slot)
+    }
+
+    /// Who leads a slot of the strong database, as far as this node hears.
+    #[must_use]
+    pub fn leader_of(&self, slot: u32) -> Option<NodeId> {
+        self.strong.leader_of(slot)
+    }
+
+    /// Whether this node votes in the strong database: the cluster has formed, and this node has
+    /// what it had then.
+    #[must_use]
+    pub const fn votes(&self) -> bool {
+        self.strong.votes()
+    }
+
     /// The cluster and this node's place in it.
     #[must_use]
     pub const fn members(&self) -> &Members {
         &self.members
+    }
+
+    /// How many slots of the strong database this node leads.
+    #[must_use]
+    pub fn slots_led(&self) -> usize {
+        self.strong.led().len() as usize
     }
 
     /// Bytes held for peers that have not acknowledged them, the largest of all.
@@ -410,6 +442,11 @@ impl Node {
     #[must_use]
     pub const fn client_buffers(&self) -> usize {
         self.buffered
+    }
+
+    /// Whether the disk is slower than what we are asked to write: nobody may ask for more.
+    const fn is_log_full(&self) -> bool {
+        self.replica.journal.gathered() > self.limits.log_gathered_max
     }
 
     fn open_client(&mut self, link: LinkId) {
@@ -433,7 +470,7 @@ impl Node {
         let stale = peer.link();
         peer.on_link_gone();
         peer.dialing = Dialing::Connected { link };
-        let mut opened = PeerLink::new(Side::Dialed { to, live: false }, now.mono);
+        let mut opened = PeerLink::new(Side::Dialed { to, live: false }, now);
         opened.out.push(peer::PEER_BYTE);
         let members = self.members.names().join("\n");
         let hello = Hello {
@@ -462,7 +499,7 @@ impl Node {
                 tracing::warn!("closed a node link: too many of them are open");
                 return self.close(now, link);
             }
-            let peer = PeerLink::new(Side::Accepted { from: None, begun: false }, now.mono);
+            let peer = PeerLink::new(Side::Accepted { from: None, begun: false }, now);
             self.links.remove(link);
             self.links.insert(link, End::Peer(Box::new(peer)));
             self.accepted.push(link);
@@ -523,14 +560,16 @@ impl Node {
                 else {
                     return;
                 };
-                peer.on_unreachable(now, &self.timing, &mut self.rng);
+                if live {
+                    peer.on_link_lost(now, &self.timing, &mut self.rng);
+                    tracing::info!(peer = %self.members.name(to), "lost the link to a peer");
+                } else {
+                    peer.on_unreachable(now, &self.timing, &mut self.rng);
+                }
                 let (strong, mut ctx) = self.strong(now);
                 strong.on_lost(&mut ctx, to);
                 let (quorum, mut ctx) = self.quorum(now);
                 quorum.on_lost(&mut ctx, to);
-                if live {
-                    tracing::info!(peer = %self.members.name(to), "lost the link to a peer");
-                }
             }
         }
     }

@@ -1,7 +1,10 @@
 //! What a peer answers on the link that we dialed: welcome or refusal, acknowledgements,
 //! heartbeats, repair answers; and how our stream and our copies get into that link's output.
 
-use super::{consensus::new_birth, LinkId, Node, REFILLS_PER_TURN, inbound::Hangup, links::Side, repair::Walk};
+use super::{
+    LinkId, Node, REFILLS_PER_TURN, consensus::new_birth, inbound::Hangup, links::Side,
+    repair::Walk,
+};
 use crate::{
     probe::{Hook, Mutant, planted, reached},
     proto::peer::Frame,
@@ -20,8 +23,10 @@ impl Node {
     ) -> Result<(), Hangup> {
         match frame {
             // The peer knows us; now both know which session goes on and where.
-            Frame::Welcome { incarnation, generation, pos, birth, formed } if !live => {
+            Frame::Welcome { incarnation, generation, pos, wall_ms, birth, formed } if !live => {
+                let asked_ms = self.links.peer(link).map_or(0, |open| open.opened_ms);
                 if let Some(peer) = self.peers.get_mut(to) {
+                    peer.on_clock(asked_ms, wall_ms, self.timing.skew_max);
                     (peer.birth, peer.formed) = (new_birth(birth), formed);
                 }
                 self.on_welcome(now, link, to, incarnation, generation, pos)
@@ -33,7 +38,8 @@ impl Node {
             // All before `pos` has arrived; keep no more of it.
             Frame::Ack { generation, pos } if live => {
                 let peer = self.peers.get_mut(to).ok_or(Hangup::Unexpected)?;
-                if generation != peer.generation || !peer.outbox.on_ack(pos) {
+                let ours = generation == peer.generation || planted(Mutant::OldSessionAccepted);
+                if !ours || !peer.outbox.on_ack(pos) {
                     return Err(Hangup::Unexpected);
                 }
                 peer.on_answer();
@@ -44,10 +50,10 @@ impl Node {
                 }
                 Ok(())
             }
-            Frame::Pong { wall_ms } if live => {
+            Frame::Pong { asked_ms, wall_ms } if live => {
                 if let Some(peer) = self.peers.get_mut(to) {
                     peer.on_answer();
-                    peer.on_clock(now, wall_ms, self.timing.skew_max);
+                    peer.on_clock(asked_ms, wall_ms, self.timing.skew_max);
                 }
                 Ok(())
             }
@@ -98,7 +104,8 @@ impl Node {
             None
         };
         let pos = resumed.unwrap_or(0);
-        (peer.live, peer.votes) = (true, peer.formed);
+        let votes = peer.formed && !self.strong.is_outlived(to, incarnation);
+        (peer.live, peer.votes) = (true, votes);
         let (generation, walk_needed) = (peer.generation, peer.repair.is_needed());
         peer.ping_at = now.mono;
         if let Some(open) = self.links.peer_mut(link) {

@@ -58,7 +58,7 @@ pub(crate) struct Peer {
     acks: VecDeque<(Option<Batch>, Cursor)>,
     /// It has shown us all that it had, in a walk that began in this life of ours.
     pub(crate) has_walked: bool,
-    /// Its wall clock says that ours is too far ahead.
+    /// When last asked, its wall clock said that ours was too far ahead.
     pub(crate) finds_us_ahead: bool,
 }
 
@@ -129,15 +129,21 @@ impl Peer {
         }
     }
 
-    /// Our link to it, or the attempt to get one, is gone. The next attempt waits longer after each
-    /// failure, with jitter so that restarting nodes don't dial in step.
+    /// An attempt to get a link to it has failed: whatever its clock said is out of date.
     pub(crate) fn on_unreachable(&mut self, now: Now, timing: &Timing, rng: &mut Rng) {
+        self.finds_us_ahead = false;
+        self.on_link_lost(now, timing, rng);
+    }
+
+    /// Our link to it is gone. The next attempt waits longer after each failure, with jitter so that
+    /// restarting nodes don't dial in step. What its clock said stands until that attempt has ended:
+    /// who finds us ahead ends each link at the first stamp.
+    pub(crate) fn on_link_lost(&mut self, now: Now, timing: &Timing, rng: &mut Rng) {
         let longest = timing.redial_max.0;
         let pause = timing.redial_min.0.checked_shl(self.attempts).unwrap_or(longest).min(longest);
         let pause = Millis(pause / 2 + rng.below(pause / 2 + 1));
         self.attempts = (self.attempts + 1).min(16);
         self.dialing = Dialing::Waiting { until: now.mono + pause };
-        self.finds_us_ahead = false;
         self.on_link_gone();
     }
 
@@ -177,7 +183,9 @@ impl Peer {
 
     /// It goes on over another link, or anew: what is owed on this one is void.
     pub(crate) fn forget_acks(&mut self) {
-        self.acks.clear();
+        if !planted(Mutant::OldSessionAccepted) {
+            self.acks.clear();
+        }
         self.owed.clear();
         self.says.clear();
         self.refusals_sent = 0;
@@ -230,9 +238,11 @@ impl Peer {
         self.attempts = 0;
     }
 
-    /// Its wall clock, next to ours.
-    pub(crate) fn on_clock(&mut self, now: Now, wall_ms: u64, skew_max: Millis) {
-        self.finds_us_ahead = now.wall_ms.saturating_sub(wall_ms) > skew_max.0;
+    /// Its wall clock, which it read after ours had shown `asked_ms`: in the turn that took the
+    /// question in. However long question and answer were under way, that makes us seem back, never
+    /// ahead.
+    pub(crate) fn on_clock(&mut self, asked_ms: u64, wall_ms: u64, skew_max: Millis) {
+        self.finds_us_ahead = asked_ms.saturating_sub(wall_ms) > skew_max.0;
     }
 }
 

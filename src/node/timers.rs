@@ -50,9 +50,12 @@ impl Node {
         for id in self.members.peers() {
             self.run_peer_timers(now, id);
         }
+        // While answers wait for a slow link we read no questions from it, so that link may be
+        // quiet by our own doing.
+        let (links, silence) = (&mut self.links, self.timing.silence);
         let silent = |link: &LinkId| {
-            let heard = self.links.peer(*link).map(|link| link.heard);
-            heard.is_some_and(|heard| heard + self.timing.silence <= now.mono)
+            let sign = links.peer_mut(*link).map(|open| open.last_sign(now.mono));
+            sign.is_some_and(|sign| sign + silence <= now.mono)
         };
         let silent: Vec<LinkId> = self.accepted.iter().copied().filter(silent).collect();
         for link in silent {
@@ -128,7 +131,7 @@ impl Node {
         }
         if peer.ping_at <= now.mono {
             peer.ping_at = now.mono + self.timing.heartbeat;
-            Frame::Ping { wall_ms: now.wall_ms }.encode(open.out.tail());
+            Frame::Ping { asked_ms: now.wall_ms }.encode(open.out.tail());
             self.links.touch(link);
         }
         if peer.repair.is_idle() && peer.repair_at <= now.mono {

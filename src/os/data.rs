@@ -116,8 +116,11 @@ pub(super) fn open(
         slots,
         members: members.names().to_vec(),
     };
-    let mode =
-        if options.repair { Mode::Repair { suffix: now.wall_ms.to_string() } } else { Mode::Normal };
+    let mode = if options.repair {
+        Mode::Repair { suffix: now.wall_ms.to_string() }
+    } else {
+        Mode::Normal
+    };
     let started = Instant::now();
     let mut said = started;
     let mut replay = |entry: Entry<'_>| node.recover(entry);

@@ -61,6 +61,11 @@ const fn requests_open_max() -> usize {
     Limits::DEFAULT.requests_open_max
 }
 
+// Cases that were written before operations could wait do not have it.
+const fn request() -> Millis {
+    Timing::DEFAULT.request
+}
+
 // Cases that were written before the quorum database have neither.
 const fn requests_max() -> usize {
     Limits::DEFAULT.requests_max
@@ -87,6 +92,8 @@ pub(super) struct TimingShape {
     repair: Millis,
     #[serde(with = "MillisShape")]
     skew_max: Millis,
+    #[serde(with = "MillisShape", default = "request")]
+    request: Millis,
     #[serde(with = "MillisShape")]
     drain: Millis,
 }

@@ -50,7 +50,11 @@ pub(crate) enum Judged {
 impl Acceptor {
     /// A replica that has promised nothing and does not vote yet.
     pub(crate) fn new(slots: u32) -> Self {
-        Self { promised: vec![Ballot::NONE; slots as usize], copied: SlotSet::new(slots), votes: false }
+        Self {
+            promised: vec![Ballot::NONE; slots as usize],
+            copied: SlotSet::new(slots),
+            votes: false,
+        }
     }
 
     /// The promise that stands for a slot.

@@ -146,13 +146,14 @@ impl Campaign {
         self.stage = Stage::Promising(batch);
     }
 
-    /// A member has promised these slots and refused all others; those that can't be won any more.
+    /// A member has promised these slots and refused all others; those that can't be won any more
+    /// if only so many are in reach.
     pub(crate) fn on_refused(
         &mut self,
         from: NodeId,
         granted: &SlotSet,
         quorum: usize,
-        members: usize,
+        reached: usize,
     ) -> SlotSet {
         let mut refused = self.slots.clone();
         refused.subtract(granted);
@@ -161,7 +162,7 @@ impl Campaign {
         self.refused.push((from, refused));
         for slot in self.slots.iter() {
             let count = self.refused.iter().filter(|(_, slots)| slots.contains(slot)).count();
-            if members - count >= quorum {
+            if reached >= quorum + count {
                 lost.remove(slot);
             }
         }
@@ -203,6 +204,13 @@ impl Campaign {
             });
             poll.newer.retain(|_, newer| newer.from != from || newer.record.is_some());
             poll.fetching = false;
+        }
+    }
+
+    /// What a member promised in an earlier life counts no more.
+    pub(crate) fn on_reborn(&mut self, member: NodeId) {
+        for poll in self.polls.values_mut() {
+            poll.promises.retain(|promise| promise.from != member);
         }
     }
 

@@ -88,10 +88,7 @@ impl Reads {
     }
 
     /// The rounds that a peer has not answered.
-    pub(crate) fn unanswered(
-        &self,
-        peer: NodeId,
-    ) -> impl Iterator<Item = (u64, &[(u32, Ballot)])> {
+    pub(crate) fn unanswered(&self, peer: NodeId) -> impl Iterator<Item = (u64, &[(u32, Ballot)])> {
         let rounds = self.rounds.iter().filter(move |round| !round.votes.contains(peer));
         rounds.map(|round| (round.id, &round.slots[..]))
     }
@@ -108,6 +105,11 @@ impl Reads {
         if let Some(round) = self.rounds.iter_mut().find(|round| round.id == id) {
             round.votes.add(by);
         }
+    }
+
+    /// What a member confirmed in an earlier life counts no more.
+    pub(crate) fn retract(&mut self, member: NodeId) {
+        self.rounds.iter_mut().for_each(|round| round.votes.retract(member));
     }
 
     /// Reads that a majority has confirmed and that wait for no write; those that do are set

@@ -25,6 +25,12 @@ pub(crate) struct Forwards {
 }
 
 impl Forwards {
+    /// Numbers requests from here on. A leader may still answer a request of an earlier life of this
+    /// node; so no life gives a number of another.
+    pub(crate) fn new(first: u64) -> Self {
+        Self { last_id: first, ..Self::default() }
+    }
+
     /// Bytes of requests that wait.
     pub(crate) const fn size(&self) -> usize {
         self.size

@@ -26,6 +26,7 @@ use crate::{
     command::op::{Answer, Effect, Held, Op},
     node::flights::{Flights, Number},
     probe::{Hook, Mutant, planted, reached},
+    proto::peer::{FILL_OVERHEAD, Frame},
     record::{Ballot, Db, NodeId, Record, Version},
     slot::SlotSet,
     store::Store,
@@ -208,6 +209,11 @@ impl Leader {
             }
             Some(_) | None => (None, None),
         };
+        if planted(Mutant::RestampOldVersion)
+            && let Some(number) = self.send_again(ctx, ballot, slot, key)
+        {
+            return number;
+        }
         let body = Body { value, expires_at_ms };
         // Nobody waits for it but reads, which have deadlines of their own.
         let nobody = (Origin::Nobody, Answer::Ok, Instant::ZERO);
@@ -285,6 +291,12 @@ impl Leader {
         }
     }
 
+    /// A member may have forgotten what it acknowledged in an earlier life.
+    pub(crate) fn retract(&mut self, member: NodeId) {
+        self.flights.retract(member);
+        self.reads.retract(member);
+    }
+
     /// Leads these slots no more. Stamped writes are in doubt, reads may be begun anew.
     pub(crate) fn step_down(&mut self, slots: &SlotSet) {
         let outcomes = &mut self.outcomes;
@@ -325,6 +337,39 @@ impl Leader {
         let waiting = |write: &&Write| write.origin != Origin::Nobody;
         let write = self.flights.iter().find(waiting).map(|write| write.deadline);
         [write, self.reads.deadline()].into_iter().flatten().min()
+    }
+
+    /// The planted bug: the newest record of a key once more, with the version that it has.
+    fn send_again(
+        &mut self,
+        ctx: &mut Ctx<'_>,
+        ballot: Ballot,
+        slot: u32,
+        key: &[u8],
+    ) -> Option<Number> {
+        let held = current(&self.unsettled, &ctx.replica.store, slot, key)?;
+        let mut bytes = Vec::new();
+        held.encode(&mut bytes);
+        let record = Record::decode(&bytes).ok()?;
+        let (version, key_hash, batch) =
+            (record.version, xxh3_64(key), ctx.replica.journal.gathering());
+        let (origin, answer, deadline) = (Origin::Nobody, Answer::Ok, Instant::ZERO);
+        let write = Write { slot, key_hash, key: key.into(), version, origin, answer, deadline };
+        let number = self.flights.launch(write, batch);
+        ctx.replica.accept(&record);
+        for peer in ctx.peers.iter_mut() {
+            let frame = |pos| Frame::Fill { pos, ballot, record: &bytes };
+            if let Some(end) = peer.outbox.push(FILL_OVERHEAD + bytes.len(), frame) {
+                self.flights.sent(number, peer.id, end);
+            }
+        }
+        if let Some(unsettled) = self.unsettled.get_mut(&slot) {
+            unsettled.on_stamped(key);
+            if unsettled.is_done() {
+                self.unsettled.remove(&slot);
+            }
+        }
+        Some(number)
     }
 
     fn stamp(
@@ -382,10 +427,9 @@ impl Leader {
     }
 
     fn answer_reads(&mut self, reads: Vec<Read>) {
-        let answered = reads.into_iter().map(|read| Outcome::Answered {
-            origin: read.request.origin,
-            answer: read.answer,
-        });
+        let answered = reads
+            .into_iter()
+            .map(|read| Outcome::Answered { origin: read.request.origin, answer: read.answer });
         self.outcomes.extend(answered);
     }
 

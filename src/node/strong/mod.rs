@@ -14,12 +14,9 @@
 
 use std::collections::BTreeMap;
 
-use super::{
-    eventual::Replica,
-    peers::Peers,
-};
+use super::{eventual::Replica, peers::Peers};
 use crate::{
-    command::op::{Answer, Held, Op},
+    command::op::Answer,
     limits::{Limits, Timing},
     log::{Batch, Entry},
     members::Members,
@@ -39,7 +36,10 @@ mod fast;
 mod forward;
 mod handover;
 mod leader;
+mod recover;
+mod refusal;
 pub(crate) mod request;
+mod route;
 mod serve;
 mod settle;
 mod terms;
@@ -51,16 +51,10 @@ use fast::FastReads;
 use forward::Forwards;
 use handover::Handover;
 use leader::Leader;
+use recover::Recovery;
 use request::{IN_DOUBT, Origin, Outcome, Request};
 use terms::Terms;
 use upkeep::Upkeep;
-
-/// How long a refused request waits before it is tried again, if nothing else happens.
-const RETRY: Millis = Millis(10);
-/// First byte of an answer to a forwarded request: nothing was stamped for it.
-const NOT_STAMPED: u8 = 0;
-/// First byte of an answer to a forwarded request: the rest is the answer.
-const ANSWERED: u8 = 1;
 
 /// What the strong database acts on.
 #[derive(Debug)]
@@ -75,6 +69,8 @@ pub(crate) struct Ctx<'a> {
 #[derive(Debug)]
 pub(crate) struct Strong {
     me: NodeId,
+    /// Of all members.
+    names: Vec<Box<str>>,
     members: usize,
     quorum: usize,
     slots: u32,
@@ -102,17 +98,14 @@ pub(crate) struct Strong {
     handovers: Vec<Handover>,
     /// By member: when it may be given slots again.
     handed: BTreeMap<NodeId, Instant>,
+    recovery: Option<Recovery>,
+    /// Recovery is complete, except that the log is to have it.
+    recovered: bool,
+    /// By member: its lives before this one may have forgotten what they acknowledged.
+    reborn: Vec<u64>,
     /// This node hands over what it leads, and stands for nothing more.
     stopping: bool,
     outcomes: Vec<Outcome>,
-}
-
-/// Where an operation on a slot is carried out.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Route {
-    Here(Ballot),
-    Nowhere,
-    There(NodeId),
 }
 
 impl Strong {
@@ -123,11 +116,13 @@ impl Strong {
         limits: Limits,
         timing: Timing,
         now: Now,
+        seed: u64,
     ) -> Self {
         let (me, count, quorum) = (members.me(), members.len(), members.quorum());
         let quorum = if planted(Mutant::QuorumOffByOne) { quorum - 1 } else { quorum };
         Self {
             me,
+            names: members.names().iter().map(|name| name.as_str().into()).collect(),
             members: count,
             quorum,
             slots,
@@ -137,7 +132,7 @@ impl Strong {
             terms: Terms::new(me, count, slots, members.cluster_id(), now.mono),
             leader: Leader::new(me, count, quorum, slots),
             fast: FastReads::default(),
-            forwards: Forwards::default(),
+            forwards: Forwards::new(seed / 2),
             campaigns: Vec::new(),
             last_campaign: 0,
             attempts: 0,
@@ -149,6 +144,9 @@ impl Strong {
             upkeep: Upkeep::default(),
             handovers: Vec::new(),
             handed: BTreeMap::new(),
+            recovery: None,
+            recovered: false,
+            reborn: vec![0; count],
             stopping: false,
             outcomes: Vec::new(),
         }
@@ -175,6 +173,11 @@ impl Strong {
                 self.acceptor.recall_one(slot, ballot);
                 self.highest = self.highest.max(ballot);
             }
+            Entry::Known { member, incarnation } => {
+                if let Some(known) = self.reborn.get_mut(member.index()) {
+                    *known = (*known).max(*incarnation);
+                }
+            }
             Entry::Bound { .. }
             | Entry::Drop { .. }
             | Entry::Flush { .. }
@@ -183,10 +186,19 @@ impl Strong {
         }
     }
 
-    /// This node votes from now on, and stands.
+    /// This node votes from now on, and stands: at once if there is nobody else.
     pub(crate) fn begin(&mut self, ctx: &mut Ctx<'_>) {
         self.acceptor.set_votes(true);
-        self.jitter = Millis(ctx.rng.below(terms::STEP.0));
+        let spread = if self.members == 1 { 1 } else { terms::STEP.0 };
+        self.jitter = Millis(ctx.rng.below(spread));
+        if planted(Mutant::SeqReused) {
+            let ours = |slot: &u32| self.acceptor.promised(*slot).node() == self.me;
+            let held: Vec<u32> = (0..self.slots).filter(ours).collect();
+            let held =
+                held.into_iter().filter(|slot| self.acceptor.promised(*slot) != Ballot::NONE);
+            held.for_each(|slot| self.leader.win(slot, settle::Unsettled::default()));
+            self.claim_own(ctx);
+        }
         self.reschedule(ctx);
     }
 
@@ -198,6 +210,16 @@ impl Strong {
     /// What this replica has promised.
     pub(crate) const fn acceptor(&self) -> &Acceptor {
         &self.acceptor
+    }
+
+    /// All that the log must know of this besides records, for a checkpoint.
+    pub(crate) fn log(&self, out: &mut Vec<u8>) {
+        self.acceptor.log(out);
+        for (index, incarnation) in self.reborn.iter().enumerate().filter(|(_, known)| **known > 0)
+        {
+            let member = NodeId(index as u16);
+            Entry::Known { member, incarnation: *incarnation }.encode(out);
+        }
     }
 
     /// The slots that this node leads.
@@ -216,35 +238,6 @@ impl Strong {
         (count, self.leader.size() + self.forwards.size())
     }
 
-    /// An operation of a client of ours. `fast` says that nothing of the same client is under way,
-    /// so that it may be answered out of the leader's order.
-    pub(crate) fn submit(
-        &mut self,
-        ctx: &mut Ctx<'_>,
-        origin: Origin,
-        op: &Op<'_>,
-        fast: bool,
-    ) {
-        let slot = Slot::of(op.key, self.slots).0;
-        let deadline = ctx.now.mono + self.timing.request;
-        let parked = self.forwards.has_parked() && self.forwards.is_parked(slot);
-        match self.route(ctx.peers, slot) {
-            Route::Here(ballot) if !parked => {
-                self.leader.execute(ctx, ballot, op, (origin, slot, deadline));
-            }
-            Route::There(leader) if !parked => {
-                let request = Request::new(origin, op, slot, deadline);
-                if !(fast && op.is_read() && self.begin_fast(ctx, &request)) {
-                    self.forward(ctx, leader, request);
-                }
-            }
-            Route::Here(_) | Route::Nowhere | Route::There(_) => {
-                reached(Hook::Parked);
-                self.forwards.park(Request::new(origin, op, slot, deadline));
-            }
-        }
-    }
-
     /// What is over, and what of it is for whom.
     pub(crate) fn take_outcomes(&mut self, ctx: &mut Ctx<'_>) -> Vec<Outcome> {
         for outcome in self.leader.take_outcomes() {
@@ -259,24 +252,6 @@ impl Strong {
         std::mem::take(&mut self.outcomes)
     }
 
-    /// A peer answers what we forwarded to it.
-    pub(super) fn on_answer(&mut self, ctx: &mut Ctx<'_>, from: NodeId, id: u64, bytes: &[u8]) {
-        let Some(request) = self.forwards.take(from, id) else { return };
-        match bytes.split_first() {
-            Some((&ANSWERED, rest)) => {
-                let answer = Answer::decode(rest).map_or(IN_DOUBT, Answer::into_owned);
-                self.outcomes.push(Outcome::Answered { origin: request.origin, answer });
-            }
-            Some(_) | None => {
-                if let Some(peer) = ctx.peers.get_mut(from) {
-                    peer.refusals_seen += 1;
-                }
-                self.retry_at = Some(ctx.now.mono + RETRY);
-                self.forwards.park(request);
-            }
-        }
-    }
-
     /// Our link to a peer is live: it is asked again what it did not answer.
     pub(crate) fn on_live(&mut self, ctx: &mut Ctx<'_>, peer: NodeId) {
         if let Some(to) = ctx.peers.get_mut(peer) {
@@ -285,6 +260,7 @@ impl Strong {
             }
             to.ask(&Frame::Lead { entries: &self.claims() });
         }
+        self.ask_state(ctx, peer);
         self.upkeep.hurry(ctx.now.mono + self.timing.heartbeat);
         self.on_reach(ctx);
         self.try_parked(ctx);
@@ -297,6 +273,7 @@ impl Strong {
             campaign.on_lost(peer);
         }
         self.upkeep.on_peer_lost(peer);
+        self.on_source_lost(ctx, peer);
         for request in self.forwards.take_all_of(peer) {
             if request.op().is_read() || planted(Mutant::UnknownRetried) {
                 self.place(ctx, request);
@@ -380,7 +357,7 @@ impl Strong {
     pub(crate) fn tick(&mut self, ctx: &mut Ctx<'_>) {
         let now = ctx.now.mono;
         for request in self.fast.expire(now) {
-            self.to_leader(ctx, request);
+            self.ask_leader(ctx, request);
         }
         let refusal = self.refusal(ctx.peers);
         self.leader.expire(now, &refusal);
@@ -458,133 +435,6 @@ impl Strong {
         entries
     }
 
-    /// Whether so many members vote and are in reach that a write could be committed.
-    fn reaches_quorum(&self, peers: &Peers) -> bool {
-        peers.voters() + 1 >= self.quorum
-    }
-
-    /// Members in reach have changed.
-    fn on_reach(&mut self, ctx: &Ctx<'_>) {
-        if self.reaches_quorum(ctx.peers) {
-            self.alone_since = None;
-        } else if self.alone_since.is_none() {
-            self.alone_since = Some(ctx.now.mono);
-        }
-    }
-
-    fn route(&self, peers: &Peers, slot: u32) -> Route {
-        if !self.votes() {
-            return Route::Nowhere;
-        }
-        if self.led().contains(slot) {
-            let reaches = self.reaches_quorum(peers) && !self.is_leaving(slot);
-            return if reaches { Route::Here(self.acceptor.promised(slot)) } else { Route::Nowhere };
-        }
-        match self.terms.leader(slot) {
-            Some(leader) if peers.is_live(leader) => Route::There(leader),
-            Some(_) | None => Route::Nowhere,
-        }
-    }
-
-    /// A request that is to be begun anew.
-    fn place(&mut self, ctx: &mut Ctx<'_>, request: Request) {
-        match self.route(ctx.peers, request.slot) {
-            Route::Here(ballot) => {
-                let waiting = (request.origin, request.slot, request.deadline);
-                self.leader.execute(ctx, ballot, &request.op(), waiting);
-            }
-            Route::There(leader) => self.forward(ctx, leader, request),
-            Route::Nowhere => self.forwards.park(request),
-        }
-    }
-
-    /// A read that members do not agree on.
-    fn to_leader(&mut self, ctx: &mut Ctx<'_>, request: Request) {
-        reached(Hook::FastReadUnclear);
-        self.place(ctx, request);
-    }
-
-    /// Tries again what waits for a leader.
-    fn try_parked(&mut self, ctx: &mut Ctx<'_>) {
-        for request in self.forwards.take_parked() {
-            if self.forwards.is_parked(request.slot) {
-                self.forwards.park(request);
-            } else {
-                self.place(ctx, request);
-            }
-        }
-    }
-
-    fn forward(&mut self, ctx: &mut Ctx<'_>, leader: NodeId, request: Request) {
-        reached(Hook::Forwarded);
-        let Some(to) = ctx.peers.get_mut(leader) else { return self.forwards.park(request) };
-        let mut op = to.refusals_seen.to_le_bytes().to_vec();
-        op.extend_from_slice(request.bytes());
-        let id = self.forwards.send(leader, request);
-        to.ask(&Frame::Forward { id, op: &op });
-    }
-
-    /// Tells a peer that nothing was stamped for its request, nor will be for others of the slot
-    /// that it sent before it knows: they must not overtake this one.
-    fn refuse(&self, ctx: &mut Ctx<'_>, node: NodeId, id: u64) {
-        if let Some(peer) = ctx.peers.get_mut(node) {
-            peer.refusals_sent += 1;
-            peer.say(&Frame::Answer { id, answer: &[NOT_STAMPED] });
-        }
-    }
-
-    /// Begins to read without the leader, if what we hold is fit for it.
-    fn begin_fast(&mut self, ctx: &mut Ctx<'_>, request: &Request) -> bool {
-        let op = request.op();
-        let (version, accepted) = self.held(ctx, op.key);
-        let waits = ctx.replica.journal.wait_for_key(Db::STRONG, op.key).is_some();
-        let record = ctx.replica.store.get(Db::STRONG, op.key);
-        let expired = record.is_some_and(|record| {
-            record.value.is_some() && record.visible(ctx.now.wall_ms).is_none()
-        });
-        let fit = accepted && !waits && !expired && self.reaches_quorum(ctx.peers);
-        if fit {
-            self.fast.begin(self.me, request.clone(), version);
-        }
-        fit
-    }
-
-    /// Members say which versions they hold of what we want to read.
-    fn on_answers(
-        &mut self,
-        ctx: &mut Ctx<'_>,
-        from: NodeId,
-        id: u64,
-        entries: &[u8],
-    ) -> Option<()> {
-        let answers: Vec<_> = peer::states(entries).collect::<Option<_>>()?;
-        let (quorum, members) = (self.quorum, self.members);
-        let decided = self.fast.on_answers(from, id, answers.into_iter(), quorum, members);
-        for read in decided.chosen {
-            let op = read.request.op();
-            // Ours may have changed since; then it is not what the others showed.
-            if self.held(ctx, op.key).0 != read.version {
-                self.to_leader(ctx, read.request);
-                continue;
-            }
-            reached(Hook::FastRead);
-            let record = ctx.replica.store.get(Db::STRONG, op.key);
-            let held = record.and_then(|record| Held::of(&record, ctx.now.wall_ms));
-            if held.is_none() && record.is_some_and(|record| record.value.is_some()) {
-                // Its time is over by our clock; only the leader may say so.
-                self.to_leader(ctx, read.request);
-                continue;
-            }
-            let (_, answer) = op.apply(held);
-            let answer = answer.into_owned();
-            self.answer(read.request.origin, answer);
-        }
-        for request in decided.unclear {
-            self.to_leader(ctx, request);
-        }
-        Some(())
-    }
-
     fn answer(&mut self, origin: Origin, answer: Answer<'static>) {
         self.outcomes.push(Outcome::Answered { origin, answer });
     }
@@ -592,18 +442,6 @@ impl Strong {
     fn doubt(&mut self, request: Request) {
         reached(Hook::InDoubt);
         self.answer(request.origin, IN_DOUBT);
-    }
-
-    /// Why an operation can't be carried out; nothing of it was.
-    pub(crate) fn refusal(&self, peers: &Peers) -> Answer<'static> {
-        let reached = peers.voters() + 1;
-        let text = if reached < self.quorum {
-            let (need, of) = (self.quorum, self.members);
-            format!("NOREPLICAS need {need} of {of} nodes, reached {reached}; nothing written")
-        } else {
-            "NOREPLICAS no leader of this key's slot is in reach; nothing written".to_owned()
-        };
-        Answer::Error(text.into())
     }
 
     fn only(&self, slot: u32) -> SlotSet {

@@ -4,7 +4,13 @@
 //! for it ([`crate::node::peers::Peer::owe`]); a refusal shows nothing and leaves at once. A
 //! replica that does not vote answers none of these questions.
 
-use super::{ANSWERED, Ctx, Route, Strong, acceptor::Judged, elect::Promises, request::Origin};
+use super::{
+    Ctx, Strong,
+    acceptor::Judged,
+    elect::Promises,
+    request::Origin,
+    route::{ANSWERED, Route},
+};
 use crate::{
     command::op::{Answer, Op},
     node::inbound::Hangup,
@@ -37,6 +43,8 @@ impl Strong {
             // A candidate that has our promise compares what we hold with its own.
             Frame::Pull { ballot, slot, cursor } => self.on_pull(ctx, from, ballot, slot, cursor),
             Frame::Fetch { ballot, slot, keys } => self.on_fetch(ctx, from, ballot, slot, keys)?,
+            // A node that may have lost something asks what we know.
+            Frame::Recover { nonce } => self.on_recover(ctx, from, nonce),
             // A leader has reads to answer.
             Frame::Confirm { id, entries } => self.on_confirm(ctx, from, id, entries)?,
             // A follower wants to read without the leader.
@@ -75,6 +83,20 @@ impl Strong {
             Frame::Nack { ballot, promised, slot } => {
                 self.on_nack(ctx, from, slot, (ballot, promised));
                 Some(())
+            }
+            Frame::Known { member, incarnation } => {
+                self.learn_recovery(ctx, member, incarnation);
+                Some(())
+            }
+            Frame::State { nonce, first, ballots, digests } => {
+                self.on_state(ctx, from, (nonce, first), ballots, digests)
+            }
+            Frame::Versions { ballot: Ballot::NONE, slot, next, entries, .. } => {
+                let entries: Option<Vec<_>> = peer::offers(entries).collect();
+                entries.map(|entries| self.on_recovery_versions(ctx, from, slot, next, entries))
+            }
+            Frame::Records { ballot: Ballot::NONE, slot, records } => {
+                self.on_recovery_records(ctx, from, slot, records)
             }
             Frame::Versions { ballot, slot, next, entries, .. } => {
                 self.on_versions(ctx, from, (ballot, slot), next, entries)
@@ -229,7 +251,8 @@ impl Strong {
         cursor: (u64, u64),
     ) {
         // A leader that repairs may be one whose ballot we have not heard of.
-        if !self.take(ctx, from, slot, ballot) {
+        let recovers = ballot == Ballot::NONE && self.votes();
+        if !recovers && !self.take(ctx, from, slot, ballot) {
             return;
         }
         let Some(peer) = ctx.peers.get_mut(from) else { return };
@@ -260,14 +283,17 @@ impl Strong {
         let promised = self.acceptor.promised(slot);
         let wait = ctx.replica.journal.wait_for_all();
         let Some(peer) = ctx.peers.get_mut(from) else { return Ok(()) };
-        if !self.acceptor.votes() || promised != ballot {
+        let recovers = ballot == Ballot::NONE;
+        if !self.acceptor.votes() || (promised != ballot && !recovers) {
             peer.say(&Frame::Nack { ballot, promised, slot });
             return Ok(());
         }
         let mut records = Vec::new();
         for key in peer::keys(keys) {
             let key = key.ok_or(Hangup::Unexpected)?;
-            let Some(record) = ctx.replica.store.encoded(Db::STRONG, key) else { continue };
+            // Who recovers counts what comes; what is not there any more comes empty.
+            let record = ctx.replica.store.encoded(Db::STRONG, key);
+            let Some(record) = record.or_else(|| recovers.then_some(&[])) else { continue };
             if !records.is_empty() && records.len() + record.len() > RECORDS_SIZE {
                 let full = std::mem::take(&mut records);
                 peer.owe(wait, &Frame::Records { ballot, slot, records: &full });
@@ -385,12 +411,7 @@ impl Strong {
         }
     }
 
-    fn on_lead(
-        &mut self,
-        ctx: &mut Ctx<'_>,
-        from: NodeId,
-        entries: &[u8],
-    ) -> Result<(), Hangup> {
+    fn on_lead(&mut self, ctx: &mut Ctx<'_>, from: NodeId, entries: &[u8]) -> Result<(), Hangup> {
         let mut claims = Vec::new();
         for entry in peer::leads(entries) {
             let (ballot, slots) = entry.ok_or(Hangup::Unexpected)?;

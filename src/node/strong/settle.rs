@@ -21,10 +21,7 @@ pub(crate) struct Unsettled {
 
 impl Unsettled {
     /// All keys of the slot that any promise shows, and whether absent ones are in doubt too.
-    pub(crate) const fn new(
-        keys: BTreeMap<Box<[u8]>, Option<Box<[u8]>>>,
-        absent: bool,
-    ) -> Self {
+    pub(crate) const fn new(keys: BTreeMap<Box<[u8]>, Option<Box<[u8]>>>, absent: bool) -> Self {
         Self { keys, absent, settled: BTreeMap::new() }
     }
 

@@ -134,7 +134,8 @@ impl Terms {
 
     /// Finds the leader of each slot among all claims.
     fn settle(&mut self, now: Instant) {
-        let mut best: Vec<(Ballot, Option<NodeId>)> = vec![(Ballot::NONE, None); self.leaders.len()];
+        let mut best: Vec<(Ballot, Option<NodeId>)> =
+            vec![(Ballot::NONE, None); self.leaders.len()];
         for (index, claims) in self.claims.iter().enumerate() {
             for (ballot, slots) in claims {
                 for slot in slots.iter() {
@@ -146,10 +147,11 @@ impl Terms {
         }
         for (slot, (_, leader)) in best.into_iter().enumerate() {
             let Some(place) = self.leaders.get_mut(slot) else { continue };
-            if place.is_some() && leader.is_none() {
-                if let Some(from) = self.vacant_from.get_mut(slot) {
-                    *from = now.max(*from);
-                }
+            if place.is_some()
+                && leader.is_none()
+                && let Some(from) = self.vacant_from.get_mut(slot)
+            {
+                *from = now.max(*from);
             }
             *place = leader;
             if leader.is_some() {
@@ -192,12 +194,10 @@ mod tests {
         let (low, high) = (Ballot::new(1, NodeId(1)), Ballot::new(2, NodeId(2)));
         terms.claim(at(1), NodeId(1), vec![(low, set(&[0, 1]))]);
         terms.claim(at(2), NodeId(2), vec![(high, set(&[1, 2]))]);
-        assert_eq!([0, 1, 2, 3].map(|slot| terms.leader(slot).map(|node| node.0)), [
-            Some(1),
-            Some(2),
-            Some(2),
-            None
-        ]);
+        assert_eq!(
+            [0, 1, 2, 3].map(|slot| terms.leader(slot).map(|node| node.0)),
+            [Some(1), Some(2), Some(2), None]
+        );
         terms.claim(at(3), NodeId(2), Vec::new());
         assert_eq!([1, 2].map(|slot| terms.leader(slot).map(|node| node.0)), [Some(1), None]);
         assert_eq!(terms.vacant().len(), 6);
@@ -215,7 +215,10 @@ mod tests {
             assert_eq!(terms.due(slot, Millis(0), &|_| false), Instant::ZERO);
         }
         terms.reschedule(Millis(0), |_| false, all);
-        assert_eq!(terms.due_at(), Some(Instant::ZERO + Millis(STEP.0 * ranks.iter().min().expect("8"))));
+        assert_eq!(
+            terms.due_at(),
+            Some(Instant::ZERO + Millis(STEP.0 * ranks.iter().min().expect("8")))
+        );
         terms.hold_off(&set(&[0, 1, 2, 3, 4, 5, 6]), Instant::ZERO + Millis(500));
         let due = terms.take_due(Instant::ZERO + Millis(100), Millis(0), |_| false, all);
         assert_eq!(due, set(&[7]));

@@ -107,6 +107,11 @@ impl Upkeep {
         self.back.remove(&peer);
     }
 
+    /// A member may have forgotten what it said it holds.
+    pub(crate) fn on_reborn(&mut self) {
+        self.round = None;
+    }
+
     /// When there is something to do.
     pub(crate) fn next_timer(&self) -> Option<Instant> {
         if self.searches.is_empty() { self.next_at } else { Some(Instant::ZERO) }
@@ -216,7 +221,9 @@ impl Strong {
     ) {
         let Some(round) = self.upkeep.round.as_mut() else { return };
         let index = id.checked_sub(round.first_id).map(|index| index as usize);
-        let Some(asked) = index.and_then(|index| round.messages.get(index)).cloned() else { return };
+        let Some(asked) = index.and_then(|index| round.messages.get(index)).cloned() else {
+            return;
+        };
         let mut differ = Vec::new();
         for slot in asked.iter() {
             let Some(votes) = round.same.get_mut(&slot) else { continue };
@@ -238,7 +245,8 @@ impl Strong {
         self.repair_next(ctx, from);
         self.finish_slots(ctx);
         let back = self.upkeep.back.entry(from).or_insert_with(|| SlotSet::new(self.slots));
-        for slot in same.iter().filter(|slot| self.terms.preferred(*slot) == from) {
+        let whole = same.iter().filter(|slot| !copied.contains(*slot));
+        for slot in whole.filter(|slot| self.terms.preferred(*slot) == from) {
             back.insert(slot);
         }
         // Messages are answered in their order.
@@ -318,7 +326,11 @@ impl Strong {
                 reached(Hook::TombstoneDropped);
                 for peer in ctx.peers.iter_mut() {
                     let key = &key[..];
-                    peer.outbox.push(DROP_OVERHEAD + key.len(), |pos| Frame::Drop { pos, version, key });
+                    peer.outbox.push(DROP_OVERHEAD + key.len(), |pos| Frame::Drop {
+                        pos,
+                        version,
+                        key,
+                    });
                 }
                 ctx.replica.drop_tombstone(&key, version);
             }
@@ -415,7 +427,11 @@ impl Strong {
                 // We dropped it, and the member missed that.
                 if let Some(peer) = ctx.peers.get_mut(member) {
                     let (version, key) = (*theirs, &key[..]);
-                    peer.outbox.push(DROP_OVERHEAD + key.len(), |pos| Frame::Drop { pos, version, key });
+                    peer.outbox.push(DROP_OVERHEAD + key.len(), |pos| Frame::Drop {
+                        pos,
+                        version,
+                        key,
+                    });
                 }
             } else if self.has_room() {
                 reached(Hook::LeftoverOverwritten);

@@ -4,6 +4,7 @@ use super::{
     FRAME_HEAD, Frame, FrameError, FrameStep,
     fields::{Body, Fields},
 };
+use crate::record::NodeId;
 
 mod kind {
     pub(super) const ACK: u8 = 1;
@@ -46,7 +47,10 @@ mod kind {
     pub(super) const VERSIONS: u8 = 38;
     pub(super) const SURVEY: u8 = 39;
     pub(super) const SURVEYED: u8 = 40;
-    pub(super) const FLUSHED: u8 = 41;
+    pub(super) const KNOWN: u8 = 41;
+    pub(super) const RECOVER: u8 = 42;
+    pub(super) const STATE: u8 = 43;
+    pub(super) const FLUSHED: u8 = 44;
 }
 
 impl<'a> Frame<'a> {
@@ -87,11 +91,12 @@ impl<'a> Frame<'a> {
             Self::Forward { id, op } => body.u64(id).bytes(op),
             Self::FullAnswers { id, db, records } => body.u64(id).db(db).bytes(records),
             Self::Hello(hello) => body.hello(&hello),
+            Self::Known { member, incarnation } => body.u16(member.0).u64(incarnation),
             Self::Lead { entries } => body.bytes(entries),
             Self::Nack { ballot, promised, slot } => body.ballot(ballot).ballot(promised).u32(slot),
             Self::Offer { db, entries } => body.db(db).bytes(entries),
-            Self::Ping { wall_ms } => body.u64(wall_ms),
-            Self::Pong { wall_ms } => body.u64(wall_ms),
+            Self::Ping { asked_ms } => body.u64(asked_ms),
+            Self::Pong { asked_ms, wall_ms } => body.u64(asked_ms).u64(wall_ms),
             Self::Prepare { id, ballot, slots } => body.u64(id).ballot(ballot).bytes(slots),
             Self::Promise { id, ballot, highest, granted, copied, digests } => body
                 .u64(id)
@@ -105,9 +110,13 @@ impl<'a> Frame<'a> {
             Self::QueryFull { id, db, keys } => body.u64(id).db(db).bytes(keys),
             Self::Record { pos, record } => body.u64(pos).bytes(record),
             Self::Records { ballot, slot, records } => body.ballot(ballot).u32(slot).bytes(records),
+            Self::Recover { nonce } => body.u64(nonce),
             Self::Refuse { incarnation, reason } => body.u64(incarnation).bytes(reason),
             Self::SlotClean { pos, ballot, slot, digest } => {
                 body.u64(pos).ballot(ballot).u32(slot).u128(digest)
+            }
+            Self::State { nonce, first, ballots, digests } => {
+                body.u64(nonce).u32(first).sized(ballots).bytes(digests)
             }
             Self::Survey { pos, id, slots, digests } => {
                 body.u64(pos).u64(id).sized(slots).bytes(digests)
@@ -118,8 +127,9 @@ impl<'a> Frame<'a> {
                 body.ballot(ballot).u32(slot).pair(from).maybe_pair(next).bytes(entries)
             }
             Self::Want { bits } => body.bytes(bits),
-            Self::Welcome { incarnation, generation, pos, birth, formed } => {
-                body.u64(incarnation).u64(generation).u64(pos).u64(birth).flag(formed)
+            Self::Welcome { incarnation, generation, pos, wall_ms, birth, formed } => {
+                let body = body.u64(incarnation).u64(generation).u64(pos).u64(wall_ms);
+                body.u64(birth).flag(formed)
             }
         };
     }
@@ -147,6 +157,7 @@ impl<'a> Frame<'a> {
             Self::Forward { .. } => kind::FORWARD,
             Self::FullAnswers { .. } => kind::FULL_ANSWERS,
             Self::Hello(_) => kind::HELLO,
+            Self::Known { .. } => kind::KNOWN,
             Self::Lead { .. } => kind::LEAD,
             Self::Nack { .. } => kind::NACK,
             Self::Offer { .. } => kind::OFFER,
@@ -159,8 +170,10 @@ impl<'a> Frame<'a> {
             Self::QueryFull { .. } => kind::QUERY_FULL,
             Self::Record { .. } => kind::RECORD,
             Self::Records { .. } => kind::RECORDS,
+            Self::Recover { .. } => kind::RECOVER,
             Self::Refuse { .. } => kind::REFUSE,
             Self::SlotClean { .. } => kind::SLOT_CLEAN,
+            Self::State { .. } => kind::STATE,
             Self::Survey { .. } => kind::SURVEY,
             Self::Surveyed { .. } => kind::SURVEYED,
             Self::Transfer { .. } => kind::TRANSFER,
@@ -218,8 +231,8 @@ impl<'a> Frame<'a> {
             kind::FLUSH => Self::Flush { pos: f.u64()?, db: f.db()?, version: f.version()? },
             kind::HELLO => Self::Hello(f.hello()?),
             kind::OFFER => Self::Offer { db: f.db()?, entries: f.rest() },
-            kind::PING => Self::Ping { wall_ms: f.u64()? },
-            kind::PONG => Self::Pong { wall_ms: f.u64()? },
+            kind::PING => Self::Ping { asked_ms: f.u64()? },
+            kind::PONG => Self::Pong { asked_ms: f.u64()?, wall_ms: f.u64()? },
             kind::RECORD => Self::Record { pos: f.u64()?, record: f.rest() },
             kind::REFUSE => Self::Refuse { incarnation: f.u64()?, reason: f.rest() },
             kind::WANT => Self::Want { bits: f.rest() },
@@ -227,6 +240,7 @@ impl<'a> Frame<'a> {
                 incarnation: f.u64()?,
                 generation: f.u64()?,
                 pos: f.u64()?,
+                wall_ms: f.u64()?,
                 birth: f.u64()?,
                 formed: f.flag()?,
             },
@@ -275,6 +289,14 @@ impl<'a> Frame<'a> {
                 ballot: f.ballot()?,
                 slot: f.u32()?,
                 digest: f.u128()?,
+            },
+            kind::KNOWN => Self::Known { member: NodeId(f.u16()?), incarnation: f.u64()? },
+            kind::RECOVER => Self::Recover { nonce: f.u64()? },
+            kind::STATE => Self::State {
+                nonce: f.u64()?,
+                first: f.u32()?,
+                ballots: f.sized()?,
+                digests: f.rest(),
             },
             kind::SURVEY => {
                 Self::Survey { pos: f.u64()?, id: f.u64()?, slots: f.sized()?, digests: f.rest() }

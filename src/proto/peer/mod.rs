@@ -27,7 +27,7 @@ pub use lists::{
 };
 
 /// The version of this protocol. Nodes of different versions refuse each other.
-pub const PROTOCOL: u16 = 1;
+pub const PROTOCOL: u16 = 2;
 /// First bytes of a hello's body.
 pub const MAGIC: [u8; 8] = *b"quorate\x01";
 /// First byte of a link between nodes: what follows is a frame, where a client sends text or `*`.
@@ -236,6 +236,13 @@ pub enum Frame<'a> {
         /// See [`records`]; one a key, in the order of the question, empty if none is held.
         records: &'a [u8],
     },
+    /// A member's lives before this one are over, and it may have forgotten what they acknowledged.
+    Known {
+        /// Which.
+        member: NodeId,
+        /// The first that counts.
+        incarnation: u64,
+    },
     /// Opens a link.
     Hello(Hello<'a>),
     /// Which slots the sender leads, all of them: what it said before counts no more.
@@ -259,14 +266,16 @@ pub enum Frame<'a> {
         /// See [`push_offer`].
         entries: &'a [u8],
     },
-    /// A sign of life with the sender's wall clock.
+    /// A sign of life, and the question what time it is.
     Ping {
-        /// Unix milliseconds.
-        wall_ms: u64,
+        /// The sender's wall clock, in Unix milliseconds.
+        asked_ms: u64,
     },
     /// The answer to a ping.
     Pong {
-        /// Unix milliseconds.
+        /// As the ping said.
+        asked_ms: u64,
+        /// The answering side's wall clock, in Unix milliseconds, read after the ping had come.
         wall_ms: u64,
     },
     /// The sender stands with a ballot in these slots and asks for promises.
@@ -336,6 +345,11 @@ pub enum Frame<'a> {
         /// See [`records`].
         records: &'a [u8],
     },
+    /// The sender may have lost data and asks what the receiver knows.
+    Recover {
+        /// As in the answer.
+        nonce: u64,
+    },
     /// The hello is not accepted, and why. `incarnation` is the highest known of the dialer.
     Refuse {
         /// 0 if none is known.
@@ -353,6 +367,17 @@ pub enum Frame<'a> {
         slot: u32,
         /// Of the sender's records in it.
         digest: u128,
+    },
+    /// What the sender has promised and holds of the slots from `first` on.
+    State {
+        /// As asked.
+        nonce: u64,
+        /// Slot.
+        first: u32,
+        /// Little-endian u64s, one a slot.
+        ballots: &'a [u8],
+        /// As many: see [`digests`].
+        digests: &'a [u8],
     },
     /// In the stream: what the sender holds just now of slots that it leads.
     Survey {
@@ -408,6 +433,8 @@ pub enum Frame<'a> {
         generation: u64,
         /// Bytes of that session's stream that it has applied.
         pos: u64,
+        /// Its wall clock, in Unix milliseconds, read after the hello had come.
+        wall_ms: u64,
         /// When the answering side's data directory began its first life.
         birth: u64,
         /// Whether the answering side holds the cluster's formation.

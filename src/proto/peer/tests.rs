@@ -4,7 +4,7 @@ use proptest::prelude::{Strategy, any, prop_assert, prop_assert_eq, prop_oneof, 
 
 use super::*;
 
-const KINDS: u8 = 41;
+const KINDS: u8 = 44;
 
 /// The parts that frames are made of.
 type Parts = (u8, u64, u64, u32, u32, Vec<u8>);
@@ -33,14 +33,14 @@ fn frame<'a>(kind: u8, parts: &'a Parts) -> Frame<'a> {
             members: bytes,
         }),
         7 => Frame::Offer { db, entries: bytes },
-        8 => Frame::Ping { wall_ms: a },
-        9 => Frame::Pong { wall_ms: a },
+        8 => Frame::Ping { asked_ms: a },
+        9 => Frame::Pong { asked_ms: a, wall_ms: b },
         10 => Frame::Record { pos, record: bytes },
         11 => Frame::Refuse { incarnation: a, reason: bytes },
         12 => Frame::Want { bits: bytes },
         13 => {
-            let (birth, formed) = (u64::from(span), a > b);
-            Frame::Welcome { incarnation: a, generation: b, pos: u64::from(first), birth, formed }
+            let (pos, wall_ms, birth, formed) = (u64::from(first), a ^ b, u64::from(span), a > b);
+            Frame::Welcome { incarnation: a, generation: b, pos, wall_ms, birth, formed }
         }
         other => strong_frame(other, parts),
     }
@@ -83,11 +83,17 @@ fn strong_frame<'a>(kind: u8, parts: &'a Parts) -> Frame<'a> {
             let (slots, digests) = bytes.split_at(bytes.len() / 2);
             Frame::Survey { pos, id: b, slots, digests }
         }
+        39 => Frame::Known { member: NodeId(slot as u16), incarnation: a },
+        40 => Frame::Recover { nonce: a },
+        41 => {
+            let (ballots, digests) = bytes.split_at(bytes.len() / 2);
+            Frame::State { nonce: a, first: slot, ballots, digests }
+        }
         38 => {
             let (same, copied) = bytes.split_at(bytes.len() / 2);
             Frame::Surveyed { id, same, copied }
         }
-        39 => Frame::Flushed { db, version },
+        42 => Frame::Flushed { db, version },
         _ => {
             let next = (!span.is_multiple_of(3)).then_some((u64::from(span), a));
             Frame::Versions { ballot, slot, from: (a, b), next, entries: bytes }
@@ -97,7 +103,18 @@ fn strong_frame<'a>(kind: u8, parts: &'a Parts) -> Frame<'a> {
 
 /// Frames of all fixed fields, which no byte may follow.
 fn fixed() -> impl Strategy<Value = u8> {
-    prop_oneof![0..2_u8, 5..6_u8, 8..10_u8, 13..14_u8, 24..25_u8, 28..29_u8, 31..32_u8, 35..36_u8, 39..40_u8]
+    prop_oneof![
+        0..2_u8,
+        5..6_u8,
+        8..10_u8,
+        13..14_u8,
+        24..25_u8,
+        28..29_u8,
+        31..32_u8,
+        35..36_u8,
+        39..41_u8,
+        42..43_u8
+    ]
 }
 
 fn parts() -> impl Strategy<Value = Parts> {

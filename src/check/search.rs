@@ -12,7 +12,9 @@
 //! of operations taken with the same state has the same future, whatever the order was, so each
 //! such pair is visited once.
 //!
-//! Pending operations have a start but no end in the list: they may be taken at any time or left.
+//! Pending operations have a start but no end in the list: they may be taken at any time or left. Of
+//! pending operations that ask for the same, the one that started first is taken first: whatever
+//! another one could explain, it could.
 //! The search is over when no end is left. It loops rather than recurses, as histories may be long.
 //!
 //! What is not here: Lowe's just-in-time variants, and splitting a history at moments without open
@@ -20,7 +22,11 @@
 
 use std::collections::HashSet;
 
-use super::{Verdict, Violation, history::History, model::Model};
+use super::{
+    Verdict, Violation,
+    history::{History, Operation},
+    model::Model,
+};
 
 /// How long a search may last.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -96,6 +102,8 @@ struct Search<'a, M: Model> {
     history: &'a History<M>,
     rules: &'a Rules,
     timeline: Timeline,
+    /// Of each pending operation, the one before it that asks for the same.
+    twins: Vec<Option<usize>>,
     /// The entry to look at next.
     cursor: usize,
     /// Completed operations not yet taken.
@@ -126,6 +134,7 @@ impl<'a, M: Model> Search<'a, M> {
         Self {
             history,
             rules,
+            twins: twins(operations),
             cursor: timeline.first(),
             timeline,
             ends_left: operations.iter().filter(|operation| operation.end.is_some()).count(),
@@ -147,6 +156,9 @@ impl<'a, M: Model> Search<'a, M> {
         // A pending operation that changes nothing is as good left out.
         let pending = operation.end.is_none();
         if pending && (state == self.state || !self.rules.pending_acts) {
+            return false;
+        }
+        if self.twins[index].is_some_and(|twin| !self.taken.contains(twin)) {
             return false;
         }
         self.taken.flip(index);
@@ -198,6 +210,19 @@ impl<'a, M: Model> Search<'a, M> {
         );
         Violation { operations: vec![*operation], reason }
     }
+}
+
+/// Of each pending operation, the last one that started before it and asks for the same.
+fn twins<M: Model>(operations: &[Operation<M>]) -> Vec<Option<usize>> {
+    let pending = operations.iter().enumerate().filter(|(_, operation)| operation.end.is_none());
+    let mut pending: Vec<usize> = pending.map(|(index, _)| index).collect();
+    pending.sort_by_key(|index| operations[*index].start);
+    let mut twins = vec![None; operations.len()];
+    for (place, index) in pending.iter().enumerate() {
+        let same = |other: &&usize| operations[**other].op == operations[*index].op;
+        twins[*index] = pending[..place].iter().rev().find(same).copied();
+    }
+    twins
 }
 
 /// What happens at a point of the timeline.
@@ -302,6 +327,11 @@ impl Taken {
     fn flip(&mut self, operation: usize) {
         let bit = self.bit_of[operation];
         self.words[bit / 64] ^= 1 << (bit % 64);
+    }
+
+    fn contains(&self, operation: usize) -> bool {
+        let bit = self.bit_of[operation];
+        self.words[bit / 64] & 1 << (bit % 64) != 0
     }
 
     fn key(&self) -> TakenKey {

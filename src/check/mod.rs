@@ -13,12 +13,14 @@
 //!   it has a [`Budget`] and may answer [`Verdict::Unknown`].
 //!
 //! What is deliberately not here: weaker levels than linearizable, transactions over several keys,
-//! shrinking of a bad history, and any dependency on the rest of the simulator.
+//! shrinking of a bad history, and any dependency on a node: simulations and the command line hand
+//! in what their clients saw.
 
 pub mod history;
 pub mod interval;
 pub mod model;
 pub mod search;
+pub mod strings;
 
 use std::fmt;
 

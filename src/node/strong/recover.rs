@@ -1,0 +1,398 @@
+//! Recovery of a node that may have lost what it vouched for (PROTOCOL section 6).
+//!
+//! Such a node does not vote. It asks the others for what they promised and hold, and takes the
+//! highest promise and the newest record of each key over N-q+1 of them: whatever a majority has
+//! accepted is held by one of those. What its own disk has beside that is not evidence of anything,
+//! and is removed: it may be older than a tombstone that was dropped. All that it has is copies
+//! then, until the leader of a slot says otherwise ([`super::upkeep`]).
+//!
+//! Whoever is asked first notes that the node's earlier life is over, and says so to everybody: the
+//! earlier life's acknowledgements count for nothing that is not committed (CE-NOINC).
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use super::{Ctx, Strong};
+use crate::{
+    probe::{Hook, Mutant, planted, reached},
+    proto::peer::{self, Frame},
+    record::{Ballot, Db, NodeId, Record, Version},
+    slot::{Slot, SlotSet},
+    store::PageCursor,
+};
+
+/// Slots told in one message.
+const STATE_SLOTS: u32 = 1024;
+/// Slots asked about at a time.
+const WINDOW: usize = 32;
+
+/// What a recovering node has heard so far.
+#[derive(Debug)]
+pub(crate) struct Recovery {
+    /// Tells this attempt's answers from those of earlier ones.
+    nonce: u64,
+    /// Others that must have answered.
+    needed: usize,
+    states: BTreeMap<NodeId, State>,
+    /// The members whose answers count, once there are enough.
+    sources: Vec<NodeId>,
+    /// Slots not yet begun.
+    slots: VecDeque<u32>,
+    under_way: BTreeMap<u32, Work>,
+}
+
+/// What one member has told.
+#[derive(Debug, Default)]
+struct State {
+    promised: Vec<Ballot>,
+    digests: Vec<u128>,
+    whole: bool,
+}
+
+/// One slot being put together.
+#[derive(Debug, Default)]
+struct Work {
+    /// Who is still listing.
+    listing: BTreeSet<NodeId>,
+    /// The newest version of each key, and who has it; nobody if we have.
+    newest: BTreeMap<Box<[u8]>, (Version, Option<NodeId>)>,
+    /// Records that were asked for.
+    missing: usize,
+    /// By member: how many of its records are to come.
+    awaited: BTreeMap<NodeId, usize>,
+}
+
+impl Recovery {
+    fn new(nonce: u64, needed: usize) -> Self {
+        Self {
+            nonce,
+            needed,
+            states: BTreeMap::new(),
+            sources: Vec::new(),
+            slots: VecDeque::new(),
+            under_way: BTreeMap::new(),
+        }
+    }
+}
+
+impl Strong {
+    /// This node may have lost something: it recovers before it votes.
+    pub(crate) fn begin_recovery(&mut self, ctx: &mut Ctx<'_>) {
+        let needed = self.members - self.members.min(self.quorum) + 1;
+        let needed = if planted(Mutant::RecoversFromFew) { needed - 1 } else { needed };
+        let needed = needed.min(self.members - 1);
+        reached(Hook::RecoveryBegun);
+        self.recovery = Some(Recovery::new(ctx.rng.bits(), needed));
+        let nonce = self.recovery.as_ref().map_or(0, |recovery| recovery.nonce);
+        ctx.peers.iter_mut().for_each(|to| to.ask(&Frame::Recover { nonce }));
+    }
+
+    /// Whether this node recovers.
+    pub(crate) const fn is_recovering(&self) -> bool {
+        self.recovery.is_some()
+    }
+
+    /// Our link to a peer is live: it is asked for what it knows.
+    pub(super) fn ask_state(&mut self, ctx: &mut Ctx<'_>, peer: NodeId) {
+        if let (Some(recovery), Some(to)) = (&self.recovery, ctx.peers.get_mut(peer)) {
+            to.ask(&Frame::Recover { nonce: recovery.nonce });
+        }
+    }
+
+    /// A member's link is gone: if its answers count, others must.
+    pub(super) fn on_source_lost(&mut self, ctx: &mut Ctx<'_>, peer: NodeId) {
+        let Some(recovery) = &mut self.recovery else { return };
+        recovery.states.remove(&peer);
+        if recovery.sources.contains(&peer) {
+            self.begin_recovery(ctx);
+        }
+    }
+
+    /// A node that may have lost something asks what we know. First its earlier life is over, then
+    /// it is told.
+    pub(super) fn on_recover(&mut self, ctx: &mut Ctx<'_>, from: NodeId, nonce: u64) {
+        let incarnation = ctx.peers.get_mut(from).map_or(0, |peer| peer.cursor.incarnation);
+        if !self.votes() {
+            return;
+        }
+        self.learn_recovery(ctx, from, incarnation);
+        let wait = ctx.replica.journal.wait_for_all();
+        let Some(peer) = ctx.peers.get_mut(from) else { return };
+        for first in (0..self.slots).step_by(STATE_SLOTS as usize) {
+            let end = self.slots.min(first + STATE_SLOTS);
+            let (mut ballots, mut digests) = (Vec::new(), Vec::new());
+            for slot in first..end {
+                let promised = self.acceptor.promised(slot).to_bits();
+                ballots.extend_from_slice(&promised.to_le_bytes());
+                let digest = ctx.replica.store.digest(Db::STRONG, slot, 1);
+                digests.extend_from_slice(&digest.to_le_bytes());
+            }
+            let (ballots, digests) = (&ballots[..], &digests[..]);
+            peer.owe(wait, &Frame::State { nonce, first, ballots, digests });
+        }
+    }
+
+    /// A member's life before `incarnation` is over and may have forgotten what it acknowledged.
+    /// All are told, before any later word of ours.
+    pub(super) fn learn_recovery(&mut self, ctx: &mut Ctx<'_>, member: NodeId, incarnation: u64) {
+        if planted(Mutant::NoIncarnationCheck) || member == self.me {
+            return;
+        }
+        let Some(known) = self.reborn.get_mut(member.index()) else { return };
+        if incarnation <= *known {
+            return;
+        }
+        *known = incarnation;
+        reached(Hook::RecoveryLearnt);
+        ctx.replica.journal.known(member, incarnation);
+        self.leader.retract(member);
+        self.fast.retract(member);
+        self.upkeep.on_reborn();
+        for campaign in &mut self.campaigns {
+            campaign.on_reborn(member);
+        }
+        if let Some(peer) = ctx.peers.get_mut(member)
+            && peer.receiver < incarnation
+        {
+            peer.votes = false;
+        }
+        for peer in ctx.peers.iter_mut() {
+            peer.say(&Frame::Known { member, incarnation });
+        }
+        self.on_reach(ctx);
+    }
+
+    /// A peer has introduced itself: it is told whose earlier lives are over, before anything else.
+    pub(crate) fn tell_known(&self, ctx: &mut Ctx<'_>, to: NodeId) {
+        let Some(peer) = ctx.peers.get_mut(to) else { return };
+        for (index, incarnation) in self.reborn.iter().enumerate() {
+            if *incarnation > 0 {
+                let member = NodeId(index as u16);
+                peer.say(&Frame::Known { member, incarnation: *incarnation });
+            }
+        }
+    }
+
+    /// Whether a member of this incarnation is known to be one that has forgotten.
+    pub(crate) fn is_outlived(&self, member: NodeId, incarnation: u64) -> bool {
+        self.reborn.get(member.index()).is_some_and(|known| incarnation < *known)
+    }
+
+    /// Part of what a member has promised and holds.
+    pub(super) fn on_state(
+        &mut self,
+        ctx: &mut Ctx<'_>,
+        from: NodeId,
+        (nonce, first): (u64, u32),
+        ballots: &[u8],
+        digests: &[u8],
+    ) -> Option<()> {
+        let Some(recovery) = self.recovery.as_mut().filter(|recovery| recovery.nonce == nonce)
+        else {
+            return Some(());
+        };
+        let state = recovery.states.entry(from).or_default();
+        let (ballots, []) = ballots.as_chunks::<8>() else { return None };
+        let (digests, []) = digests.as_chunks::<16>() else { return None };
+        if state.whole || first as usize != state.promised.len() || ballots.len() != digests.len() {
+            return None;
+        }
+        state.promised.extend(ballots.iter().map(|b| Ballot::from_bits(u64::from_le_bytes(*b))));
+        state.digests.extend(digests.iter().map(|digest| u128::from_le_bytes(*digest)));
+        state.whole = state.promised.len() >= self.slots as usize;
+        let whole = recovery.states.iter().filter(|(_, state)| state.whole);
+        let sources: Vec<NodeId> = whole.map(|(member, _)| *member).collect();
+        if recovery.sources.is_empty() && sources.len() >= recovery.needed {
+            recovery.sources = sources;
+            recovery.slots = (0..self.slots).collect();
+            self.rebuild(ctx);
+        }
+        Some(())
+    }
+
+    /// Begins with as many slots as may be under way.
+    fn rebuild(&mut self, ctx: &mut Ctx<'_>) {
+        loop {
+            let Some(recovery) = &mut self.recovery else { return };
+            if recovery.under_way.len() >= WINDOW {
+                return;
+            }
+            let Some(slot) = recovery.slots.pop_front() else { break };
+            let index = slot as usize;
+            let ours = ctx.replica.store.digest(Db::STRONG, slot, 1);
+            let mut seen = vec![ours];
+            let mut work = Work::default();
+            for source in &recovery.sources {
+                let state = recovery.states.get(source);
+                let digest = state.and_then(|state| state.digests.get(index)).copied();
+                let digest = digest.unwrap_or_default();
+                let promised = state.and_then(|state| state.promised.get(index)).copied();
+                if !planted(Mutant::RecoveryDropsPromise) {
+                    self.acceptor.recall_one(slot, promised.unwrap_or_default());
+                }
+                if !seen.contains(&digest) {
+                    seen.push(digest);
+                    work.listing.insert(*source);
+                }
+            }
+            // What we hold counts only if somebody holds just the same.
+            let ours_counts = recovery.sources.iter().any(|source| {
+                let state = recovery.states.get(source);
+                state.is_some_and(|state| state.digests.get(index) == Some(&ours))
+            });
+            if ours_counts || planted(Mutant::RecoveryKeepsDisk) {
+                for (key, version) in own_versions(ctx, slot) {
+                    work.newest.insert(key, (version, None));
+                }
+            }
+            for source in &work.listing {
+                if let Some(to) = ctx.peers.get_mut(*source) {
+                    to.ask(&Frame::Pull { ballot: Ballot::NONE, slot, cursor: (0, 0) });
+                }
+            }
+            let listed = work.listing.is_empty();
+            recovery.under_way.insert(slot, work);
+            if listed {
+                self.fetch_slot(ctx, slot);
+            }
+        }
+        self.maybe_recovered(ctx);
+    }
+
+    /// Part of what a member has in a slot.
+    pub(super) fn on_recovery_versions(
+        &mut self,
+        ctx: &mut Ctx<'_>,
+        from: NodeId,
+        slot: u32,
+        next: Option<(u64, u64)>,
+        entries: Vec<(Version, &[u8])>,
+    ) {
+        let Some(recovery) = &mut self.recovery else { return };
+        let Some(work) = recovery.under_way.get_mut(&slot) else { return };
+        if !work.listing.contains(&from) {
+            return;
+        }
+        for (version, key) in entries {
+            let newest = work.newest.entry(key.into()).or_insert((Version::NONE, None));
+            if version > newest.0 {
+                *newest = (version, Some(from));
+            }
+        }
+        if let Some(cursor) = next {
+            if let Some(to) = ctx.peers.get_mut(from) {
+                to.ask(&Frame::Pull { ballot: Ballot::NONE, slot, cursor });
+            }
+            return;
+        }
+        work.listing.remove(&from);
+        if work.listing.is_empty() {
+            self.fetch_slot(ctx, slot);
+            self.rebuild(ctx);
+        }
+    }
+
+    /// All who count have listed a slot: what nobody showed is removed, what is missing asked for.
+    fn fetch_slot(&mut self, ctx: &mut Ctx<'_>, slot: u32) {
+        let Some(recovery) = &mut self.recovery else { return };
+        let Some(work) = recovery.under_way.get_mut(&slot) else { return };
+        for (key, version) in own_versions(ctx, slot) {
+            match work.newest.get_mut(&key) {
+                // The same version is the same record: ours need not travel.
+                Some((newest, holder)) if *newest == version => *holder = None,
+                Some((newest, _)) if *newest > version => {}
+                Some(_) | None => {
+                    reached(Hook::RecoveryRemoved);
+                    ctx.replica.remove_strong(&key, version);
+                }
+            }
+        }
+        let mut wanted: BTreeMap<NodeId, Vec<Box<[u8]>>> = BTreeMap::new();
+        for (key, (_, holder)) in &work.newest {
+            if let Some(holder) = holder {
+                wanted.entry(*holder).or_default().push(key.clone());
+            }
+        }
+        work.missing = wanted.values().map(Vec::len).sum();
+        for (from, keys) in wanted {
+            work.awaited.insert(from, keys.len());
+            if let Some(to) = ctx.peers.get_mut(from) {
+                super::elect::fetch(to, Ballot::NONE, slot, &keys);
+            }
+        }
+        if work.missing == 0 {
+            recovery.under_way.remove(&slot);
+        }
+    }
+
+    /// Records that we asked for. `last` says that the question is answered.
+    pub(super) fn on_recovery_records(
+        &mut self,
+        ctx: &mut Ctx<'_>,
+        from: NodeId,
+        slot: u32,
+        records: &[u8],
+    ) -> Option<()> {
+        let Some(recovery) = &mut self.recovery else { return Some(()) };
+        let Some(work) = recovery.under_way.get_mut(&slot) else { return Some(()) };
+        let mut came = 0;
+        for bytes in peer::records(records) {
+            let bytes = bytes?;
+            came += 1;
+            if bytes.is_empty() {
+                continue;
+            }
+            let record = Record::decode(bytes).ok().filter(|record| record.db == Db::STRONG)?;
+            if Slot::of(record.key, self.slots) != Slot(slot) {
+                return None;
+            }
+            // What was accepted there had been promised.
+            self.acceptor.recall_one(slot, record.version.ballot());
+            ctx.replica.accept(&record);
+        }
+        let awaited = work.awaited.get_mut(&from)?;
+        *awaited = awaited.checked_sub(came)?;
+        work.missing = work.missing.checked_sub(came)?;
+        if work.missing == 0 {
+            recovery.under_way.remove(&slot);
+            self.rebuild(ctx);
+        }
+        Some(())
+    }
+
+    /// If all slots are done: everything here is a copy, and the log is to have it.
+    fn maybe_recovered(&mut self, ctx: &mut Ctx<'_>) {
+        let done = self.recovery.as_ref().is_some_and(|recovery| {
+            !recovery.sources.is_empty()
+                && recovery.slots.is_empty()
+                && recovery.under_way.is_empty()
+        });
+        if !done {
+            return;
+        }
+        reached(Hook::Recovered);
+        self.recovery = None;
+        let all = SlotSet::full(self.slots);
+        if !planted(Mutant::CopiesCountAsAccepted) {
+            self.acceptor.set_copied(&all, true);
+            ctx.replica.journal.copied(&all, true);
+        }
+        let mut entries = Vec::new();
+        self.acceptor.log(&mut entries);
+        ctx.replica.journal.entries(&entries);
+        self.recovered = true;
+    }
+
+    /// Whether recovery is complete, except that the log is to have it. True once.
+    pub(crate) fn poll_recovered(&mut self) -> bool {
+        std::mem::take(&mut self.recovered)
+    }
+}
+
+fn own_versions(ctx: &Ctx<'_>, slot: u32) -> Vec<(Box<[u8]>, Version)> {
+    let mut versions = Vec::new();
+    ctx.replica.store.page(Db::STRONG, Slot(slot), PageCursor::default(), |record| {
+        versions.push((record.key.into(), record.version));
+        true
+    });
+    versions
+}

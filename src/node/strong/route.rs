@@ -1,0 +1,211 @@
+//! Where an operation is carried out: here if this node leads its slot, else at its leader, and if
+//! there is none it waits for one.
+
+use super::{
+    Ctx, Strong,
+    request::{IN_DOUBT, Origin, Outcome, Request},
+};
+use crate::{
+    command::op::{Answer, Held, Op},
+    node::peers::Peers,
+    probe::{Hook, reached},
+    proto::peer::{self, Frame},
+    record::{Ballot, Db, NodeId},
+    slot::Slot,
+    time::Millis,
+};
+
+/// First byte of an answer to a forwarded request: the rest is the answer.
+pub(super) const ANSWERED: u8 = 1;
+/// First byte of an answer to a forwarded request: nothing was stamped for it.
+const NOT_STAMPED: u8 = 0;
+/// How long a refused request waits before it is tried again, if nothing else happens.
+const RETRY: Millis = Millis(10);
+
+/// Where an operation on a slot is carried out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Route {
+    Here(Ballot),
+    Nowhere,
+    There(NodeId),
+}
+
+impl Strong {
+    /// An operation of a client of ours. `fast` says that nothing of the same client is under way,
+    /// so that it may be answered out of the leader's order.
+    pub(crate) fn submit(&mut self, ctx: &mut Ctx<'_>, origin: Origin, op: &Op<'_>, fast: bool) {
+        let slot = Slot::of(op.key, self.slots).0;
+        let deadline = ctx.now.mono + self.timing.request;
+        if !fast {
+            // A read before it that turned out to be unclear would come to the leader after it.
+            for request in self.fast.take_slot(slot) {
+                self.ask_leader(ctx, request);
+            }
+        }
+        let parked = self.forwards.has_parked() && self.forwards.is_parked(slot);
+        match self.route(ctx.peers, slot) {
+            Route::Here(ballot) if !parked => {
+                self.leader.execute(ctx, ballot, op, (origin, slot, deadline));
+            }
+            Route::There(leader) if !parked => {
+                let request = Request::new(origin, op, slot, deadline);
+                if !(fast && op.is_read() && self.begin_fast(ctx, &request)) {
+                    self.forward(ctx, leader, request);
+                }
+            }
+            Route::Here(_) | Route::Nowhere | Route::There(_) => {
+                reached(Hook::Parked);
+                self.forwards.park(Request::new(origin, op, slot, deadline));
+            }
+        }
+    }
+
+    /// A peer answers what we forwarded to it.
+    pub(super) fn on_answer(&mut self, ctx: &mut Ctx<'_>, from: NodeId, id: u64, bytes: &[u8]) {
+        let request = self.forwards.take(from, id);
+        match (bytes.split_first(), request) {
+            (Some((&ANSWERED, rest)), Some(request)) => {
+                let answer = Answer::decode(rest).map_or(IN_DOUBT, Answer::into_owned);
+                self.outcomes.push(Outcome::Answered { origin: request.origin, answer });
+            }
+            (Some((&ANSWERED, _)), None) => {}
+            (Some(_) | None, request) => {
+                // Counted even if nobody waits any more: the peer has counted it.
+                if let Some(peer) = ctx.peers.get_mut(from) {
+                    peer.refusals_seen += 1;
+                }
+                let Some(request) = request else { return };
+                self.retry_at = Some(ctx.now.mono + RETRY);
+                self.forwards.park(request);
+            }
+        }
+    }
+
+    pub(super) fn route(&self, peers: &Peers, slot: u32) -> Route {
+        if self.led().contains(slot) {
+            let reaches = self.reaches_quorum(peers) && !self.is_leaving(slot);
+            return if reaches {
+                Route::Here(self.acceptor.promised(slot))
+            } else {
+                Route::Nowhere
+            };
+        }
+        match self.terms.leader(slot) {
+            Some(leader) if peers.is_live(leader) => Route::There(leader),
+            Some(_) | None => Route::Nowhere,
+        }
+    }
+
+    /// A request that is to be begun anew.
+    pub(super) fn place(&mut self, ctx: &mut Ctx<'_>, request: Request) {
+        match self.route(ctx.peers, request.slot) {
+            Route::Here(ballot) => {
+                let waiting = (request.origin, request.slot, request.deadline);
+                self.leader.execute(ctx, ballot, &request.op(), waiting);
+            }
+            Route::There(leader) => self.forward(ctx, leader, request),
+            Route::Nowhere => self.forwards.park(request),
+        }
+    }
+
+    /// A read that members do not agree on.
+    pub(super) fn ask_leader(&mut self, ctx: &mut Ctx<'_>, request: Request) {
+        reached(Hook::FastReadUnclear);
+        self.place(ctx, request);
+    }
+
+    /// Tries again what waits for a leader.
+    pub(super) fn try_parked(&mut self, ctx: &mut Ctx<'_>) {
+        for request in self.forwards.take_parked() {
+            if self.forwards.is_parked(request.slot) {
+                self.forwards.park(request);
+            } else {
+                self.place(ctx, request);
+            }
+        }
+    }
+
+    fn forward(&mut self, ctx: &mut Ctx<'_>, leader: NodeId, request: Request) {
+        reached(Hook::Forwarded);
+        let Some(to) = ctx.peers.get_mut(leader) else { return self.forwards.park(request) };
+        let mut op = to.refusals_seen.to_le_bytes().to_vec();
+        op.extend_from_slice(request.bytes());
+        let id = self.forwards.send(leader, request);
+        to.ask(&Frame::Forward { id, op: &op });
+    }
+
+    /// Tells a peer that nothing was stamped for its request, nor will be for others of the slot
+    /// that it sent before it knows: they must not overtake this one.
+    pub(super) fn refuse(&self, ctx: &mut Ctx<'_>, node: NodeId, id: u64) {
+        if let Some(peer) = ctx.peers.get_mut(node) {
+            peer.refusals_sent += 1;
+            peer.say(&Frame::Answer { id, answer: &[NOT_STAMPED] });
+        }
+    }
+
+    /// Begins to read without the leader, if what we hold is fit for it.
+    fn begin_fast(&mut self, ctx: &mut Ctx<'_>, request: &Request) -> bool {
+        let op = request.op();
+        let (version, accepted) = self.held(ctx, op.key);
+        let waits = ctx.replica.journal.wait_for_key(Db::STRONG, op.key).is_some();
+        let record = ctx.replica.store.get(Db::STRONG, op.key);
+        let expired = record.is_some_and(|record| {
+            record.value.is_some() && record.visible(ctx.now.wall_ms).is_none()
+        });
+        let fit = self.votes() && accepted && !waits && !expired && self.reaches_quorum(ctx.peers);
+        if fit {
+            self.fast.begin(self.me, request.clone(), version);
+        }
+        fit
+    }
+
+    /// Members say which versions they hold of what we want to read.
+    pub(super) fn on_answers(
+        &mut self,
+        ctx: &mut Ctx<'_>,
+        from: NodeId,
+        id: u64,
+        entries: &[u8],
+    ) -> Option<()> {
+        let answers: Vec<_> = peer::states(entries).collect::<Option<_>>()?;
+        let (quorum, members) = (self.quorum, self.members);
+        let decided = self.fast.on_answers(from, id, answers.into_iter(), quorum, members);
+        for read in decided.chosen {
+            let op = read.request.op();
+            // Ours may have changed since; then it is not what the others showed.
+            if self.held(ctx, op.key).0 != read.version {
+                self.ask_leader(ctx, read.request);
+                continue;
+            }
+            reached(Hook::FastRead);
+            let record = ctx.replica.store.get(Db::STRONG, op.key);
+            let held = record.and_then(|record| Held::of(&record, ctx.now.wall_ms));
+            if held.is_none() && record.is_some_and(|record| record.value.is_some()) {
+                // Its time is over by our clock; only the leader may say so.
+                self.ask_leader(ctx, read.request);
+                continue;
+            }
+            let (_, answer) = op.apply(held);
+            let answer = answer.into_owned();
+            self.answer(read.request.origin, answer);
+        }
+        for request in decided.unclear {
+            self.ask_leader(ctx, request);
+        }
+        Some(())
+    }
+
+    /// Whether so many members vote and are in reach that a write could be committed.
+    pub(super) fn reaches_quorum(&self, peers: &Peers) -> bool {
+        peers.voters() + 1 >= self.quorum
+    }
+
+    /// Members in reach have changed.
+    pub(super) fn on_reach(&mut self, ctx: &Ctx<'_>) {
+        if self.reaches_quorum(ctx.peers) {
+            self.alone_since = None;
+        } else if self.alone_since.is_none() {
+            self.alone_since = Some(ctx.now.mono);
+        }
+    }
+}
