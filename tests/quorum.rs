@@ -59,6 +59,8 @@ struct Play {
     rng: Rng,
     clients: Vec<Client>,
     down: BTreeSet<usize>,
+    /// How many may still lose their data.
+    losses: usize,
     clock: u64,
     value: u64,
     history: Vec<Done>,
@@ -100,6 +102,7 @@ impl Play {
             rng,
             clients: Vec::new(),
             down: BTreeSet::new(),
+            losses: nodes / 2,
             clock: 0,
             value: 0,
             history: Vec::new(),
@@ -176,8 +179,15 @@ impl Play {
     fn crash_or_restart(&mut self) {
         let node = self.below(self.cluster.len());
         if self.down.remove(&node) {
-            self.tell(format_args!("restart {node}"));
-            self.cluster.restart(node);
+            // Who comes back with nothing needs the others to get all back.
+            if self.losses > 0 && self.below(3) == 0 {
+                self.losses -= 1;
+                self.tell(format_args!("start {node} with nothing"));
+                self.cluster.start(node);
+            } else {
+                self.tell(format_args!("restart {node}"));
+                self.cluster.restart(node);
+            }
         } else {
             self.tell(format_args!("crash {node}"));
             self.cluster.crash(node);

@@ -19,9 +19,6 @@ use crate::{
     time::Now,
 };
 
-/// Why a node that has lost data answers for no majority.
-const LOST: &str = "NOREPLICAS this node has lost data and does not vote; nothing written";
-
 impl Node {
     /// The strong database and what it acts on.
     pub(super) const fn strong(&mut self, now: Now) -> (&mut Strong, Ctx<'_>) {
@@ -64,7 +61,9 @@ impl Node {
             }
             question => {
                 let (strong, mut ctx) = self.strong(now);
-                strong.on_question(&mut ctx, from, question)
+                strong.on_question(&mut ctx, from, question)?;
+                self.discard_outlived(now);
+                Ok(())
             }
         }
     }
@@ -93,8 +92,18 @@ impl Node {
             }
             reply => {
                 let (strong, mut ctx) = self.strong(now);
-                strong.on_reply(&mut ctx, from, reply)
+                strong.on_reply(&mut ctx, from, reply)?;
+                self.discard_outlived(now);
+                Ok(())
             }
+        }
+    }
+
+    /// Members have forgotten what they said: the quorum database must not count it.
+    fn discard_outlived(&mut self, now: Now) {
+        for member in self.strong.take_outlived().iter() {
+            let (quorum, mut ctx) = self.quorum(now);
+            quorum.discard(&mut ctx, member);
         }
     }
 
@@ -135,7 +144,10 @@ impl Node {
     /// Once all is there again, in all databases, the log is told.
     fn maybe_rejoin(&mut self) {
         let needed = (self.members.len() - self.members.quorum() + 1).min(self.members.len() - 1);
-        let walked = self.peers.iter().filter(|peer| peer.has_walked).count();
+        // Of what a majority has acknowledged in the quorum database one of them has shown us all,
+        // if each voted and knew before that our earlier word counts no more.
+        let counts = |id| self.strong.is_known_to(id);
+        let walked = self.peers.iter().filter(|p| p.has_walked && p.voted && counts(p.id)).count();
         if walked < needed || !self.strong.poll_recovered() {
             return;
         }
@@ -187,11 +199,7 @@ impl Node {
         let (strong, mut ctx) = self.strong(now);
         strong.tick(&mut ctx);
         if self.quorum.next_deadline().is_some_and(|deadline| deadline <= now.mono) {
-            let refusal = if self.formation.is_lost() {
-                Answer::Error(LOST.into())
-            } else {
-                self.quorum.refusal(&self.peers, &self.members)
-            };
+            let refusal = self.strong.refusal(&self.peers, "no majority answered in time");
             let (quorum, mut ctx) = self.quorum(now);
             quorum.expire(&mut ctx, &refusal);
         }

@@ -112,6 +112,8 @@ impl Node {
             open.side = Side::Dialed { to, live: true };
         }
         self.say(link, Frame::Begin { generation, pos });
+        let (strong, mut ctx) = self.strong(now);
+        strong.on_welcome(&mut ctx, to, incarnation);
         tracing::info!(peer = %self.members.name(to), resumed = pos > 0, "connected to a peer");
         if walk_needed {
             self.start_repair(now, to, link);

@@ -49,7 +49,6 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use super::{
     flights::{Flights, Number},
-    peers::Peers,
     strong::{
         Ctx,
         request::{IN_DOUBT, Origin},
@@ -175,23 +174,35 @@ impl Quorum {
     pub(crate) fn on_live(&mut self, ctx: &mut Ctx<'_>, peer: NodeId, resumed: bool) {
         if !resumed {
             // Positions in an earlier stream say nothing any more, nor what an earlier life had.
-            self.tasks.retract(peer);
             self.tasks.on_restarted(peer);
+            self.discard(ctx, peer);
         }
         if !ctx.peers.get_mut(peer).is_some_and(|peer| peer.votes_in_reach()) {
             return;
         }
         for number in self.all() {
-            let voted = self.tasks.votes(number).is_some_and(|votes| votes.contains(peer));
             let Some(task) = self.tasks.get(number) else { continue };
+            let voted = self.tasks.votes(number).is_some_and(|votes| votes.contains(peer));
             match &task.stage {
                 Stage::Asking(asking) if !asking.tally.answered().contains(peer) => {
                     self.again.entry(peer).or_default().push(number);
                 }
-                Stage::Landing(landing) if !voted && !(landing.stamped && resumed) => {
-                    self.write_back(ctx, number, peer);
-                }
+                // The stream that goes on carries it.
+                Stage::Landing(landing) if landing.stamped && resumed => {}
+                Stage::Landing(_) if !voted => self.write_back(ctx, number, peer),
                 Stage::Asking(_) | Stage::Landing(_) => {}
+            }
+        }
+    }
+
+    /// What a peer has said so far counts no more: it may have forgotten it.
+    pub(crate) fn discard(&mut self, ctx: &mut Ctx<'_>, peer: NodeId) {
+        self.tasks.retract(peer);
+        self.questions.on_lost(peer);
+        for number in self.all() {
+            let asking = self.tasks.get_mut(number).and_then(Task::asking);
+            if asking.is_some_and(|asking| asking.tally.answered().contains(peer)) {
+                self.restart(ctx, number);
             }
         }
     }
@@ -279,25 +290,6 @@ impl Quorum {
                 self.settle_all(ctx);
             }
         }
-    }
-
-    /// Why an operation can't be carried out; nothing of it was. `members` are all names in order.
-    pub(crate) fn refusal(&self, peers: &Peers, members: &Members) -> Answer<'static> {
-        let away = peers.iter().filter(|peer| !peer.live).map(|peer| members.name(peer.id));
-        let away: Vec<&str> = away.collect();
-        let reached = peers.voters() + 1;
-        let text = if !self.votes && away.is_empty() {
-            "NOREPLICAS cluster not formed yet; nothing written".to_owned()
-        } else if !self.votes {
-            let away = away.join(", ");
-            format!("NOREPLICAS cluster not formed: waiting for {away}; nothing written")
-        } else if reached < self.quorum {
-            let (need, of) = (self.quorum, members.len());
-            format!("NOREPLICAS need {need} of {of} nodes, reached {reached}; nothing written")
-        } else {
-            "NOREPLICAS no majority answered in time; nothing written".to_owned()
-        };
-        Answer::Error(text.into())
     }
 
     fn open(&mut self, task: Task) -> Number {

@@ -1,10 +1,10 @@
 //! The quorum database of one node of three, with planted answers of the other two.
 
-use super::*;
+use super::{task::refused, *};
 use crate::{
     command::op::{Action, Condition, SetReply},
     conn::Ticket,
-    node::{LinkId, eventual::Replica},
+    node::{LinkId, eventual::Replica, peers::Peers},
     proto::peer::FrameStep,
     record::Record,
     rng::Rng,
@@ -20,7 +20,6 @@ struct World {
     quorum: Quorum,
     replica: Replica,
     peers: Peers,
-    members: Members,
     rng: Rng,
     now: Now,
     tickets: u64,
@@ -47,7 +46,7 @@ impl World {
         }
         let replica = Replica::new(Store::new(4, 1, 2), ME, 7, Millis(60_000));
         let quorum = Quorum::new(&members, Limits::DEFAULT, Timing::DEFAULT);
-        let mut world = Self { quorum, replica, peers, members, rng: Rng::new(1), now, tickets: 0 };
+        let mut world = Self { quorum, replica, peers, rng: Rng::new(1), now, tickets: 0 };
         world.with(Quorum::begin);
         world
     }
@@ -155,7 +154,7 @@ impl World {
 
     fn late(&mut self) {
         self.now.mono = self.now.mono + Timing::DEFAULT.request;
-        let refusal = self.quorum.refusal(&self.peers, &self.members);
+        let refusal = refused("NOREPLICAS as was to be said");
         self.with(|quorum, ctx| quorum.expire(ctx, &refusal));
     }
 }
@@ -321,11 +320,7 @@ fn a_flush_is_stamped_above_the_clocks_of_a_majority() {
     world.get();
     let asked = world.asked(A);
     assert_eq!(asked.len(), 2, "{asked:?}");
-    let (flush, key) = match asked[..] {
-        [Asked::Query(key, 1), Asked::Query(flush, 0)]
-        | [Asked::Query(flush, 0), Asked::Query(key, 1)] => (flush, key),
-        _ => panic!("{asked:?}"),
-    };
+    let [Asked::Query(flush, 0), Asked::Query(key, 1)] = asked[..] else { panic!("{asked:?}") };
     world.answer(A, key, &[shown(10)]);
     assert_eq!(world.answers(), [], "the read came behind the flush");
     let clock = Shown { version: version(7000), record: false };
@@ -352,20 +347,6 @@ fn what_was_certain_is_said_when_time_is_over() {
     world.durable();
     world.ack(A);
     assert_eq!((world.answers(), world.quorum.load()), (vec![], (0, 0)));
-}
-
-#[test]
-fn refusals_name_what_is_missing() {
-    let mut world = World::new();
-    let text = |world: &World| error(&world.quorum.refusal(&world.peers, &world.members));
-    assert_eq!(text(&world), "NOREPLICAS no majority answered in time; nothing written");
-    world.peers.iter_mut().for_each(|peer| peer.live = false);
-    assert_eq!(text(&world), "NOREPLICAS need 2 of 3 nodes, reached 1; nothing written");
-    world.quorum.votes = false;
-    assert_eq!(
-        text(&world),
-        "NOREPLICAS cluster not formed: waiting for localhost:9001, localhost:9002; nothing written"
-    );
 }
 
 /// Positions of the old stream mean nothing any more, so the write is asked about.

@@ -14,7 +14,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{eventual::Replica, peers::Peers};
+use super::{eventual::Replica, peers::Peers, votes::Votes};
 use crate::{
     command::op::Answer,
     limits::{Limits, Timing},
@@ -101,6 +101,10 @@ pub(crate) struct Strong {
     recovery: Option<Recovery>,
     /// Recovery is complete, except that the log is to have it.
     recovered: bool,
+    /// Members that know, durably, of the loss from which this node recovers.
+    told: Votes,
+    /// Members that forgot something; for the quorum database.
+    outlived: Votes,
     /// By member: its lives before this one may have forgotten what they acknowledged.
     reborn: Vec<u64>,
     /// This node hands over what it leads, and stands for nothing more.
@@ -146,6 +150,8 @@ impl Strong {
             handed: BTreeMap::new(),
             recovery: None,
             recovered: false,
+            told: Votes::default(),
+            outlived: Votes::default(),
             reborn: vec![0; count],
             stopping: false,
             outcomes: Vec::new(),
@@ -359,7 +365,8 @@ impl Strong {
         for request in self.fast.expire(now) {
             self.ask_leader(ctx, request);
         }
-        let refusal = self.refusal(ctx.peers);
+        let no_leader = "no leader of this key's slot is in reach";
+        let refusal = self.refusal(ctx.peers, no_leader);
         self.leader.expire(now, &refusal);
         let (sent, parked) = self.forwards.expire(now);
         for request in sent {

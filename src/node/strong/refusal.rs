@@ -5,12 +5,15 @@ use super::Strong;
 use crate::{command::op::Answer, node::peers::Peers};
 
 impl Strong {
-    /// Why an operation can't be carried out; nothing of it was.
-    pub(crate) fn refusal(&self, peers: &Peers) -> Answer<'static> {
-        let why = if !self.votes() && self.recovery.is_none() {
+    /// Why an operation can't be carried out; nothing of it was. `else_why` if a majority is in
+    /// reach.
+    pub(crate) fn refusal(&self, peers: &Peers, else_why: &str) -> Answer<'static> {
+        let why = if self.is_recovering() {
+            "this node is getting back what it lost".to_owned()
+        } else if !self.votes() {
             self.unformed(peers)
         } else if self.reaches_quorum(peers) {
-            "no leader of this key's slot is in reach".to_owned()
+            else_why.to_owned()
         } else {
             let (need, of, reached) = (self.quorum, self.members, peers.voters() + 1);
             format!("need {need} of {of} nodes, reached {reached}")
