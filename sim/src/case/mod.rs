@@ -19,6 +19,7 @@ mod ops;
 mod plan;
 mod smaller;
 mod style;
+mod witness;
 mod workload;
 
 pub use config::{Chop, Config, LATENCIES_MS};

@@ -52,7 +52,8 @@ pub(super) fn uses_strong(seed: u64) -> bool {
 
 /// How the strong database is used.
 struct Strong {
-    /// No value is larger: what is under way to a peer must find room in its outbox.
+    /// No value is larger: what is under way to a peer must find room in its outbox, and must pass
+    /// the network while somebody waits for it.
     size_max: usize,
     hot_keys: u64,
     hot_percent: u64,
@@ -204,7 +205,7 @@ impl Strong {
     fn draw(seed: u64, config: &Config) -> Self {
         let mut chance = Chance::new(seed, "strong", 0);
         Self {
-            size_max: config.limits.outbox_size_max / 32,
+            size_max: (config.limits.outbox_size_max / 32).min(config.window_bytes / 4),
             hot_keys: chance.between(1, 4),
             hot_percent: chance.pick(&[80, 95, 100]),
             numbers_percent: chance.pick(&[0, 30, 60]),
