@@ -5,7 +5,7 @@
 
 use quorate::probe::Hook;
 
-use super::{Config, Fault, FaultClass, FaultKind, Way, When, witness};
+use super::{Config, Fault, FaultClass, FaultKind, Way, When, drama::Drama};
 use crate::chance::Chance;
 
 /// Hooks at which faults may strike: where something is half done.
@@ -54,8 +54,8 @@ pub(super) struct Plan {
     /// Power fails just when something was shown, on a slow disk, with hardly anybody else to
     /// remember it.
     pub(super) alone: bool,
-    /// All strikes at once, around what one node has just done.
-    witness: bool,
+    /// Faults that play together, instead of all others.
+    pub(super) drama: Option<Drama>,
 }
 
 impl Plan {
@@ -98,11 +98,11 @@ impl Plan {
             triggered_percent = 100;
         }
         let count = if classes.is_empty() { 0 } else { chance.pick(&[1, 2, 3, 5, 8]) };
-        let witness = !alone && chance.percent(12);
-        if witness {
+        let drama = Drama::draw(seed).filter(|_| !alone);
+        if drama.is_some() {
             classes = vec![FaultClass::PowerLoss];
         }
-        Self { classes, count, witness, sticky: chance.percent(40), triggered_percent, alone }
+        Self { classes, count, drama, sticky: chance.percent(40), triggered_percent, alone }
     }
 
     /// Whether processes end.
@@ -116,8 +116,8 @@ impl Plan {
     /// The faults themselves, in order of time. A node that is down can't crash, but several may be
     /// down at once: what they alone knew is lost, and the others must still become one.
     pub(super) fn faults(&self, seed: u64, config: &Config) -> Vec<Fault> {
-        if self.witness {
-            return witness::faults(seed, config);
+        if let Some(drama) = self.drama {
+            return drama.faults(seed, config);
         }
         let mut classes = self.classes.clone();
         classes.retain(|class| config.nodes > 1 || !class.takes_two());
