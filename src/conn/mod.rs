@@ -336,7 +336,9 @@ impl Connection {
                             self.dialect = Dialect::Resp;
                         }
                         let before = self.replies.size();
-                        self.answer(args, style, execute);
+                        if !self.answer(args, style, execute) {
+                            break;
+                        }
                         self.replies.swap(&mut last, before);
                         consumed
                     }
@@ -392,20 +394,32 @@ impl Connection {
         });
     }
 
-    /// Answers one request.
+    /// Answers one request; false if it must wait until those before it are answered.
     fn answer(
         &mut self,
         args: Args<'_>,
         style: Style,
         execute: &mut impl FnMut(Request<'_>) -> Done,
-    ) {
+    ) -> bool {
         match Command::parse(args) {
+            // It speaks of all keys, and other requests are in order only for one key.
+            Ok(Command::FlushAll | Command::FlushDb) if self.replies.has_open() => {
+                self.pause_until_answered();
+                return false;
+            }
+            Ok(command @ (Command::FlushAll | Command::FlushDb)) => {
+                self.carry_out(command, style, execute);
+                if self.replies.has_open() {
+                    self.pause_until_answered();
+                }
+            }
             Ok(command) => self.carry_out(command, style, execute),
             Err(error) => self.replies.say(style, |reply| match style {
                 Style::Plain => reply.error(error.for_people()),
                 Style::Resp => reply.error(error),
             }),
         }
+        true
     }
 
     /// Carries out a command, here or by `execute`.
@@ -420,6 +434,7 @@ impl Connection {
             Command::DbSize
             | Command::Del { .. }
             | Command::Exists { .. }
+            | Command::FlushAll
             | Command::FlushDb
             | Command::Info { .. }
             | Command::LastSave
@@ -469,7 +484,14 @@ impl Connection {
         }
     }
 
+    const fn pause_until_answered(&mut self) {
+        self.paused = Some(Pause { size: usize::MAX, places: 0 });
+    }
+
     fn maybe_pause(&mut self, limits: &Limits) {
+        if self.is_paused() {
+            return;
+        }
         let (size, places) = (limits.output_pause, limits.requests_open_max);
         if self.replies.size() > size || self.replies.places() >= places {
             self.paused = Some(Pause { size: size / 2, places: places / 2 });

@@ -4,12 +4,15 @@ use super::{
     LinkId, Node,
     checkpoint::Checkpoint,
     eventual::Replica,
+    formation::Formation,
     gather::{Gathers, Join},
     info::{self, Stats},
+    inquiry::{About, Inquiry},
     links::End,
     peers::Peers,
     strong::{Ctx, Strong, request::Origin},
     timers::Watch,
+    wait::Wrote,
 };
 use crate::{
     command::{
@@ -46,7 +49,7 @@ impl Node {
     pub(super) fn run_client(&mut self, now: Now, link: LinkId, input: Input<'_>) {
         let clients = self.client_count();
         let clock_refused = self.peers.find_us_ahead();
-        let Some(End::Client { connection, waits, .. }) = self.links.end_mut(link) else { return };
+        let Some(End::Client { connection, waits, wrote: ever, .. }) = self.links.end_mut(link) else { return };
         let before = connection.buffered();
         let mut executor = Executor {
             now,
@@ -61,6 +64,9 @@ impl Node {
             clients,
             clock_refused,
             checkpoint: &mut self.checkpoint,
+            formation: &self.formation,
+            inquiries: &mut self.inquiries,
+            ever,
             wrote: false,
         };
         let mut execute = |request: Request<'_>| executor.execute(request);
@@ -96,6 +102,7 @@ impl Node {
         if wrote {
             self.after_writes(now);
         }
+        self.inquire(now);
     }
 
     /// Answers a client with the one error for a full or stopping node.
@@ -117,7 +124,7 @@ impl Node {
 
     /// Our streams have grown: write them, and give up those that have gone Behind. Their sessions
     /// end with their links.
-    fn after_writes(&mut self, now: Now) {
+    pub(super) fn after_writes(&mut self, now: Now) {
         for id in self.members.peers() {
             let Some(peer) = self.peers.get_mut(id) else { continue };
             let Some(link) = peer.link() else { continue };
@@ -149,6 +156,10 @@ struct Executor<'a> {
     clients: usize,
     clock_refused: bool,
     checkpoint: &'a mut Checkpoint,
+    formation: &'a Formation,
+    inquiries: &'a mut Vec<Inquiry>,
+    /// What the connection wrote in all its life.
+    ever: &'a mut Wrote,
     wrote: bool,
 }
 
@@ -193,7 +204,15 @@ impl Executor<'_> {
                 reply.integer(self.replica.store.live(db) as i64);
                 Done::Now(self.all_durable())
             }
-            Command::FlushDb => self.flush(db, &mut reply),
+            Command::FlushAll => {
+                if self.clock_refused {
+                    reply.error(CLOCK_REFUSED);
+                    return Done::Now(None);
+                }
+                Db::ALL.into_iter().for_each(|db| self.ever.note(db));
+                self.flush_strong(Origin::All { link: self.link, ticket })
+            }
+            Command::FlushDb => self.flush(db, ticket, &mut reply),
             Command::Info { section } => {
                 self.info(section, &mut reply);
                 Done::Now(None)
@@ -203,9 +222,13 @@ impl Executor<'_> {
                 Done::Now(None)
             }
             Command::Save { background } => Done::Now(self.save(background, &mut reply)),
-            Command::Replicas { .. } | Command::Status | Command::Wait { .. } => {
-                reply.error("ERR not served yet");
-                Done::Now(None)
+            Command::Replicas { key } => {
+                self.inquire(ticket, About::Replicas { db, key: key.into() })
+            }
+            Command::Status => self.inquire(ticket, About::Status),
+            Command::Wait { replicas, timeout } => {
+                let wrote = *self.ever;
+                self.inquire(ticket, About::Wait { wrote, replicas, timeout })
             }
             Command::Command
             | Command::ConfigGet
@@ -219,8 +242,17 @@ impl Executor<'_> {
         }
     }
 
+    /// Something that is answered from all that the node knows.
+    fn inquire(&mut self, ticket: Ticket, about: About) -> Done {
+        self.inquiries.push(Inquiry { link: self.link, ticket, about });
+        Done::Later
+    }
+
     /// One operation on one key.
     fn op(&mut self, place: Place, name: &str, op: &Op<'_>, reply: &mut ReplyWriter<'_>) -> Done {
+        if !op.is_read() {
+            self.ever.note(place.db);
+        }
         if place.db == Db::STRONG && !(place.readonly && op.is_read()) {
             let origin = Origin::Client { link: self.link, ticket: place.ticket };
             self.submit(origin, op, place.behind);
@@ -252,6 +284,9 @@ impl Executor<'_> {
         reply: &mut ReplyWriter<'_>,
     ) -> Done {
         let reads = ops.clone().all(|op| op.is_read());
+        if !reads {
+            self.ever.note(place.db);
+        }
         if place.db == Db::STRONG && !(place.readonly && reads) {
             let gather = self.gathers.begin(self.link, place.ticket, join, ops.len());
             for (index, op) in ops.enumerate() {
@@ -320,10 +355,10 @@ impl Executor<'_> {
         self.replica.journal.wait_for_key(db, op.key).map(Wait::Durable)
     }
 
-    fn flush(&mut self, db: Db, reply: &mut ReplyWriter<'_>) -> Done {
+    fn flush(&mut self, db: Db, ticket: Ticket, reply: &mut ReplyWriter<'_>) -> Done {
+        self.ever.note(db);
         if db == Db::STRONG {
-            reply.error("ERR not served yet");
-            return Done::Now(None);
+            return self.flush_strong(Origin::Client { link: self.link, ticket });
         }
         if self.clock_refused {
             reply.error(CLOCK_REFUSED);
@@ -336,12 +371,21 @@ impl Executor<'_> {
         Done::Now(self.all_durable())
     }
 
+    fn flush_strong(&mut self, origin: Origin) -> Done {
+        let Self { now, replica, peers, rng, .. } = self;
+        let mut ctx = Ctx { now: *now, replica, peers, rng };
+        self.strong.flush(&mut ctx, origin);
+        Done::Later
+    }
+
     fn info(&self, section: Option<&[u8]>, reply: &mut ReplyWriter<'_>) {
         let text = info::render(&info::Source {
             now: self.now,
             members: self.members,
             replica: self.replica,
             peers: self.peers,
+            strong: self.strong,
+            formation: self.formation,
             stats: self.stats,
             checkpoint: self.checkpoint,
             clients: self.clients,

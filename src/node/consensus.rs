@@ -44,6 +44,11 @@ impl Node {
         from: NodeId,
         frame: Frame<'_>,
     ) -> Result<(), Hangup> {
+        // What it holds of a key that a client asks about.
+        if let Frame::Located { id, version, flags } = frame {
+            self.on_located(from, id, version, flags);
+            return Ok(());
+        }
         let (strong, mut ctx) = self.strong(now);
         strong.on_reply(&mut ctx, from, frame)
     }
@@ -111,6 +116,7 @@ impl Node {
         }
         let journal = &self.replica.journal;
         self.peers.iter_mut().for_each(|peer| peer.pay(|batch| journal.is_durable(batch)));
+        self.pay_parts(now);
         let (strong, mut ctx) = self.strong(now);
         strong.on_durable(&mut ctx, batch);
     }
@@ -138,6 +144,8 @@ impl Node {
         let (strong, mut ctx) = self.strong(now);
         strong.end_turn(&mut ctx);
         self.maybe_rejoin();
+        self.run_waits(now);
+        self.run_locates(now);
         self.deliver(now);
     }
 
@@ -157,12 +165,13 @@ impl Node {
         self.speak();
     }
 
-    fn give(&mut self, now: Now, origin: Origin, answer: Answer<'static>) {
+    pub(super) fn give(&mut self, now: Now, origin: Origin, answer: Answer<'static>) {
         match origin {
+            Origin::All { link, ticket } => self.flush_others(now, (link, ticket), &answer),
             Origin::Client { link, ticket } => {
                 self.reply(link, ticket, |writer| answer.write(writer));
             }
-            Origin::Nobody => {}
+            Origin::Erasure { .. } | Origin::Nobody => {}
             Origin::Part { gather, index } => {
                 if let Some(joined) = self.gathers.on_part(gather, index, answer) {
                     self.reply(joined.link, joined.ticket, |writer| joined.write(writer));
@@ -176,13 +185,13 @@ impl Node {
     }
 
     /// Answers a client, if it is still there.
-    fn reply(&mut self, link: LinkId, ticket: Ticket, write: impl FnOnce(&mut ReplyWriter<'_>)) {
+    pub(super) fn reply(&mut self, link: LinkId, ticket: Ticket, write: impl FnOnce(&mut ReplyWriter<'_>)) {
         let Some(End::Client { connection, .. }) = self.links.end_mut(link) else { return };
         let before = connection.buffered();
         if connection.reply(ticket, write) {
             self.buffered = self.buffered + connection.buffered() - before;
             if connection.can_resume() {
-                self.runnable.push_back(link);
+                self.resumable.push_back(link);
             }
             self.links.touch(link);
         }

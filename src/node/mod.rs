@@ -40,19 +40,24 @@ mod consensus;
 mod durable;
 mod eventual;
 mod flights;
+mod flush;
 mod formation;
 mod gather;
 mod inbound;
 mod info;
+mod inquiry;
 mod journal;
 mod links;
+mod locate;
 mod outbound;
 mod outbox;
 mod peers;
 mod repair;
+mod status;
 mod strong;
 mod timers;
 mod votes;
+mod wait;
 
 use checkpoint::Checkpoint;
 pub use checkpoint::ImagePart;
@@ -63,10 +68,13 @@ use eventual::Replica;
 use formation::Formation;
 use gather::Gathers;
 use info::Stats;
+use inquiry::Inquiry;
 use links::{End, Links, PeerLink, Side};
+use locate::Locates;
 use peers::{Dialing, Peers};
 use strong::Strong;
 use timers::Watch;
+use wait::{Waits, Wrote};
 
 /// A link's name, given by the driver: a small dense number, free for another link once the link is
 /// closed and the turn is over.
@@ -133,6 +141,10 @@ pub struct Node {
     strong: Strong,
     formation: Formation,
     gathers: Gathers,
+    /// What clients asked about the node this turn.
+    inquiries: Vec<Inquiry>,
+    waits: Waits,
+    locates: Locates,
     links: Links,
     /// Links between nodes that the other side dialed.
     accepted: Vec<LinkId>,
@@ -175,6 +187,9 @@ impl Node {
             strong: Strong::new(&members, slots, limits, timing, now),
             formation: Formation::new(&members, incarnation),
             gathers: Gathers::default(),
+            inquiries: Vec::new(),
+            waits: Waits::default(),
+            locates: Locates::default(),
             links: Links::default(),
             accepted: Vec::new(),
             watched: Vec::new(),
@@ -422,7 +437,8 @@ impl Node {
         // A late answer to a link that is gone must not find another connection under its id.
         let first = Ticket(self.stats.connections << 32);
         let connection = Box::new(Connection::numbered(first));
-        self.links.insert(link, End::Client { connection, fresh: true, waits: false });
+        let wrote = Wrote::default();
+        self.links.insert(link, End::Client { connection, fresh: true, waits: false, wrote });
         self.stats.connections += 1;
         // A peer shows itself only by its first bytes, so peers need a reserve beyond the clients'
         // limit.
@@ -491,6 +507,7 @@ impl Node {
 
     /// Closes a link that nothing else depends on any more.
     fn drop_link(&mut self, link: LinkId) {
+        self.forget_inquiries(link);
         if let Some(End::Client { connection, .. }) = self.links.remove(link) {
             self.buffered -= connection.buffered();
         }
@@ -501,6 +518,7 @@ impl Node {
 
     /// Forgets a link and tells the peer behind it, if any.
     fn forget(&mut self, now: Now, link: LinkId) {
+        self.forget_inquiries(link);
         match self.links.remove(link) {
             Some(End::Client { connection, .. }) => {
                 self.buffered -= connection.buffered();

@@ -80,8 +80,9 @@ impl Node {
         let accepted = accepted.map(|link| link.heard + self.timing.silence);
         let watched = self.watched.iter().map(|watched| watched.look_at);
         let draining = self.draining.filter(|_| !self.overdue);
-        let strong = self.strong.next_timer();
-        peers.chain(accepted).chain(watched).chain(draining).chain(strong).min()
+        let deferred = [self.strong.next_timer(), self.waits.next_timer(), self.locates.next_timer()];
+        let deferred = deferred.into_iter().flatten();
+        peers.chain(accepted).chain(watched).chain(draining).chain(deferred).min()
     }
 
     fn run_peer_timers(&mut self, now: Now, id: NodeId) {

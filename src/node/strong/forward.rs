@@ -35,6 +35,11 @@ impl Forwards {
         self.open.len() + self.parked.len()
     }
 
+    /// How many wait for a leader.
+    pub(crate) fn parked(&self) -> usize {
+        self.parked.len()
+    }
+
     /// A request goes to a peer, under the number returned.
     pub(crate) fn send(&mut self, to: NodeId, request: Request) -> u64 {
         self.last_id += 1;

@@ -214,6 +214,33 @@ impl Leader {
         self.stamp(ctx, ballot, slot, key, body, nobody)
     }
 
+    /// Stamps a tombstone over whatever a key holds.
+    pub(crate) fn erase(
+        &mut self,
+        ctx: &mut Ctx<'_>,
+        ballot: Ballot,
+        (slot, key): (u32, &[u8]),
+        (origin, deadline): (Origin, Instant),
+    ) {
+        self.stamp(ctx, ballot, slot, key, TOMBSTONE, (origin, Answer::Ok, deadline));
+    }
+
+    /// Answers OK once a majority has confirmed that we lead the request's slot under `ballot`.
+    pub(crate) fn confirm(&mut self, ballot: Ballot, request: Request) {
+        self.reads.add(Read { request, answer: Answer::Ok, after: None }, ballot);
+    }
+
+    /// Whether a write of this key, or of one with the same hash, is not committed.
+    pub(crate) fn is_in_flight(&self, key: &[u8]) -> bool {
+        self.head(xxh3_64(key)).is_some()
+    }
+
+    /// Keys of a slot that are still to be settled, at most so many.
+    pub(crate) fn unsettled(&self, slot: u32, most: usize) -> Vec<Box<[u8]>> {
+        let keys = self.unsettled.get(&slot).map(Unsettled::keys);
+        keys.into_iter().flatten().take(most).map(Into::into).collect()
+    }
+
     /// Some key that is still to be settled, of a slot that is led.
     pub(crate) fn next_unsettled(&self) -> Option<(u32, &[u8])> {
         self.unsettled.iter().find_map(|(slot, keys)| Some((*slot, keys.first()?)))
