@@ -71,6 +71,7 @@
 //! | [`turn`] | what a driver is, and in which order a turn ends |
 //! | [`config`], [`os`] | flags; the reactor, the only room that touches the operating system |
 //! | [`fuzzing`] | a cluster in memory and the bodies of the fuzz targets |
+//! | [`check`] | is what clients saw linearizable? |
 //!
 //! A room uses only rooms above it in this table (`tests/tidy.rs` holds that). The binary and its
 //! subcommands stand outside, on top of all.
@@ -128,3 +129,5 @@ pub mod config;
 pub mod os;
 
 pub mod fuzzing;
+
+pub mod check;

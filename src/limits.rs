@@ -24,6 +24,12 @@ pub struct Limits {
     /// its next ones wait: more than any pipeline in use has, few enough to be remembered in a few
     /// dozen KiB.
     pub requests_open_max: usize,
+    /// Operations of the strong and the quorum database under way, before no client is read any
+    /// more: each takes some hundred bytes here and a line in a message to each member.
+    pub requests_max: usize,
+    /// Bytes that these operations and their answers hold, before no client is read any more; and
+    /// bytes of records that reads of the quorum database move at a time besides the streams.
+    pub requests_size_max: usize,
     /// How long a reader may take nothing at all while its requests wait. Then it is closed.
     pub output_stall: Millis,
     /// Bytes in the buffers of all clients together; whoever asks for more beyond it is closed.
@@ -62,6 +68,8 @@ impl Limits {
         request_size_max: 2 * VALUE_SIZE_MAX,
         output_pause: 1024 * 1024,
         requests_open_max: 1024,
+        requests_max: 65_536,
+        requests_size_max: 64 * 1024 * 1024,
         output_stall: Millis(60_000),
         buffers_total: 512 * 1024 * 1024,
         clients_max: 10_000,
@@ -122,8 +130,39 @@ impl Timing {
     };
 }
 
+impl Timing {
+    /// The shortest silence that may make a member suspect: shorter pauses are everyday life.
+    pub const SILENCE_MIN: Millis = Millis(100);
+    /// The longest.
+    pub const SILENCE_MAX: Millis = Millis(60_000);
+    /// Heartbeats that fit into the silence which makes a member suspect.
+    const HEARTBEATS: u64 = 5;
+
+    /// The timing of a production node whose members are suspect after such a silence; none if
+    /// that is out of bounds.
+    #[must_use]
+    pub fn with_silence(silence: Millis) -> Option<Self> {
+        let heartbeat = Millis(silence.0 / Self::HEARTBEATS);
+        let fits = (Self::SILENCE_MIN..=Self::SILENCE_MAX).contains(&silence);
+        fits.then_some(Self { heartbeat, silence, ..Self::DEFAULT })
+    }
+}
+
 impl Default for Timing {
     fn default() -> Self {
         Self::DEFAULT
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn silence_has_bounds_and_sets_the_heartbeat() {
+        let heartbeat = |ms| Timing::with_silence(Millis(ms)).map(|timing| timing.heartbeat.0);
+        assert_eq!(Timing::with_silence(Timing::DEFAULT.silence), Some(Timing::DEFAULT));
+        assert_eq!([100, 60_000].map(heartbeat), [Some(20), Some(12_000)]);
+        assert_eq!([0, 99, 60_001].map(heartbeat), [None; 3]);
     }
 }

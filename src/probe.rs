@@ -86,6 +86,8 @@ named! {
         FrameHeld => "frame_held",
         /// Nobody can tell whether a write lasts.
         InDoubt => "in_doubt",
+        /// A leader begins no more until what is under way has become less.
+        LeaderFull => "leader_full",
         /// A leader stamped over what a member had of an earlier ballot.
         LeftoverOverwritten => "leftover_overwritten",
         /// A write found no leader in time.
@@ -102,8 +104,14 @@ named! {
         PrepareSent => "prepare_sent",
         /// A promise is on its way out.
         PromiseSent => "promise_sent",
+        /// A reader asked for a record that it lacks.
+        QuorumFetched => "quorum_fetched",
+        /// A majority has what an operation of the quorum database shows.
+        QuorumLanded => "quorum_landed",
         /// A leader without a majority stepped down.
         QuorumLost => "quorum_lost",
+        /// A member that showed less is sent what a reader shows.
+        QuorumWrittenBack => "quorum_written_back",
         /// A reader is shown a key whose last change is not durable.
         ReadHeld => "read_held",
         /// A node has again what it may have lost.
@@ -128,6 +136,8 @@ named! {
         TombstoneDropped => "tombstone_dropped",
         /// A tombstone was stamped.
         TombstoneStamped => "tombstone_stamped",
+        /// A member did not stand when it was asked to.
+        TransferFailed => "transfer_failed",
         /// A leader asks another member to stand.
         TransferSent => "transfer_sent",
         /// A slot was won in which members differ.
@@ -188,6 +198,8 @@ named! {
         NoRestamp => "no_restamp",
         /// A confirmation asked before a read arrived serves it.
         OldConfirmation => "old_confirmation",
+        /// What is owed on a link of an earlier session is taken for the present one's.
+        OldSessionAccepted => "old_session_accepted",
         /// An outbox over its limit forgets its frames and goes on as if nothing had happened.
         OutboxDropped => "outbox_dropped",
         /// A line that arrives in two parts loses the first.
@@ -200,6 +212,14 @@ named! {
         PromisesIgnored => "promises_ignored",
         /// A majority less one is enough.
         QuorumOffByOne => "quorum_off_by_one",
+        /// A read is answered with what a majority less one shows.
+        QuorumReadOne => "quorum_read_one",
+        /// A read is answered before a majority has what it shows.
+        QuorumReadNoWriteBack => "quorum_read_no_write_back",
+        /// A write is stamped without a word of what others have.
+        QuorumStampUnasked => "quorum_stamp_unasked",
+        /// A write is acknowledged when a majority less one has it.
+        QuorumWriteOneAck => "quorum_write_one_ack",
         /// A reader is shown what is not durable.
         ReadBeforeSync => "read_before_sync",
         /// A leader shows what no majority has.
@@ -220,6 +240,8 @@ named! {
         RestampOldVersion => "restamp_old_version",
         /// Segments are removed before the checkpoint that replaces them lasts.
         SegmentRemovedEarly => "segment_removed_early",
+        /// A node leads on after a restart under its old ballot, and counts its stamps anew.
+        SeqReused => "seq_reused",
         /// A stamp looks at the wall clock alone, not at what was seen.
         StampIgnoresSeen => "stamp_ignores_seen",
         /// The torn end of the log is taken for damage.

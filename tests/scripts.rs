@@ -4,18 +4,20 @@
 //! `---`, and the output they must print. `UPDATE_SCRIPTS=1 cargo test --test scripts` writes the
 //! output anew; review the difference.
 //!
-//! Commands: `cluster key=value...` (first), `cN REQUEST` (a text client on node N), `send N BYTES`
-//! (a fresh connection with escapes, its reply and whether it was closed), `crash N`, `forget N`
+//! Commands: `cluster key=value...` (first; `down=N` leaves a node out), `cN REQUEST` (a text client on
+//! node N), `replies N` (what that client has received since), `send N BYTES` (a fresh connection
+//! with escapes, its reply and whether it was closed), `leader KEY`, `crash N`, `forget N`
 //! (its incarnation), `start N` (with nothing on its disk), `restart N` (with what is durable
 //! there), `disk N stalls`, `disk N works`, `stop N`, `stall A B`, `partition A B`, `heal`, `cut A
 //! B`, `clock N MS`, `advance MS`, `converge MS`, `table [DB]` (each key's value on each node), `info N WORD`
-//! (INFO lines that contain the word), `drained N`, `outbox N` (whether anything waits for a peer).
+//! (INFO lines that contain the word), `drained N`, `led N` (how many slots it leads), `outbox N` (whether anything waits for a peer).
 
 use std::{env, fmt::Write as _, fs, path::PathBuf};
 
 use quorate::{
     fuzzing::cluster::{Cluster, Setup},
     record::Db,
+    slot::Slot,
     time::Millis,
 };
 
@@ -27,6 +29,7 @@ struct Script {
 impl Script {
     fn new(line: &str) -> Self {
         let mut setup = Setup::default();
+        let mut down = None;
         let words = line.strip_prefix("cluster").expect("a script begins with its cluster");
         for word in words.split_whitespace() {
             let (key, value) = word.split_once('=').expect("key=value");
@@ -38,16 +41,19 @@ impl Script {
                 "outbox" => setup.limits.outbox_size_max = number,
                 "offer" => setup.limits.offer_size = number,
                 "span" => setup.limits.repair_span = number as u32,
+                "open" => setup.limits.requests_open_max = number,
                 "output" => setup.limits.output_pause = number,
                 "clients" => setup.limits.clients_max = number,
                 "line" => setup.limits.line_size_max = number,
                 "buffers" => setup.limits.buffers_total = number,
                 "repair" => setup.timing.repair = Millis(number as u64),
                 "skew" => setup.timing.skew_max = Millis(number as u64),
+                "down" => down = Some(number),
                 other => panic!("no setting {other}"),
             }
         }
         let mut cluster = Cluster::new(setup);
+        down.into_iter().for_each(|node| cluster.crash(node));
         cluster.advance(Millis(100));
         Self { cluster, clients: vec![None; setup.nodes] }
     }
@@ -61,6 +67,8 @@ impl Script {
         let at = |index: usize| *numbers.get(index).expect("a number") as usize;
         match word {
             "send" => return self.send(at(0), rest.split_once(' ').map_or("", |(_, b)| b)),
+            "replies" => return self.replies(at(0)),
+            "leader" => return self.leader(rest.as_bytes()),
             "table" => return self.table(numbers.first().map_or(0, |db| *db as u8)),
             "info" => return self.info(at(0), rest.split_once(' ').map_or("", |(_, w)| w)),
             "crash" => {
@@ -85,6 +93,10 @@ impl Script {
                 let done = self.cluster.advance_until(Millis(at(0) as u64), Cluster::agrees);
                 return if done { "all agree\n" } else { "replicas differ\n" }.to_owned();
             }
+            "led" => {
+                let node = self.cluster.node(at(0)).expect("the node is up");
+                return format!("{}\n", node.slots_led());
+            }
             "drained" | "outbox" => {
                 let node = self.cluster.node(at(0)).expect("the node is up");
                 let yes =
@@ -104,12 +116,35 @@ impl Script {
             Some(_) | None => self.cluster.connect(node),
         };
         self.clients[node] = Some(client);
-        let reply = self.cluster.ask(client, format!("{request}\n").as_bytes());
+        self.cluster.send(client, format!("{request}\n").as_bytes());
+        self.cluster.settle();
+        self.replies(node)
+    }
+
+    /// What the node's own text client has received and not shown yet.
+    fn replies(&mut self, node: usize) -> String {
+        let Some(client) = self.clients[node] else { return "(not connected)\n".to_owned() };
+        let reply = self.cluster.take_received(client);
         let mut shown = String::from_utf8_lossy(&reply).into_owned();
         if self.cluster.is_closed(client) {
             shown.push_str("(closed)\n");
         }
         shown
+    }
+
+    /// Who leads a key's slot, as each node hears.
+    fn leader(&self, key: &[u8]) -> String {
+        let mut shown = "leader:".to_owned();
+        for node in (0..self.cluster.len()).map(|n| self.cluster.node(n)) {
+            let leader =
+                match node.map(|node| node.leader_of(Slot::of(key, node.store().slots()).0)) {
+                    None => "(down)".to_owned(),
+                    Some(None) => "-".to_owned(),
+                    Some(Some(leader)) => leader.to_string(),
+                };
+            write!(shown, " {leader}").expect("writing to a string");
+        }
+        shown + "\n"
     }
 
     /// Raw bytes on a connection of their own.

@@ -32,6 +32,7 @@ const ROOMS: &[(&str, u8)] = &[
     ("config", 8),
     ("os", 9),
     ("fuzzing", 9),
+    ("check", 9),
 ];
 
 /// What may not stand below the turn, and what to use instead.

@@ -30,8 +30,6 @@ use crate::{
 
 /// How long a client waits for a connection.
 const CONNECT: Duration = Duration::from_millis(1000);
-/// How long a client waits for all replies of a step.
-const PATIENCE: Duration = Duration::from_millis(3000);
 /// A step that is this late is left out.
 const LATE_MS: u64 = 2000;
 
@@ -101,7 +99,7 @@ impl Client {
                     session.read().await?;
                 }
             };
-            timeout(PATIENCE, selected).await??;
+            timeout(self.patience(), selected).await??;
         }
         Ok(session)
     }
@@ -159,7 +157,7 @@ impl Client {
             }
             Ok(())
         };
-        timeout(PATIENCE, exchange).await?
+        timeout(self.patience(), exchange).await?
     }
 
     /// A time that is surely not after now, on any host.
@@ -170,6 +168,11 @@ impl Client {
     /// A time that is surely not before now, on any host.
     fn not_before_us(&self) -> u64 {
         tick_of(now_us(), self.case.config.tick_ms).1
+    }
+
+    /// How long it waits for all replies of a step.
+    fn patience(&self) -> Duration {
+        Duration::from_millis(self.case.config.patience_ms())
     }
 
     fn manners(&self) -> (crate::case::Dialect, u8) {

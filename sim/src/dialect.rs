@@ -1,7 +1,7 @@
 //! Requests and replies as a client sees them, in both dialects.
 
 use crate::{
-    case::{Dialect, Op, Step},
+    case::{Condition, Dialect, Op, Step},
     history::Outcome,
 };
 
@@ -11,14 +11,55 @@ const CLOCK_ERROR: &str = "ERR the clock of this node is ahead";
 /// What a node says that is writing a checkpoint already.
 const SAVE_ERROR: &str = "Background save already in progress";
 
+/// How a node begins that can't tell what became of a write.
+const IN_DOUBT: &str = "INDOUBT ";
+
+/// How a node begins that refuses because it reaches no majority or no leader.
+const NO_REPLICAS: &str = "NOREPLICAS ";
+
+/// What a node says to INCR of what is no number.
+const NOT_NUMBER: &str = "ERR value is not an integer";
+
+/// What stands in text for an absent value, a write that was not made, and the end of a list.
+const NOT_FOUND: &str = "Not Found";
+const NOT_SET: &str = "Not Set";
+const LIST_END: &str = "END";
+
 /// Appends a request's bytes.
 pub fn encode(dialect: Dialect, op: &Op, out: &mut Vec<u8>) {
+    let several = |name, keys: &[String], out: &mut Vec<u8>| {
+        let keys = keys.iter().map(String::as_str);
+        let all: Vec<&str> = [name].into_iter().chain(keys).collect();
+        words(dialect, &all, out);
+    };
     match op {
+        Op::Add { key, by: 1 } => words(dialect, &["INCR", key], out),
+        Op::Add { key, by: -1 } => words(dialect, &["DECR", key], out),
+        Op::Add { key, by: by @ 0.. } => words(dialect, &["INCRBY", key, &by.to_string()], out),
+        Op::Add { key, by } => words(dialect, &["DECRBY", key, &(-by).to_string()], out),
+        Op::Append { key, value } => words(dialect, &["APPEND", key, value], out),
         Op::Del { key } => words(dialect, &["DEL", key], out),
+        Op::Exists { keys } => several("EXISTS", keys, out),
         Op::FlushDb => words(dialect, &["FLUSHDB"], out),
         Op::Get { key } => words(dialect, &["GET", key], out),
+        Op::GetDel { key } => words(dialect, &["GETDEL", key], out),
+        Op::GetSet { key, value } => words(dialect, &["GETSET", key, value], out),
+        Op::MDel { keys } => several("DEL", keys, out),
+        Op::MGet { keys } => several("MGET", keys, out),
         Op::Save => words(dialect, &["SAVE"], out),
         Op::Set { key, value } => words(dialect, &["SET", key, value], out),
+        Op::SetIf { key, value, condition, get } => {
+            let mut all = vec!["SET", key, value];
+            match condition {
+                Condition::Absent => all.push("NX"),
+                Condition::Different(other) => all.extend(["IFNE", other]),
+                Condition::Equal(other) => all.extend(["IFEQ", other]),
+                Condition::Present => all.push("XX"),
+            }
+            all.extend(get.then_some("GET"));
+            words(dialect, &all, out);
+        }
+        Op::SetNx { key, value } => words(dialect, &["SETNX", key, value], out),
     }
 }
 
@@ -49,21 +90,48 @@ pub fn decode(dialect: Dialect, op: &Op, bytes: &[u8]) -> Option<(Outcome, usize
         Dialect::Resp => resp(bytes)?,
         Dialect::Text => text(op, bytes)?,
     };
-    let outcome = match (op, reply) {
-        (Op::Del { .. }, Reply::Integer(count @ 0..=1)) => Outcome::Count(count),
-        (Op::Get { .. }, Reply::Bulk(value)) => Outcome::Value(value),
-        (Op::Get { .. }, Reply::Null) => Outcome::Missing,
-        (Op::FlushDb | Op::Save | Op::Set { .. }, Reply::Ok) => Outcome::Done,
-        (Op::Save, Reply::Other(error)) if error.contains(SAVE_ERROR) => Outcome::Refused,
-        (Op::Del { .. } | Op::FlushDb | Op::Set { .. }, Reply::Other(error))
-            if error.trim_start_matches('-').starts_with(CLOCK_ERROR) =>
-        {
-            Outcome::Refused
+    Some((outcome(op, reply), size))
+}
+
+fn outcome(op: &Op, reply: Reply) -> Outcome {
+    let reply = match reply {
+        Reply::Other(line) => {
+            return error(op, line.trim_start_matches('-')).unwrap_or(Outcome::Wrong(line));
         }
-        (_, Reply::Other(line)) => Outcome::Wrong(line),
-        (_, other) => Outcome::Wrong(format!("{other:?}")),
+        reply => reply,
     };
-    Some((outcome, size))
+    let sum = matches!(op, Op::Add { .. } | Op::Append { .. });
+    let most = if sum { i64::MAX } else { op.keys().len() as i64 };
+    match (Kind::of(op), reply) {
+        (Kind::Integer, Reply::Integer(count)) if sum || (0..=most).contains(&count) => {
+            Outcome::Count(count)
+        }
+        (Kind::List, Reply::List(values)) if values.len() == op.keys().len() => {
+            Outcome::List(values)
+        }
+        (Kind::Outcome, Reply::Ok) => Outcome::Done,
+        (Kind::Outcome, Reply::Null) if matches!(op, Op::SetIf { .. }) => Outcome::NotSet,
+        (Kind::Value, Reply::Bulk(value)) => Outcome::Value(value),
+        (Kind::Value, Reply::Null) => Outcome::Missing,
+        (_, other) => Outcome::Wrong(format!("{other:?}")),
+    }
+}
+
+/// What an error says about a request; nothing if it is none that the request may have.
+fn error(op: &Op, line: &str) -> Option<Outcome> {
+    let alone = op.is_read() && op.key().is_some();
+    let refused = match op {
+        Op::Save => line.contains(SAVE_ERROR),
+        _ if line.starts_with(NO_REPLICAS) => true,
+        _ => !op.is_read() && line.starts_with(CLOCK_ERROR),
+    };
+    if refused {
+        return Some(Outcome::Refused);
+    }
+    if line.starts_with(IN_DOUBT) && !alone {
+        return Some(Outcome::InDoubt);
+    }
+    (matches!(op, Op::Add { .. }) && line.starts_with(NOT_NUMBER)).then_some(Outcome::NotNumber)
 }
 
 /// Takes the reply to SELECT: whether it was accepted, and its size.
@@ -73,10 +141,38 @@ pub fn decode_select(dialect: Dialect, bytes: &[u8]) -> Option<(bool, usize)> {
     Some((outcome == Outcome::Done, size))
 }
 
+/// What kind of reply a request has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    Integer,
+    List,
+    Outcome,
+    Value,
+}
+
+impl Kind {
+    const fn of(op: &Op) -> Self {
+        match op {
+            Op::Add { .. }
+            | Op::Append { .. }
+            | Op::Del { .. }
+            | Op::Exists { .. }
+            | Op::MDel { .. }
+            | Op::SetNx { .. } => Self::Integer,
+            Op::MGet { .. } => Self::List,
+            Op::FlushDb | Op::Save | Op::Set { .. } | Op::SetIf { get: false, .. } => Self::Outcome,
+            Op::Get { .. } | Op::GetDel { .. } | Op::GetSet { .. } | Op::SetIf { .. } => {
+                Self::Value
+            }
+        }
+    }
+}
+
 #[derive(Debug)]
 enum Reply {
     Bulk(Vec<u8>),
     Integer(i64),
+    List(Vec<Option<Vec<u8>>>),
     Null,
     Ok,
     Other(String),
@@ -112,6 +208,7 @@ fn resp(bytes: &[u8]) -> Option<(Reply, usize)> {
     let reply = match (head.as_bytes().first(), number) {
         (Some(b'+'), _) if head == "+OK" => Reply::Ok,
         (Some(b':'), Some(number)) => Reply::Integer(number),
+        (Some(b'*'), Some(count @ 0..)) => return resp_list(bytes, size, count as usize),
         (Some(b'$'), Some(-1)) => Reply::Null,
         (Some(b'$'), Some(length @ 0..)) => {
             let end = size + length as usize;
@@ -125,20 +222,47 @@ fn resp(bytes: &[u8]) -> Option<(Reply, usize)> {
     Some((reply, size))
 }
 
+fn resp_list(bytes: &[u8], head: usize, count: usize) -> Option<(Reply, usize)> {
+    let (mut values, mut at) = (Vec::new(), head);
+    for _ in 0..count {
+        let (reply, size) = resp(&bytes[at..])?;
+        at += size;
+        values.push(match reply {
+            Reply::Bulk(value) => Some(value),
+            Reply::Null => None,
+            other => return Some((Reply::Other(format!("{other:?}")), at)),
+        });
+    }
+    Some((Reply::List(values), at))
+}
+
 /// Text replies look alike; what was asked tells them apart.
 fn text(op: &Op, bytes: &[u8]) -> Option<(Reply, usize)> {
-    let (line, size) = line(bytes, b"\n")?;
-    let reply = match op {
-        _ if line.starts_with("ERR") => Reply::Other(line.to_owned()),
-        Op::Del { .. } => {
-            line.parse().map_or_else(|_| Reply::Other(line.to_owned()), Reply::Integer)
-        }
-        Op::Get { .. } if line == "Not Found" => Reply::Null,
-        Op::Get { .. } => Reply::Bulk(line.as_bytes().to_vec()),
-        Op::FlushDb | Op::Save | Op::Set { .. } if line == "OK" => Reply::Ok,
-        Op::FlushDb | Op::Save | Op::Set { .. } => Reply::Other(line.to_owned()),
+    let (first, size) = line(bytes, b"\n")?;
+    let other = || Reply::Other(first.to_owned());
+    let value = |line: &str| (line != NOT_FOUND).then(|| line.as_bytes().to_vec());
+    let reply = match Kind::of(op) {
+        _ if ["ERR ", IN_DOUBT, NO_REPLICAS].iter().any(|code| first.starts_with(code)) => other(),
+        Kind::Integer => first.parse().map_or_else(|_| other(), Reply::Integer),
+        Kind::List => return text_list(bytes, value),
+        Kind::Outcome if first == "OK" => Reply::Ok,
+        Kind::Outcome if first == NOT_SET => Reply::Null,
+        Kind::Outcome => other(),
+        Kind::Value => value(first).map_or(Reply::Null, Reply::Bulk),
     };
     Some((reply, size))
+}
+
+fn text_list(bytes: &[u8], value: impl Fn(&str) -> Option<Vec<u8>>) -> Option<(Reply, usize)> {
+    let (mut values, mut at) = (Vec::new(), 0);
+    loop {
+        let (next, size) = line(&bytes[at..], b"\n")?;
+        at += size;
+        if next == LIST_END {
+            return Some((Reply::List(values), at));
+        }
+        values.push(value(next));
+    }
 }
 
 #[cfg(test)]
@@ -164,7 +288,7 @@ mod tests {
     fn torn_requests_are_counted_without_the_torn_one() {
         let step = |torn| {
             let ops = vec![get(), get(), get()];
-            Step { at_ms: 0, client: 0, node: 0, fresh: false, ops, torn }
+            Step { at_ms: 0, client: 0, node: 0, fresh: false, ops, db: None, torn }
         };
         let whole =
             |permille, then| encode_step(Dialect::Text, &step(Some(Torn { permille, then }))).1;
@@ -184,6 +308,38 @@ mod tests {
         assert_eq!(decode(Dialect::Resp, &get(), b"$-1\r\n"), Some((Outcome::Missing, 5)));
         assert_eq!(decode(Dialect::Text, &get(), b"Not Found\n"), Some((Outcome::Missing, 10)));
         assert_eq!(decode(Dialect::Text, &get(), b"Not Found"), None);
+    }
+
+    #[test]
+    fn errors_of_the_strong_database_tell_what_is_certain() {
+        let set = Op::Set { key: "k".to_owned(), value: "v1".to_owned() };
+        let told = |op: &Op, reply: &str| {
+            let resp = decode(Dialect::Resp, op, format!("-{reply}\r\n").as_bytes());
+            let text = decode(Dialect::Text, op, format!("{reply}\n").as_bytes());
+            assert_eq!(resp.as_ref().map(|r| &r.0), text.as_ref().map(|t| &t.0));
+            resp.expect("whole").0
+        };
+        assert_eq!(told(&set, "INDOUBT the write may"), Outcome::InDoubt);
+        assert_eq!(told(&set, "NOREPLICAS need 2"), Outcome::Refused);
+        assert_eq!(told(&get(), "NOREPLICAS need 2"), Outcome::Refused);
+        assert!(matches!(told(&get(), "INDOUBT the write may"), Outcome::Wrong(_)));
+        let add = Op::Add { key: "k".to_owned(), by: 1 };
+        assert_eq!(told(&add, "ERR value is not an integer or"), Outcome::NotNumber);
+        assert!(matches!(told(&set, "ERR value is not an integer"), Outcome::Wrong(_)));
+    }
+
+    #[test]
+    fn lists_in_both_dialects() {
+        let op = Op::MGet { keys: ["j", "k"].map(str::to_owned).to_vec() };
+        let list = Some(Outcome::List(vec![None, Some(b"v1".to_vec())]));
+        let resp = b"*2\r\n$-1\r\n$2\r\nv1\r\n";
+        for cut in 0..resp.len() {
+            assert_eq!(decode(Dialect::Resp, &op, &resp[..cut]), None, "cut at {cut}");
+        }
+        assert_eq!(decode(Dialect::Resp, &op, resp), list.clone().zip(Some(resp.len())));
+        let text = b"Not Found\nv1\nEND\n";
+        assert_eq!(decode(Dialect::Text, &op, text), list.zip(Some(text.len())));
+        assert_eq!(decode(Dialect::Text, &op, &text[..15]), None);
     }
 
     #[test]

@@ -24,13 +24,21 @@ pub struct Entry {
 /// What became of a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome {
-    /// So many keys were deleted.
+    /// A number: of keys that were deleted or found, of bytes, or a sum.
     Count(i64),
     /// Done.
     Done,
+    /// The node does not know either: it may have been carried out or not, and may still be.
+    InDoubt,
+    /// These values, in the order of the keys.
+    List(Vec<Option<Vec<u8>>>),
     /// There is no such key.
     Missing,
-    /// Refused for sure, because the node's clock is too far ahead.
+    /// What the key holds is no number.
+    NotNumber,
+    /// A condition did not hold, and nothing was written.
+    NotSet,
+    /// Refused for sure: the node's clock is too far ahead, or a majority is not in reach.
     Refused,
     /// It may have been carried out or not, and may still be.
     Unknown,
@@ -59,7 +67,7 @@ impl Entry {
         match (&self.op, &self.outcome) {
             (Op::Set { .. }, outcome) => *outcome == Outcome::Done,
             (Op::Del { .. }, outcome) => matches!(outcome, Outcome::Count(1..)),
-            (Op::FlushDb | Op::Get { .. } | Op::Save, _) => false,
+            _ => false,
         }
     }
 

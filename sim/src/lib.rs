@@ -14,7 +14,6 @@ pub mod batch;
 pub mod birth;
 pub mod case;
 pub mod chance;
-pub mod check;
 pub mod clients;
 pub mod dialect;
 pub mod history;
@@ -27,3 +26,5 @@ pub mod story;
 pub mod tier_a;
 pub mod tier_b;
 pub mod trace;
+
+pub use quorate::check;

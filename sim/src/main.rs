@@ -49,6 +49,9 @@ struct Flags {
     /// With --seed or --replay: list all events between drivers, clients and nodes.
     #[arg(long)]
     events: bool,
+    /// With --seed or --replay: show what the nodes log.
+    #[arg(long)]
+    logs: bool,
     /// Play so many seeds; each tenth one twice.
     #[arg(long, default_value_t = 100)]
     seeds: u64,
@@ -136,6 +139,10 @@ fn case_of(flags: &Flags) -> Result<Option<(Case, String)>, String> {
 
 fn tell(flags: &Flags, case: &Case, again: &str, out: &mut impl Write) -> io::Result<u8> {
     plant(flags.mutant);
+    if flags.logs {
+        let format = tracing_subscriber::fmt().without_time().with_writer(io::stderr);
+        format.with_max_level(tracing_subscriber::filter::LevelFilter::DEBUG).init();
+    }
     writeln!(out, "{case}")?;
     let report = play(case, flags.tier, true);
     if flags.events {

@@ -3,21 +3,22 @@
 use std::fmt::Write as _;
 
 use crate::{
-    case::{Case, Op},
+    case::{Case, Dialect, Op},
+    dialect::encode,
     history::{Entry, Outcome},
     oracle::Failure,
     report::Report,
 };
 
 /// Requests of one key that are told; the last ones, if there are more.
-const ENTRIES_MAX: usize = 40;
+const ENTRIES_MAX: usize = 100;
 
 /// The story of a failed run.
 #[must_use]
 pub fn tell(case: &Case, report: &Report, failure: &Failure) -> String {
     let mut text = format!("{failure}\n{case}\n");
     let Some((db, key)) = failure.db_key() else { return text };
-    let of_key = |entry: &&Entry| entry.db == db && entry.key() == Some(key.as_str());
+    let of_key = |entry: &&Entry| entry.db == db && entry.op.keys().contains(&key.as_str());
     let entries: Vec<&Entry> = report.history.iter().filter(of_key).collect();
     let left_out = entries.len().saturating_sub(ENTRIES_MAX);
     let _ =
@@ -52,20 +53,23 @@ fn ms(us: u64) -> String {
 }
 
 fn asked(op: &Op) -> String {
-    match op {
-        Op::Del { .. } => "DEL".to_owned(),
-        Op::FlushDb => "FLUSHDB".to_owned(),
-        Op::Save => "SAVE".to_owned(),
-        Op::Get { .. } => "GET".to_owned(),
-        Op::Set { value, .. } => format!("SET {}", brief(value.as_bytes())),
-    }
+    let mut bytes = Vec::new();
+    encode(Dialect::Text, op, &mut bytes);
+    let text = String::from_utf8_lossy(&bytes);
+    let words: Vec<String> = text.split_whitespace().map(|word| brief(word.as_bytes())).collect();
+    words.join(" ")
 }
 
 fn became(outcome: &Outcome) -> String {
+    let value = |value: &Option<Vec<u8>>| value.as_deref().map_or("nothing".to_owned(), brief);
     match outcome {
         Outcome::Count(count) => count.to_string(),
         Outcome::Done => "OK".to_owned(),
+        Outcome::InDoubt => "in doubt".to_owned(),
+        Outcome::List(values) => values.iter().map(value).collect::<Vec<_>>().join(", "),
         Outcome::Missing => "nothing".to_owned(),
+        Outcome::NotNumber => "no number".to_owned(),
+        Outcome::NotSet => "not set".to_owned(),
         Outcome::Refused => "refused".to_owned(),
         Outcome::Unknown => "unknown".to_owned(),
         Outcome::Value(value) => brief(value),
@@ -75,5 +79,9 @@ fn became(outcome: &Outcome) -> String {
 
 /// A value without its padding.
 fn brief(value: &[u8]) -> String {
-    String::from_utf8_lossy(value).split('-').next().unwrap_or_default().to_owned()
+    let text = String::from_utf8_lossy(value);
+    match text.split_once('-') {
+        Some((name, _)) if !name.is_empty() => name.to_owned(),
+        _ => text.into_owned(),
+    }
 }

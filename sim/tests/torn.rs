@@ -14,8 +14,15 @@ fn case(dialect: Dialect, torn: Torn) -> Case {
     case.workload.dialects = vec![dialect];
     case.workload.databases = vec![1];
     let set = Op::Set { key: "k".to_owned(), value: "v0.1-abcdefgh".to_owned() };
-    let step =
-        |at_ms, op, torn| Step { at_ms, client: 0, node: 0, fresh: false, ops: vec![op], torn };
+    let step = |at_ms, op, torn| Step {
+        at_ms,
+        client: 0,
+        node: 0,
+        fresh: false,
+        ops: vec![op],
+        db: None,
+        torn,
+    };
     let get = Op::Get { key: "k".to_owned() };
     case.workload.steps = vec![step(500, set, Some(torn)), step(5000, get, None)];
     case

@@ -7,10 +7,12 @@
 
 mod backup;
 mod backup_file;
+mod check;
 mod demo;
 mod pipeline;
 mod restore;
 mod serve;
+mod status;
 mod verify;
 
 use std::fmt;
@@ -35,6 +37,7 @@ Examples:
   quorate 9000 --peers localhost:9001,localhost:9002       one node of three
   quorate 9000 --data /var/lib/quorate --fsync everysec    data elsewhere, synced once a second
   quorate demo                                             three nodes on ports 9000-9002
+  quorate status localhost:9000                            the cluster as that node sees it
   quorate verify ./quorate-9000                            look for damage; changes nothing
   quorate backup ./quorate-9000 monday.backup              copy a node's data while it runs
   nc localhost 9000                                        talk to it: SET name john, GET name
@@ -62,10 +65,14 @@ struct Cli {
 enum Command {
     /// Copies a node's data into one file, while the node runs or not
     Backup(backup::Backup),
+    /// Works a running cluster and checks that its strong database is linearizable
+    Check(check::Check),
     /// Runs three nodes in this terminal, to try things out
     Demo(demo::Demo),
     /// Makes a data directory of a backup, or writes it into a running cluster
     Restore(restore::Restore),
+    /// Shows the cluster as one of its nodes sees it
+    Status(status::Status),
     /// Checks a data directory without changing it
     Verify(verify::Verify),
 }
@@ -83,8 +90,10 @@ pub(crate) fn run() -> Result<(), Failure> {
     let _flushes_logs_when_dropped = start_logs()?;
     match (cli.command, cli.serve) {
         (Some(Command::Backup(backup)), _) => backup.run(),
+        (Some(Command::Check(check)), _) => check.run(),
         (Some(Command::Demo(demo)), _) => demo.run(),
         (Some(Command::Restore(restore)), _) => restore.run(),
+        (Some(Command::Status(status)), _) => status.run(),
         (Some(Command::Verify(verify)), _) => verify.run(),
         (None, Some(serve)) => serve.run(),
         (None, None) => unreachable!("without arguments there is only help"),

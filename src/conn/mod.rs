@@ -19,12 +19,11 @@ use memchr::memchr;
 
 use crate::{
     buffer::OutBuf,
-    command::{Command, help},
+    command::{Command, CommandError, help},
     limits::Limits,
     probe::{Mutant, planted},
     proto::{
-        Args, Dialect, Progress, RequestError, Step, Style, Workspace, next_request,
-        reply::ReplyWriter,
+        Dialect, Progress, RequestError, Step, Style, Workspace, next_request, reply::ReplyWriter,
     },
     record::Db,
 };
@@ -198,8 +197,18 @@ impl Connection {
 
     /// Gives a deferred reply, in the style of its request. Whether it was still awaited; otherwise
     /// nothing happens. It is written into the output if no earlier one is missing.
-    pub fn reply(&mut self, ticket: Ticket, write: impl FnOnce(&mut ReplyWriter<'_>)) -> bool {
-        self.replies.fill(ticket, write)
+    /// Then it may be the one that makes further requests wait.
+    pub fn reply(
+        &mut self,
+        ticket: Ticket,
+        limits: &Limits,
+        write: impl FnOnce(&mut ReplyWriter<'_>),
+    ) -> bool {
+        let awaited = self.replies.fill(ticket, write);
+        if self.replies.size() > limits.output_pause && !self.closing {
+            self.maybe_pause(limits);
+        }
+        awaited
     }
 
     /// Reply bytes that may be written.
@@ -335,9 +344,18 @@ impl Connection {
                         if dialect == Dialect::Detect && rest.first() == Some(&b'*') {
                             self.dialect = Dialect::Resp;
                         }
-                        let before = self.replies.size();
-                        if !self.answer(args, style, execute) {
+                        let command = Command::parse(args);
+                        if self.replies.has_open() && command.is_ok_and(|c| self.waits(&c)) {
+                            // It is carried out when all before it is answered.
+                            self.pause_until_answered();
                             break;
+                        }
+                        // It speaks of all keys, and other requests are in order for one key only.
+                        let is_flush = matches!(command, Ok(Command::FlushAll | Command::FlushDb));
+                        let before = self.replies.size();
+                        self.answer(command, style, execute);
+                        if is_flush && self.replies.has_open() {
+                            self.pause_until_answered();
                         }
                         self.replies.swap(&mut last, before);
                         consumed
@@ -361,6 +379,35 @@ impl Connection {
             self.maybe_pause(limits);
         }
         if self.closing { bytes.len() } else { bytes.len() - rest.len() }
+    }
+
+    /// Whether a command must not begin before all requests before it are answered: it shows this
+    /// node's copy, or what became of them.
+    const fn waits(&self, command: &Command<'_>) -> bool {
+        match command {
+            Command::DbSize
+            | Command::FlushAll
+            | Command::FlushDb
+            | Command::Replicas { .. }
+            | Command::Wait { .. } => true,
+            Command::Op { op, .. } => self.readonly && op.is_read(),
+            Command::Exists { .. } | Command::MGet { .. } => self.readonly,
+            Command::Command
+            | Command::ConfigGet
+            | Command::Del { .. }
+            | Command::Echo { .. }
+            | Command::Help { .. }
+            | Command::Info { .. }
+            | Command::LastSave
+            | Command::MSet { .. }
+            | Command::Ping { .. }
+            | Command::Proto { .. }
+            | Command::Quit
+            | Command::ReadOnly { .. }
+            | Command::Save { .. }
+            | Command::Select { .. }
+            | Command::Status => false,
+        }
     }
 
     /// Drops an overlong line's bytes; answers when its end shows the style.
@@ -394,32 +441,20 @@ impl Connection {
         });
     }
 
-    /// Answers one request; false if it must wait until those before it are answered.
+    /// Answers one request.
     fn answer(
         &mut self,
-        args: Args<'_>,
+        command: Result<Command<'_>, CommandError<'_>>,
         style: Style,
         execute: &mut impl FnMut(Request<'_>) -> Done,
-    ) -> bool {
-        match Command::parse(args) {
-            // It speaks of all keys, and other requests are in order only for one key.
-            Ok(Command::FlushAll | Command::FlushDb) if self.replies.has_open() => {
-                self.pause_until_answered();
-                return false;
-            }
-            Ok(command @ (Command::FlushAll | Command::FlushDb)) => {
-                self.carry_out(command, style, execute);
-                if self.replies.has_open() {
-                    self.pause_until_answered();
-                }
-            }
+    ) {
+        match command {
             Ok(command) => self.carry_out(command, style, execute),
             Err(error) => self.replies.say(style, |reply| match style {
                 Style::Plain => reply.error(error.for_people()),
                 Style::Resp => reply.error(error),
             }),
         }
-        true
     }
 
     /// Carries out a command, here or by `execute`.

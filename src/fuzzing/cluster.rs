@@ -290,6 +290,17 @@ impl Cluster {
         panic!("the cluster does not come to rest");
     }
 
+    /// Lets one thing happen that needs no time, chosen by number: a piece arrives on one link, or
+    /// one disk finishes what it is at. Whether there was anything to happen there.
+    pub fn nudge(&mut self, choice: usize) -> bool {
+        let (links, hosts) = (self.pipes.len(), self.hosts.len());
+        let choice = choice % (links + hosts);
+        match self.pipes.keys().copied().nth(choice) {
+            Some(end) => self.deliver_one(end),
+            None => self.run_disk(choice - links),
+        }
+    }
+
     /// Lets time pass, timer by timer.
     pub fn advance(&mut self, span: Millis) {
         let end = self.mono + span;
@@ -441,12 +452,17 @@ impl Cluster {
     fn run_disks(&mut self) -> bool {
         let mut worked = false;
         for node in 0..self.hosts.len() {
-            let now = self.now(node);
-            let Host { node: Some(at), disk, .. } = &mut self.hosts[node] else { continue };
-            if disk.work(at, now) {
-                self.turn(node);
-                worked = true;
-            }
+            worked |= self.run_disk(node);
+        }
+        worked
+    }
+
+    fn run_disk(&mut self, node: usize) -> bool {
+        let now = self.now(node);
+        let Host { node: Some(at), disk, .. } = &mut self.hosts[node] else { return false };
+        let worked = disk.work(at, now);
+        if worked {
+            self.turn(node);
         }
         worked
     }

@@ -1,5 +1,7 @@
 //! Operations, partitions, cuts and restarts on a cluster in memory, against a map.
 //!
+//! It is about the eventual database, and that all replicas end alike; of the strong one
+//! simulations tell more.
 //! Time passes between operations and all clocks are right, so a later write wins over an earlier
 //! one wherever they were accepted, and a plain map says what every replica must hold in the end. A
 //! crash while all replicas agree loses nothing; another one may lose what only that node had: then
@@ -10,6 +12,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::cluster::{Cluster, Setup};
 use crate::{
     limits::{Limits, Timing},
+    record::Db,
     time::Millis,
 };
 
@@ -190,7 +193,7 @@ impl Model {
     fn learn(&mut self) {
         let Some(node) = self.cluster.node(0) else { return };
         for (key, expected) in &mut self.keys {
-            let held = node.store().get(crate::record::Db::STRONG, format!("k{key}").as_bytes());
+            let held = node.store().get(Db::EVENTUAL, format!("k{key}").as_bytes());
             let value = held.and_then(|held| held.value).map(<[u8]>::to_vec);
             let value = value.and_then(|value| String::from_utf8(value).ok());
             let value = value.and_then(|value| value.parse().ok());
@@ -222,7 +225,12 @@ impl Model {
 
     fn ask(&mut self, node: usize, request: &str) -> Option<String> {
         self.cluster.node(node)?;
-        let client = *self.clients[node].get_or_insert_with(|| self.cluster.connect(node));
+        let cluster = &mut self.cluster;
+        let client = *self.clients[node].get_or_insert_with(|| {
+            let client = cluster.connect(node);
+            assert_eq!(cluster.ask(client, b"SELECT eventual\n"), b"OK\n");
+            client
+        });
         let reply = self.cluster.ask(client, request.as_bytes());
         Some(String::from_utf8(reply).expect("replies are text"))
     }

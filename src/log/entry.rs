@@ -304,6 +304,7 @@ mod tests {
             Entry::Copied { slots: &[0xff; SLOT_SET_SIZE_MAX], set: true },
             Entry::Copied { slots: &[], set: false },
             Entry::Formed { births: &[7; 3 * BIRTH_SIZE] },
+            Entry::Known { member: NodeId(2), incarnation: 7 },
             Entry::Formed { births: &[] },
         ];
         let mut bytes = Vec::new();
@@ -364,6 +365,8 @@ mod tests {
         let over = (MEMBERS_MAX + 1) * BIRTH_SIZE;
         assert_eq!(refused(FORMED, &vec![0; over]), size(over));
         assert_eq!(refused(0, &[]), EntryError::Kind(0));
-        assert_eq!(refused(8, &[]), EntryError::Kind(8));
+        assert_eq!(refused(KNOWN, &[0]), short);
+        assert_eq!(refused(KNOWN, &[0; 11]), size(11));
+        assert_eq!(refused(9, &[]), EntryError::Kind(9));
     }
 }

@@ -10,6 +10,7 @@ use super::{
     inquiry::{About, Inquiry},
     links::End,
     peers::Peers,
+    quorum::Quorum,
     strong::{Ctx, Strong, request::Origin},
     timers::Watch,
     wait::Wrote,
@@ -29,7 +30,7 @@ use crate::{
 };
 
 /// Why writes are refused when a majority finds our clock ahead.
-const CLOCK_REFUSED: &str = "ERR the clock of this node is ahead of a majority by more than they \
+pub(super) const CLOCK_REFUSED: &str = "ERR the clock of this node is ahead of a majority by more than they \
                              accept; nothing written";
 
 /// What happened to a client's connection.
@@ -49,12 +50,16 @@ impl Node {
     pub(super) fn run_client(&mut self, now: Now, link: LinkId, input: Input<'_>) {
         let clients = self.client_count();
         let clock_refused = self.peers.find_us_ahead();
-        let Some(End::Client { connection, waits, wrote: ever, .. }) = self.links.end_mut(link) else { return };
+        let Some(End::Client { connection, waits, wrote: ever, .. }) = self.links.end_mut(link)
+        else {
+            return;
+        };
         let before = connection.buffered();
         let mut executor = Executor {
             now,
             link,
             strong: &mut self.strong,
+            quorum: &mut self.quorum,
             gathers: &mut self.gathers,
             rng: &mut self.rng,
             replica: &mut self.replica,
@@ -67,7 +72,6 @@ impl Node {
             formation: &self.formation,
             inquiries: &mut self.inquiries,
             ever,
-            wrote: false,
         };
         let mut execute = |request: Request<'_>| executor.execute(request);
         let (limits, workspace) = (&self.limits, &mut self.workspace);
@@ -79,7 +83,6 @@ impl Node {
             Input::Resume => connection.resume(limits, workspace, &mut execute),
             Input::Shutdown => connection.shut(),
         }
-        let wrote = executor.wrote;
         if connection.is_held() && !std::mem::replace(waits, true) {
             self.waiting.push(link);
         }
@@ -98,9 +101,6 @@ impl Node {
         if paused && self.watched.iter().all(|watched| watched.link != link) {
             reached(Hook::ClientPaused);
             self.watched.push(Watch::new(now, link, written));
-        }
-        if wrote {
-            self.after_writes(now);
         }
         self.inquire(now);
     }
@@ -121,25 +121,6 @@ impl Node {
         let dialed = self.peers.iter().filter(|peer| peer.link().is_some()).count();
         self.links.len() - self.accepted.len() - dialed
     }
-
-    /// Our streams have grown: write them, and give up those that have gone Behind. Their sessions
-    /// end with their links.
-    pub(super) fn after_writes(&mut self, now: Now) {
-        for id in self.members.peers() {
-            let Some(peer) = self.peers.get_mut(id) else { continue };
-            let Some(link) = peer.link() else { continue };
-            if !peer.outbox.is_behind() {
-                self.links.touch(link);
-            } else if peer.generation > 0
-                && self.links.peer(link).is_some_and(|open| open.is_live())
-            {
-                tracing::warn!(peer = %self.members.name(id), "a peer is Behind: repair takes over");
-                reached(Hook::Behind);
-                self.stats.behind += 1;
-                self.close(now, link);
-            }
-        }
-    }
 }
 
 /// One client's requests of one turn at work.
@@ -147,6 +128,7 @@ struct Executor<'a> {
     now: Now,
     link: LinkId,
     strong: &'a mut Strong,
+    quorum: &'a mut Quorum,
     gathers: &'a mut Gathers,
     rng: &'a mut Rng,
     replica: &'a mut Replica,
@@ -160,7 +142,6 @@ struct Executor<'a> {
     inquiries: &'a mut Vec<Inquiry>,
     /// What the connection wrote in all its life.
     ever: &'a mut Wrote,
-    wrote: bool,
 }
 
 /// Where a request stands.
@@ -250,12 +231,18 @@ impl Executor<'_> {
 
     /// One operation on one key.
     fn op(&mut self, place: Place, name: &str, op: &Op<'_>, reply: &mut ReplyWriter<'_>) -> Done {
+        if op.is_conditional() && place.db != Db::STRONG {
+            reply.error(format_args!(
+                "ERR {name} reads before it writes and needs the strong database (SELECT 0)"
+            ));
+            return Done::Now(None);
+        }
         if !op.is_read() {
             self.ever.note(place.db);
         }
-        if place.db == Db::STRONG && !(place.readonly && op.is_read()) {
+        if place.db != Db::EVENTUAL && !(place.readonly && op.is_read()) {
             let origin = Origin::Client { link: self.link, ticket: place.ticket };
-            self.submit(origin, op, place.behind);
+            self.submit(place, origin, op);
             return Done::Later;
         }
         if op.is_read() {
@@ -263,12 +250,6 @@ impl Executor<'_> {
             let held = record.and_then(|record| Held::of(&record, self.now.wall_ms));
             op.apply(held).1.write(reply);
             return Done::Now(self.local_wait(place.db, op));
-        }
-        if op.is_conditional() {
-            reply.error(format_args!(
-                "ERR {name} reads before it writes and needs the strong database (SELECT 0)"
-            ));
-            return Done::Now(None);
         }
         let answer = self.local(place.db, op);
         answer.write(reply);
@@ -287,11 +268,11 @@ impl Executor<'_> {
         if !reads {
             self.ever.note(place.db);
         }
-        if place.db == Db::STRONG && !(place.readonly && reads) {
+        if place.db != Db::EVENTUAL && !(place.readonly && reads) {
             let gather = self.gathers.begin(self.link, place.ticket, join, ops.len());
             for (index, op) in ops.enumerate() {
                 let origin = Origin::Part { gather, index: index as u32 };
-                self.submit(origin, &op, place.behind);
+                self.submit(place, origin, &op);
             }
             return Done::Later;
         }
@@ -305,10 +286,14 @@ impl Executor<'_> {
         Done::Now(batch.map(Wait::Durable))
     }
 
-    fn submit(&mut self, origin: Origin, op: &Op<'_>, behind: bool) {
+    fn submit(&mut self, place: Place, origin: Origin, op: &Op<'_>) {
         let Self { now, replica, peers, rng, .. } = self;
         let mut ctx = Ctx { now: *now, replica, peers, rng };
-        self.strong.submit(&mut ctx, origin, op, !behind);
+        if place.db == Db::STRONG {
+            self.strong.submit(&mut ctx, origin, op, !place.behind);
+        } else {
+            self.quorum.submit(&mut ctx, origin, op);
+        }
     }
 
     /// What an operation comes to on this node's copy.
@@ -319,7 +304,6 @@ impl Executor<'_> {
         }
         match op.action {
             Action::Set { value, .. } => {
-                self.wrote = true;
                 let record = self.replica.set(now, db, op.key, value, None);
                 self.peers.iter_mut().for_each(|peer| {
                     peer.outbox.push_record(record);
@@ -330,7 +314,6 @@ impl Executor<'_> {
                 let Some(record) = self.replica.delete(now, db, op.key) else {
                     return Answer::Integer(0);
                 };
-                self.wrote = true;
                 self.peers.iter_mut().for_each(|peer| {
                     peer.outbox.push_record(record);
                 });
@@ -360,13 +343,20 @@ impl Executor<'_> {
         if db == Db::STRONG {
             return self.flush_strong(Origin::Client { link: self.link, ticket });
         }
+        if db == Db::QUORUM {
+            let Self { now, replica, peers, rng, .. } = self;
+            let mut ctx = Ctx { now: *now, replica, peers, rng };
+            self.quorum.flush(&mut ctx, Origin::Client { link: self.link, ticket });
+            return Done::Later;
+        }
         if self.clock_refused {
             reply.error(CLOCK_REFUSED);
             return Done::Now(None);
         }
-        self.wrote = true;
         let stamp = self.replica.flush(self.now, db);
-        self.peers.iter_mut().for_each(|peer| peer.outbox.push_flush(db, stamp));
+        self.peers.iter_mut().for_each(|peer| {
+            peer.outbox.push_flush(db, stamp);
+        });
         reply.ok();
         Done::Now(self.all_durable())
     }
@@ -379,6 +369,7 @@ impl Executor<'_> {
     }
 
     fn info(&self, section: Option<&[u8]>, reply: &mut ReplyWriter<'_>) {
+        let (strong, quorum) = (self.strong.load(), self.quorum.load());
         let text = info::render(&info::Source {
             now: self.now,
             members: self.members,
@@ -389,6 +380,7 @@ impl Executor<'_> {
             stats: self.stats,
             checkpoint: self.checkpoint,
             clients: self.clients,
+            under_way: (strong.0 + quorum.0, strong.1 + quorum.1),
             section,
         });
         reply.lines(&text);

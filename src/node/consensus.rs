@@ -1,13 +1,14 @@
 //! The node's side of the strong database: what drives it, and where its words go.
 
 use super::{
-    LinkId, Node,
+    LinkId, Node, Quorum,
     inbound::Hangup,
     links::End,
     strong::{
         Ctx, Strong,
         request::{Origin, Outcome},
     },
+    timers::Watch,
 };
 use crate::{
     command::op::Answer,
@@ -15,9 +16,17 @@ use crate::{
     log::Batch,
     probe::{Hook, reached},
     proto::{peer::Frame, reply::ReplyWriter},
-    record::NodeId,
+    record::{Db, NodeId},
     time::Now,
 };
+
+/// A client that was given more than it may hold.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Laden {
+    link: LinkId,
+    /// More than all clients together may hold.
+    over: bool,
+}
 
 impl Node {
     /// The strong database and what it acts on.
@@ -26,31 +35,89 @@ impl Node {
         (strong, Ctx { now, replica, peers, rng })
     }
 
-    /// A question of a member for the strong database.
+    /// The quorum database and what it acts on.
+    pub(super) const fn quorum(&mut self, now: Now) -> (&mut Quorum, Ctx<'_>) {
+        let Self { quorum, replica, peers, rng, .. } = self;
+        (quorum, Ctx { now, replica, peers, rng })
+    }
+
+    /// Whether so many operations are under way that no client may ask for more.
+    pub(super) fn is_loaded(&self) -> bool {
+        let (count, size) = self.under_way();
+        count > self.limits.requests_max || size > self.limits.requests_size_max
+    }
+
+    /// A question of a member for the strong or the quorum database.
     pub(super) fn on_question(
         &mut self,
         now: Now,
         from: NodeId,
         frame: Frame<'_>,
     ) -> Result<(), Hangup> {
-        let (strong, mut ctx) = self.strong(now);
-        strong.on_question(&mut ctx, from, frame)
+        let (quorum, mut ctx) = self.quorum(now);
+        match frame {
+            // A coordinator wants to know what we have.
+            Frame::Query { id, db: Db::QUORUM, keys } => quorum.on_query(&mut ctx, from, id, keys),
+            // A coordinator wants to have what we have.
+            Frame::QueryFull { id, db: Db::QUORUM, keys } => {
+                quorum.on_query_full(&mut ctx, from, id, keys)
+            }
+            // A reader knows of a flush that we do not know.
+            Frame::Flushed { db: Db::QUORUM, version } => {
+                Quorum::on_flushed(&mut ctx, version);
+                Ok(())
+            }
+            question => {
+                let (strong, mut ctx) = self.strong(now);
+                strong.on_question(&mut ctx, from, question)?;
+                self.discard_outlived(now);
+                Ok(())
+            }
+        }
     }
 
-    /// A member's answer for the strong database.
+    /// A member's answer for the strong or the quorum database.
     pub(super) fn on_reply(
         &mut self,
         now: Now,
         from: NodeId,
         frame: Frame<'_>,
     ) -> Result<(), Hangup> {
-        // What it holds of a key that a client asks about.
-        if let Frame::Located { id, version, flags } = frame {
-            self.on_located(from, id, version, flags);
-            return Ok(());
+        let (quorum, mut ctx) = self.quorum(now);
+        match frame {
+            // What it has of what we asked about.
+            Frame::Answers { id, db: Db::QUORUM, entries } => {
+                quorum.on_answers(&mut ctx, from, id, entries).ok_or(Hangup::Unexpected)
+            }
+            // A record that we lack.
+            Frame::FullAnswers { id, db: Db::QUORUM, records } => {
+                quorum.on_full_answers(&mut ctx, from, id, records)
+            }
+            // What it holds of a key that a client asks about.
+            Frame::Located { id, version, flags } => {
+                self.on_located(from, id, version, flags);
+                Ok(())
+            }
+            // Why it has no record that we asked for.
+            Frame::Flushed { db: Db::QUORUM, version } => {
+                Quorum::on_flushed(&mut ctx, version);
+                Ok(())
+            }
+            reply => {
+                let (strong, mut ctx) = self.strong(now);
+                strong.on_reply(&mut ctx, from, reply)?;
+                self.discard_outlived(now);
+                Ok(())
+            }
         }
-        let (strong, mut ctx) = self.strong(now);
-        strong.on_reply(&mut ctx, from, frame)
+    }
+
+    /// Members have forgotten what they said: the quorum database must not count it.
+    fn discard_outlived(&mut self, now: Now) {
+        for member in self.strong.take_outlived().iter() {
+            let (quorum, mut ctx) = self.quorum(now);
+            quorum.discard(&mut ctx, member);
+        }
     }
 
     /// A member says that it votes from now on.
@@ -63,6 +130,8 @@ impl Node {
             let (strong, mut ctx) = self.strong(now);
             strong.on_session(&mut ctx, from, None);
             strong.on_live(&mut ctx, from);
+            let (quorum, mut ctx) = self.quorum(now);
+            quorum.on_live(&mut ctx, from, false);
         }
     }
 
@@ -88,7 +157,10 @@ impl Node {
     /// Once all is there again, in all databases, the log is told.
     fn maybe_rejoin(&mut self) {
         let needed = (self.members.len() - self.members.quorum() + 1).min(self.members.len() - 1);
-        let walked = self.peers.iter().filter(|peer| peer.has_walked).count();
+        // Of what a majority has acknowledged in the quorum database one of them has shown us all,
+        // if each voted and knew before that our earlier word counts no more.
+        let counts = |id| self.strong.is_known_to(id);
+        let walked = self.peers.iter().filter(|p| p.has_walked && p.voted && counts(p.id)).count();
         if walked < needed || !self.strong.poll_recovered() {
             return;
         }
@@ -100,10 +172,21 @@ impl Node {
 
     /// Forms the cluster if now is the time, in the first member.
     pub(super) fn maybe_form(&mut self) {
+        self.say_who_is_missing();
         let batch = self.replica.journal.gathering();
         let new = self.peers.iter().map(|peer| peer.birth.filter(|_| peer.live && !peer.formed));
         if let Some(births) = self.formation.decide(new, batch) {
             self.replica.journal.formed(births);
+        }
+    }
+
+    /// Tells the log, as often as it changes, whom a cluster that has not formed waits for.
+    fn say_who_is_missing(&mut self) {
+        let missing = self.peers.iter().filter(|peer| !peer.live).map(|peer| peer.id);
+        let missing: Vec<NodeId> = missing.collect();
+        if self.formation.waits_for(&missing) {
+            let names: Vec<&str> = missing.iter().map(|id| self.members.name(*id)).collect();
+            tracing::info!("the cluster has not formed: waiting for {}", names.join(", "));
         }
     }
 
@@ -119,12 +202,16 @@ impl Node {
         self.pay_parts(now);
         let (strong, mut ctx) = self.strong(now);
         strong.on_durable(&mut ctx, batch);
+        let (quorum, mut ctx) = self.quorum(now);
+        quorum.on_durable(&mut ctx, batch);
     }
 
     /// This node votes from now on, and says so to all.
     pub(super) fn begin_voting(&mut self, now: Now) {
         let (strong, mut ctx) = self.strong(now);
         strong.begin(&mut ctx);
+        let (quorum, mut ctx) = self.quorum(now);
+        quorum.begin(&mut ctx);
         let births = self.formation.births().unwrap_or_default();
         let voting = Frame::Formed { birth: self.formation.birth_told(), formed: true };
         for peer in self.peers.iter_mut() {
@@ -136,6 +223,11 @@ impl Node {
     pub(super) fn tick(&mut self, now: Now) {
         let (strong, mut ctx) = self.strong(now);
         strong.tick(&mut ctx);
+        if self.quorum.next_deadline().is_some_and(|deadline| deadline <= now.mono) {
+            let refusal = self.strong.refusal(&self.peers, "no majority answered in time");
+            let (quorum, mut ctx) = self.quorum(now);
+            quorum.expire(&mut ctx, &refusal);
+        }
     }
 
     /// The inputs of a turn are over: asks what the requests among them need to know. Part of
@@ -143,6 +235,8 @@ impl Node {
     pub fn end_inputs(&mut self, now: Now) {
         let (strong, mut ctx) = self.strong(now);
         strong.end_turn(&mut ctx);
+        let (quorum, mut ctx) = self.quorum(now);
+        quorum.end_turn(&mut ctx);
         self.maybe_rejoin();
         self.run_waits(now);
         self.run_locates(now);
@@ -162,7 +256,11 @@ impl Node {
                 self.give(now, origin, answer);
             }
         }
-        self.speak();
+        for (origin, answer) in self.quorum.take_outcomes() {
+            self.give(now, origin, answer);
+        }
+        self.look_after_laden(now);
+        self.speak(now);
     }
 
     pub(super) fn give(&mut self, now: Now, origin: Origin, answer: Answer<'static>) {
@@ -185,27 +283,58 @@ impl Node {
     }
 
     /// Answers a client, if it is still there.
-    pub(super) fn reply(&mut self, link: LinkId, ticket: Ticket, write: impl FnOnce(&mut ReplyWriter<'_>)) {
+    pub(super) fn reply(
+        &mut self,
+        link: LinkId,
+        ticket: Ticket,
+        write: impl FnOnce(&mut ReplyWriter<'_>),
+    ) {
         let Some(End::Client { connection, .. }) = self.links.end_mut(link) else { return };
         let before = connection.buffered();
-        if connection.reply(ticket, write) {
-            self.buffered = self.buffered + connection.buffered() - before;
-            if connection.can_resume() {
-                self.resumable.push_back(link);
+        if !connection.reply(ticket, &self.limits, write) {
+            return;
+        }
+        let after = connection.buffered();
+        self.buffered = self.buffered + after - before;
+        let over = self.buffered > self.limits.buffers_total && after > before;
+        if over || connection.is_paused() {
+            // Looked at later: somebody may be about to say more to this client.
+            self.laden.push(Laden { link, over });
+        }
+        if connection.can_resume() {
+            self.resumable.push_back(link);
+        }
+        self.links.touch(link);
+    }
+
+    /// Sees to clients that were given more than they take.
+    fn look_after_laden(&mut self, now: Now) {
+        for Laden { link, over } in std::mem::take(&mut self.laden) {
+            let Some(End::Client { connection, .. }) = self.links.end(link) else { continue };
+            let (paused, written) = (connection.is_paused(), connection.written());
+            if over && self.buffered > self.limits.buffers_total {
+                tracing::warn!(link = link.0, "closed a client: all buffers together are full");
+                self.close(now, link);
+            } else if paused && self.watched.iter().all(|watched| watched.link != link) {
+                self.watched.push(Watch::new(now, link, written));
             }
-            self.links.touch(link);
         }
     }
 
-    /// Moves what is to be asked and said into the links.
-    fn speak(&mut self) {
+    /// Moves what is to be asked and said into the links, and has streams that have grown written.
+    /// A stream that has gone Behind is given up; its session ends with its link.
+    fn speak(&mut self, now: Now) {
+        let mut behind = Vec::new();
         for peer in self.peers.iter_mut() {
-            if !peer.asks.is_empty()
-                && let Some(link) = peer.link()
+            if let Some(link) = peer.link().filter(|_| peer.live)
                 && let Some(open) = self.links.peer_mut(link)
             {
                 open.out.extend(&peer.asks);
-                self.links.touch(link);
+                if peer.outbox.is_behind() {
+                    behind.push((peer.id, link));
+                } else if !peer.asks.is_empty() || peer.outbox.has_unsent() {
+                    self.links.touch(link);
+                }
             }
             if !peer.says.is_empty()
                 && let Some(link) = peer.inbound
@@ -216,12 +345,12 @@ impl Node {
             }
             peer.asks.clear();
             peer.says.clear();
-            if peer.live
-                && peer.outbox.has_unsent()
-                && let Some(link) = peer.link()
-            {
-                self.links.touch(link);
-            }
+        }
+        for (id, link) in behind {
+            tracing::warn!(peer = %self.members.name(id), "a peer is Behind: repair takes over");
+            reached(Hook::Behind);
+            self.stats.behind += 1;
+            self.close(now, link);
         }
     }
 }

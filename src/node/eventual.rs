@@ -195,7 +195,7 @@ impl Replica {
     }
 
     /// Learns of a stamp: all later ones are above it.
-    fn witness(&mut self, now: Now, version: Version) -> Result<(), Refused> {
+    pub(crate) fn witness(&mut self, now: Now, version: Version) -> Result<(), Refused> {
         if planted(Mutant::ClockReuse) {
             return Ok(());
         }
@@ -263,31 +263,31 @@ mod tests {
     fn stamps_rise_when_the_wall_clock_goes_back() {
         let mut a = replica(0);
         let first =
-            Record::decode(a.set(at(100), Db::STRONG, b"k", b"1", None)).expect("own").version;
+            Record::decode(a.set(at(100), Db::EVENTUAL, b"k", b"1", None)).expect("own").version;
         let second =
-            Record::decode(a.set(at(50), Db::STRONG, b"k", b"2", None)).expect("own").version;
+            Record::decode(a.set(at(50), Db::EVENTUAL, b"k", b"2", None)).expect("own").version;
         assert!(second > first);
-        assert_eq!(a.store.get(Db::STRONG, b"k").and_then(|r| r.value), Some(&b"2"[..]));
+        assert_eq!(a.store.get(Db::EVENTUAL, b"k").and_then(|r| r.value), Some(&b"2"[..]));
     }
 
     #[test]
     fn a_write_after_a_seen_write_wins_whatever_the_clocks_say() {
         let (mut ahead, mut back) = (replica(0), replica(1));
-        let bytes = ahead.set(at(1000), Db::STRONG, b"k", b"old", None).to_vec();
+        let bytes = ahead.set(at(1000), Db::EVENTUAL, b"k", b"old", None).to_vec();
         back.merge(at(10), &bytes).expect("within the bound");
-        let bytes = back.set(at(10), Db::STRONG, b"k", b"new", None).to_vec();
+        let bytes = back.set(at(10), Db::EVENTUAL, b"k", b"new", None).to_vec();
         ahead.merge(at(1000), &bytes).expect("within the bound");
-        assert_eq!(ahead.store.get(Db::STRONG, b"k").and_then(|r| r.value), Some(&b"new"[..]));
+        assert_eq!(ahead.store.get(Db::EVENTUAL, b"k").and_then(|r| r.value), Some(&b"new"[..]));
     }
 
     #[test]
     fn a_stamp_from_too_far_ahead_leaves_no_trace() {
         let (mut ahead, mut sane) = (replica(0), replica(1));
-        let bytes = ahead.set(at(5000), Db::STRONG, b"k", b"v", None).to_vec();
+        let bytes = ahead.set(at(5000), Db::EVENTUAL, b"k", b"v", None).to_vec();
         assert_eq!(sane.merge(at(3999), &bytes), Err(Refused::Ahead(1001)));
         let stamp = ahead.flush(at(5000), Db::QUORUM);
         assert_eq!(sane.merge_flush(at(0), Db::QUORUM, stamp), Err(Refused::Ahead(5000)));
-        assert_eq!(sane.store.get(Db::STRONG, b"k"), None);
+        assert_eq!(sane.store.get(Db::EVENTUAL, b"k"), None);
         assert_eq!(sane.clock, 0);
         assert_eq!(sane.merge(at(4000), &bytes), Ok(()));
     }
@@ -296,12 +296,13 @@ mod tests {
     fn what_has_expired_stays_so_after_a_restart() {
         let version = Version::stamp(50 << COUNTER_BITS, NodeId(1), 3);
         let value = Some(&b"v"[..]);
-        let record = Record { db: Db::STRONG, key: b"k", version, expires_at_ms: Some(100), value };
+        let record =
+            Record { db: Db::EVENTUAL, key: b"k", version, expires_at_ms: Some(100), value };
         let mut a = replica(0);
         a.recover(Entry::Record(record));
-        let held = a.store.get(Db::STRONG, b"k").expect("the log has it");
+        let held = a.store.get(Db::EVENTUAL, b"k").expect("the log has it");
         assert_eq!((held.visible(99), held.visible(100)), (value, None));
-        assert_eq!(a.delete(at(100), Db::STRONG, b"k"), None, "nothing is there to delete");
+        assert_eq!(a.delete(at(100), Db::EVENTUAL, b"k"), None, "nothing is there to delete");
     }
 
     #[test]
@@ -311,7 +312,7 @@ mod tests {
         a.recover(Entry::Flush { db: Db::QUORUM, stamp: Version::stamp(95 << 16, NodeId(1), 3) });
         a.begin_life(10);
         let stamp =
-            Record::decode(a.set(at(20), Db::STRONG, b"k", b"1", None)).expect("own").version;
+            Record::decode(a.set(at(20), Db::EVENTUAL, b"k", b"1", None)).expect("own").version;
         assert!(stamp.hlc() > 95 << COUNTER_BITS, "{stamp}");
         assert!(a.journal.holds_peers(), "the new bound is not durable");
     }
@@ -319,7 +320,7 @@ mod tests {
     /// In another order the value would be there again.
     #[test]
     fn what_was_dropped_stays_away_after_a_restart() {
-        let (db, key) = (Db::STRONG, &b"k"[..]);
+        let (db, key) = (Db::EVENTUAL, &b"k"[..]);
         let version = |hlc: u64| Version::stamp(hlc << COUNTER_BITS, NodeId(1), 3);
         let record = |hlc, value| {
             let version = version(hlc);
@@ -339,10 +340,10 @@ mod tests {
     #[test]
     fn deleting_what_is_not_there_writes_nothing() {
         let mut a = replica(0);
-        assert_eq!(a.delete(at(1), Db::STRONG, b"k"), None);
-        a.set(at(1), Db::STRONG, b"k", b"v", None);
-        assert!(a.delete(at(1), Db::STRONG, b"k").is_some());
-        assert_eq!(a.delete(at(1), Db::STRONG, b"k"), None);
-        assert_eq!(a.store.tombstones(Db::STRONG), 1);
+        assert_eq!(a.delete(at(1), Db::EVENTUAL, b"k"), None);
+        a.set(at(1), Db::EVENTUAL, b"k", b"v", None);
+        assert!(a.delete(at(1), Db::EVENTUAL, b"k").is_some());
+        assert_eq!(a.delete(at(1), Db::EVENTUAL, b"k"), None);
+        assert_eq!(a.store.tombstones(Db::EVENTUAL), 1);
     }
 }

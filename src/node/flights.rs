@@ -57,13 +57,29 @@ impl<T> Flights<T> {
         self.count
     }
 
+    /// How many numbers are kept count of: all from the oldest write that wants votes.
+    pub(crate) fn span(&self) -> usize {
+        self.open.len()
+    }
+
     /// A write sets out; our own vote is the batch in which it is logged.
     pub(crate) fn launch(&mut self, item: T, batch: Batch) -> Number {
+        let number = self.open(item);
+        self.logged(number, batch);
+        number
+    }
+
+    /// Something that will want votes.
+    pub(crate) fn open(&mut self, item: T) -> Number {
         let number = self.first + self.open.len() as Number;
         self.open.push_back(Some(Flight { votes: Votes::default(), item }));
-        self.own.push_back((batch, number));
         self.count += 1;
         number
+    }
+
+    /// Our own vote is that the log has this batch.
+    pub(crate) fn logged(&mut self, number: Number, batch: Batch) {
+        self.own.push_back((batch, number));
     }
 
     /// It stands in a peer's stream, which had this position behind it.
@@ -83,6 +99,35 @@ impl<T> Flights<T> {
     pub(crate) fn get_mut(&mut self, number: Number) -> Option<&mut T> {
         let index = number.checked_sub(self.first)?;
         self.open.get_mut(index as usize)?.as_mut().map(|flight| &mut flight.item)
+    }
+
+    /// One that still wants votes.
+    pub(crate) fn get(&self, number: Number) -> Option<&T> {
+        let index = number.checked_sub(self.first)?;
+        self.open.get(index as usize)?.as_ref().map(|flight| &flight.item)
+    }
+
+    /// Who has voted for one that still wants votes.
+    pub(crate) fn votes(&self, number: Number) -> Option<Votes> {
+        let index = number.checked_sub(self.first)?;
+        self.open.get(index as usize)?.as_ref().map(|flight| flight.votes)
+    }
+
+    /// One does not want votes any more.
+    pub(crate) fn take(&mut self, number: Number) -> Option<T> {
+        let index = number.checked_sub(self.first)?;
+        let flight = self.open.get_mut(index as usize)?.take()?;
+        self.count -= 1;
+        self.trim();
+        Some(flight.item)
+    }
+
+    /// A member has what one stands for, durably. Hands it out if a majority has now.
+    pub(crate) fn on_vote(&mut self, by: NodeId, number: Number) -> Option<T> {
+        let mut decided = None;
+        self.vote(by, number, &mut |_, item| decided = Some(item));
+        self.trim();
+        decided
     }
 
     /// A peer has everything durably up to a position. Hands out what a majority has now.
@@ -157,6 +202,17 @@ impl<T> Flights<T> {
             }
         }
         self.trim();
+    }
+
+    /// The oldest that wants votes.
+    pub(crate) fn oldest(&self) -> Option<Number> {
+        (!self.open.is_empty()).then_some(self.first)
+    }
+
+    /// The numbers of all that want votes, oldest first.
+    pub(crate) fn numbers(&self) -> impl Iterator<Item = Number> {
+        let numbered = self.open.iter().enumerate();
+        numbered.filter(|(_, place)| place.is_some()).map(|(index, _)| self.first + index as Number)
     }
 
     /// All writes that want votes, oldest first.

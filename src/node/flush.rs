@@ -14,17 +14,20 @@ impl Node {
         if *strong != Answer::Ok {
             return self.reply(link, ticket, |writer| strong.write(writer));
         }
-        let databases = [Db::QUORUM, Db::EVENTUAL];
-        let gather = self.gathers.begin(link, ticket, Join::AllOk, databases.len());
-        for (index, db) in (0..).zip(databases) {
-            let stamp = self.replica.flush(now, db);
-            self.peers.iter_mut().for_each(|peer| peer.outbox.push_flush(db, stamp));
-            match self.replica.journal.wait_for_all() {
-                Some(batch) => self.gathers.owe(batch, gather, index),
-                None => self.give(now, Origin::Part { gather, index }, Answer::Ok),
-            }
+        // The strong one is a part too: when another fails not everything has.
+        let gather = self.gathers.begin(link, ticket, Join::AllOk, Db::COUNT);
+        let part = |db: Db| Origin::Part { gather, index: db.index() as u32 };
+        self.give(now, part(Db::STRONG), Answer::Ok);
+        let (quorum, mut ctx) = self.quorum(now);
+        quorum.flush(&mut ctx, part(Db::QUORUM));
+        let stamp = self.replica.flush(now, Db::EVENTUAL);
+        for peer in self.peers.iter_mut() {
+            peer.outbox.push_flush(Db::EVENTUAL, stamp);
         }
-        self.after_writes(now);
+        match self.replica.journal.wait_for_all() {
+            Some(batch) => self.gathers.owe(batch, gather, Db::EVENTUAL.index() as u32),
+            None => self.give(now, part(Db::EVENTUAL), Answer::Ok),
+        }
     }
 
     /// The log has what answers waited for.

@@ -271,8 +271,10 @@ impl Node {
         let Some(peer) = self.peers.get_mut(hello.from) else { return };
         peer.forget_acks();
         (peer.birth, peer.formed) = (new_birth(hello.birth), hello.formed);
+        peer.voted = hello.formed;
         let reborn = hello.incarnation > peer.cursor.incarnation;
         if reborn {
+            peer.has_walked = false;
             peer.cursor = Cursor { incarnation: hello.incarnation, generation: 0, pos: 0 };
         }
         peer.on_sign_of_life(now);

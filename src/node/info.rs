@@ -65,6 +65,8 @@ pub(super) struct Source<'a> {
     pub(super) stats: &'a Stats,
     pub(super) checkpoint: &'a Checkpoint,
     pub(super) clients: usize,
+    /// Operations, and their bytes.
+    pub(super) under_way: (usize, usize),
     pub(super) section: Option<&'a [u8]>,
 }
 
@@ -171,7 +173,7 @@ fn strong(source: &Source<'_>, text: &mut String) {
     let part = Part::own(strong, formation);
     let voters = peers.voters() + usize::from(part == Part::Voting);
     let slots = Slots::count(strong, members.len(), replica.store.slots());
-    let (under_way, size) = strong.load();
+    let (under_way, size) = source.under_way;
     line(text, format_args!("state:{}", part.name().replace(' ', "_")));
     line(text, format_args!("majority_reached:{}", u8::from(voters >= members.quorum())));
     line(text, format_args!("voters:{voters}"));

@@ -133,10 +133,12 @@ impl Node {
         let mut text = String::new();
         for (index, name) in self.members.names().iter().enumerate() {
             let member = NodeId(index as u16);
-            let leads = locate.db == Db::STRONG && self.strong.leader_of(locate.slot) == Some(member);
+            let leads =
+                locate.db == Db::STRONG && self.strong.leader_of(locate.slot) == Some(member);
             let leads = if leads { ", leads" } else { "" };
             let holding = locate.held.get(&member).copied();
-            let what = holding.map_or("unreachable".to_owned(), |holding| describe(locate.db, holding));
+            let what =
+                holding.map_or("unreachable".to_owned(), |holding| describe(locate.db, holding));
             // Writing to a string can't fail.
             let _ = writeln!(text, "{member} {name}: {what}{leads}");
         }

@@ -7,7 +7,7 @@
 //! - outputs, `poll_append`, `poll_image`, `poll_recovered`, `poll_dirty`, `output`, `consume`,
 //!   `poll_action`: taken by [`crate::turn::finish_turn`] alone.
 //! - questions, `wants_read`, `poll_timeout`, `is_drained`: asked between turns.
-//! - views, `store`, `members`: for oracles and tests.
+//! - views, `store`, `members`, `under_way`, `leader_of`: for oracles and tests.
 //!
 //! This file owns the fields and does nothing but dispatch. What a client says is answered in
 //! `client`; what a peer says on its own link in `inbound`, on ours in `outbound`; what time asks
@@ -28,7 +28,7 @@ use crate::{
         Workspace,
         peer::{self, Frame, Hello},
     },
-    record::NodeId,
+    record::{Ballot, NodeId},
     rng::Rng,
     store::Store,
     time::{Instant, Now},
@@ -52,6 +52,7 @@ mod locate;
 mod outbound;
 mod outbox;
 mod peers;
+mod quorum;
 mod repair;
 mod status;
 mod strong;
@@ -62,6 +63,7 @@ mod wait;
 use checkpoint::Checkpoint;
 pub use checkpoint::ImagePart;
 use client::Input;
+use consensus::Laden;
 use durable::Refill;
 pub use durable::{Append, Found};
 use eventual::Replica;
@@ -72,6 +74,7 @@ use inquiry::Inquiry;
 use links::{End, Links, PeerLink, Side};
 use locate::Locates;
 use peers::{Dialing, Peers};
+use quorum::Quorum;
 use strong::Strong;
 use timers::Watch;
 use wait::{Waits, Wrote};
@@ -139,6 +142,7 @@ pub struct Node {
     replica: Replica,
     peers: Peers,
     strong: Strong,
+    quorum: Quorum,
     formation: Formation,
     gathers: Gathers,
     /// What clients asked about the node this turn.
@@ -168,6 +172,8 @@ pub struct Node {
     rng: Rng,
     /// Bytes in the buffers of all clients.
     buffered: usize,
+    /// Clients that were given more this turn than they may hold.
+    laden: Vec<Laden>,
     /// Set when stopping: the end of patience.
     draining: Option<Instant>,
     /// Stopping, and patience has ended.
@@ -184,7 +190,8 @@ impl Node {
         Self {
             replica: Replica::new(store, members.me(), incarnation, timing.skew_max),
             peers: Peers::new(&members, &limits, now),
-            strong: Strong::new(&members, slots, limits, timing, now),
+            strong: Strong::new(&members, slots, limits, timing, now, rng.bits()),
+            quorum: Quorum::new(&members, limits, timing),
             formation: Formation::new(&members, incarnation),
             gathers: Gathers::default(),
             inquiries: Vec::new(),
@@ -205,6 +212,7 @@ impl Node {
             stats: Stats::new(now),
             rng,
             buffered: 0,
+            laden: Vec::new(),
             draining: None,
             overdue: false,
             members,
@@ -275,7 +283,7 @@ impl Node {
         }
         for _ in 0..self.resumable.len() {
             // All of them together could make a batch that no log takes. They wait for the disk.
-            if self.is_log_full() {
+            if self.is_log_full() || self.is_loaded() {
                 break;
             }
             let Some(link) = self.resumable.pop_front() else { break };
@@ -357,7 +365,9 @@ impl Node {
     pub fn wants_read(&self, link: LinkId) -> bool {
         let full = self.is_log_full();
         match self.links.end(link) {
-            Some(End::Client { connection, .. }) => connection.wants_read() && !full,
+            Some(End::Client { connection, .. }) => {
+                connection.wants_read() && !full && !self.is_loaded()
+            }
             // Questions wait while our answers do. Answers never wait, or two nodes that both have
             // much to say would wait for each other: what they lead us to say is bounded, since one
             // question at a time is under way.
@@ -374,7 +384,7 @@ impl Node {
     /// never.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Instant> {
-        let can_resume = !self.resumable.is_empty() && !self.is_log_full();
+        let can_resume = !self.resumable.is_empty() && !self.is_log_full() && !self.is_loaded();
         let can_go_on = !self.runnable.is_empty() || can_resume || self.can_write_image();
         if can_go_on { Some(Instant::ZERO) } else { self.next_timer() }
     }
@@ -410,16 +420,48 @@ impl Node {
         self.replica.clock()
     }
 
+    /// What this node has promised for a slot of the strong database.
+    #[must_use]
+    pub fn promised(&self, slot: u32) -> Ballot {
+        self.strong.acceptor().promised(slot)
+    }
+
+    /// Who leads a slot of the strong database, as far as this node hears.
+    #[must_use]
+    pub fn leader_of(&self, slot: u32) -> Option<NodeId> {
+        self.strong.leader_of(slot)
+    }
+
+    /// Whether this node votes in the strong database: the cluster has formed, and this node has
+    /// what it had then.
+    #[must_use]
+    pub const fn votes(&self) -> bool {
+        self.strong.votes()
+    }
+
     /// The cluster and this node's place in it.
     #[must_use]
     pub const fn members(&self) -> &Members {
         &self.members
     }
 
+    /// How many slots of the strong database this node leads.
+    #[must_use]
+    pub fn slots_led(&self) -> usize {
+        self.strong.led().len() as usize
+    }
+
     /// Bytes held for peers that have not acknowledged them, the largest of all.
     #[must_use]
     pub fn outbox_size(&self) -> usize {
         self.peers.iter().map(|peer| peer.outbox.len()).max().unwrap_or(0)
+    }
+
+    /// Operations under way in the strong and the quorum database, and bytes that they hold.
+    #[must_use]
+    pub fn under_way(&self) -> (usize, usize) {
+        let (strong, quorum) = (self.strong.load(), self.quorum.load());
+        (strong.0 + quorum.0, strong.1 + quorum.1)
     }
 
     /// Bytes in the buffers of all clients.
@@ -555,6 +597,8 @@ impl Node {
                 }
                 let (strong, mut ctx) = self.strong(now);
                 strong.on_lost(&mut ctx, to);
+                let (quorum, mut ctx) = self.quorum(now);
+                quorum.on_lost(&mut ctx, to);
             }
         }
     }

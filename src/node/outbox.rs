@@ -53,9 +53,9 @@ impl Outbox {
         Some(self.end())
     }
 
-    /// Appends a flush's frame.
-    pub(crate) fn push_flush(&mut self, db: Db, version: Version) {
-        self.push(FLUSH_SIZE, |pos| Frame::Flush { pos, db, version });
+    /// Appends a flush's frame. The position behind it, unless the outbox has given up.
+    pub(crate) fn push_flush(&mut self, db: Db, version: Version) -> Option<u64> {
+        self.push(FLUSH_SIZE, |pos| Frame::Flush { pos, db, version })
     }
 
     /// Whole frames that have not been sent yet, at most about `room` bytes of them but at least

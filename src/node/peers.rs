@@ -58,6 +58,8 @@ pub(crate) struct Peer {
     /// Acknowledgements that wait for a batch to be durable; at most as many as there are batches
     /// that are not.
     acks: VecDeque<(Option<Batch>, Cursor)>,
+    /// It voted when it introduced itself on its link to us.
+    pub(crate) voted: bool,
     /// It has shown us all that it had, in a walk that began in this life of ours.
     pub(crate) has_walked: bool,
     /// When last asked, its wall clock said that ours was too far ahead.
@@ -108,6 +110,7 @@ impl Peer {
             refusals_seen: 0,
             refusals_sent: 0,
             acks: VecDeque::new(),
+            voted: false,
             has_walked: false,
             finds_us_ahead: false,
         }
@@ -196,7 +199,9 @@ impl Peer {
 
     /// It goes on over another link, or anew: what is owed on this one is void.
     pub(crate) fn forget_acks(&mut self) {
-        self.acks.clear();
+        if !planted(Mutant::OldSessionAccepted) {
+            self.acks.clear();
+        }
         self.owed.clear();
         self.says.clear();
         self.refusals_sent = 0;

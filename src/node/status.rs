@@ -89,7 +89,7 @@ impl Node {
         let reached = self.peers.voters() + usize::from(own == Part::Voting);
         let reach = if reached >= needed { "reached" } else { "not reached" };
         let slots = Slots::count(&self.strong, count, self.slots);
-        let (under_way, size) = self.strong.load();
+        let (under_way, size) = self.under_way();
         let mut text = String::new();
         // Writing to a string can't fail.
         let mut line = |words: std::fmt::Arguments<'_>| {

@@ -50,9 +50,12 @@ impl Node {
         for id in self.members.peers() {
             self.run_peer_timers(now, id);
         }
+        // While answers wait for a slow link we read no questions from it, so that link may be
+        // quiet by our own doing.
+        let (links, silence) = (&mut self.links, self.timing.silence);
         let silent = |link: &LinkId| {
-            let heard = self.links.peer(*link).map(|link| link.heard);
-            heard.is_some_and(|heard| heard + self.timing.silence <= now.mono)
+            let sign = links.peer_mut(*link).map(|open| open.last_sign(now.mono));
+            sign.is_some_and(|sign| sign + silence <= now.mono)
         };
         let silent: Vec<LinkId> = self.accepted.iter().copied().filter(silent).collect();
         for link in silent {
@@ -80,7 +83,12 @@ impl Node {
         let accepted = accepted.map(|link| link.heard + self.timing.silence);
         let watched = self.watched.iter().map(|watched| watched.look_at);
         let draining = self.draining.filter(|_| !self.overdue);
-        let deferred = [self.strong.next_timer(), self.waits.next_timer(), self.locates.next_timer()];
+        let deferred = [
+            self.strong.next_timer(),
+            self.quorum.next_deadline(),
+            self.waits.next_timer(),
+            self.locates.next_timer(),
+        ];
         let deferred = deferred.into_iter().flatten();
         peers.chain(accepted).chain(watched).chain(draining).chain(deferred).min()
     }

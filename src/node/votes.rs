@@ -23,6 +23,11 @@ impl Votes {
         self.0 & bit(node) != 0
     }
 
+    /// Who has voted, in order.
+    pub(crate) fn iter(self) -> impl Iterator<Item = NodeId> {
+        (0..64).map(NodeId).filter(move |node| self.contains(*node))
+    }
+
     /// How many have voted.
     pub(crate) const fn count(self) -> usize {
         self.0.count_ones() as usize
@@ -44,6 +49,7 @@ mod tests {
         assert!(votes.add(NodeId(0)) && votes.add(NodeId(63)));
         assert!(!votes.add(NodeId(0)));
         assert_eq!(votes.count(), 2);
+        assert_eq!(votes.iter().collect::<Vec<_>>(), [NodeId(0), NodeId(63)]);
         votes.retract(NodeId(0));
         assert!(votes.contains(NodeId(63)) && !votes.contains(NodeId(0)));
         assert_eq!(votes.count(), 1);

@@ -196,6 +196,8 @@ pub(crate) struct Nodes {
     pub(crate) ports: Vec<u16>,
     /// Where all of them keep their data, each in a folder of its own.
     pub(crate) data: TempDir,
+    /// The database of [`Nodes::client`].
+    pub(crate) db: u8,
     /// Further arguments of each.
     flags: Vec<String>,
     processes: Vec<Option<Process>>,
@@ -214,13 +216,20 @@ impl Nodes {
         nodes
     }
 
+    /// The same, for what is about the eventual database.
+    pub(crate) fn start_eventual(count: u16) -> Self {
+        let mut nodes = Self::start(count);
+        nodes.db = 2;
+        nodes
+    }
+
     /// A cluster of which no node was started yet.
     pub(crate) fn prepare(count: u16, flags: &[&str]) -> Self {
         let flags = flags.iter().map(|flag| (*flag).to_owned()).collect();
         let ports = free_ports(count);
         let processes = ports.iter().map(|_| None).collect();
         let data = tempfile::tempdir().expect("a place for tests");
-        Self { ports, data, flags, processes }
+        Self { ports, data, db: 0, flags, processes }
     }
 
     /// Starts every node and waits until all answer.
@@ -286,7 +295,11 @@ impl Nodes {
     }
 
     pub(crate) fn client(&self, node: usize) -> Client {
-        Client::connect(self.ports[node])
+        let mut client = Client::connect(self.ports[node]);
+        if self.db != 0 {
+            assert_eq!(client.ask(&format!("SELECT {}", self.db)), "OK");
+        }
+        client
     }
 
     /// Waits until `key` reads as `value` on every node that is up.

@@ -121,10 +121,14 @@ fn expect_all(port: u16, databases: &[u8]) {
 fn a_fresh_cluster_begins_from_a_backup() {
     let (_from, file) = backed_up();
     let mut nodes = Nodes::prepare(3, &[]);
-    let directory = nodes.directory(0).display().to_string();
-    let restored = run(&["restore", &file, "--data", &directory]);
-    assert!(restored.stdout.contains("300 records"), "{}", restored.stdout);
-    run(&["verify", &directory]);
+    // In each of them: what one alone has in the strong database, a majority has not accepted.
+    let directories = [0, 1, 2].map(|node| nodes.directory(node).display().to_string());
+    for directory in &directories {
+        let restored = run(&["restore", &file, "--data", directory]);
+        assert!(restored.stdout.contains("300 records"), "{}", restored.stdout);
+        run(&["verify", directory]);
+    }
+    let [directory, ..] = directories;
     nodes.start_all();
     nodes.ports.iter().for_each(|port| expect_all(*port, &[0, 1, 2]));
     // New writes are above the restored ones, on every node.

@@ -33,8 +33,16 @@ fn a_node_with_other_peers_is_refused_and_told_why() {
             log.lines().find(refused).is_some()
         });
     }
-    assert_eq!(Client::connect(a).ask("SET k 1"), "OK");
-    assert_eq!(Client::connect(b).ask("GET k"), "Not Found");
+    for (port, request, reply) in [(a, "SET k 1", "OK"), (b, "GET k", "Not Found")] {
+        let mut client = Client::connect(port);
+        assert_eq!(client.ask("SELECT eventual"), "OK");
+        assert_eq!(client.ask(request), reply);
+    }
+    let refused = Client::connect(a).ask("GET k");
+    assert!(
+        refused.contains(&format!("cluster not formed: waiting for localhost:{b}")),
+        "{refused}"
+    );
 }
 
 fn send_and_leave(port: u16, bytes: &[u8]) {

@@ -20,6 +20,8 @@ pub(crate) struct History {
     values: Vec<Option<u64>>,
     /// No earlier place may show again.
     floor: usize,
+    /// Places that must never show: the node said that it wrote nothing.
+    refused: Vec<usize>,
 }
 
 /// A write in [`History`].
@@ -49,7 +51,7 @@ impl fmt::Display for Violation {
 impl History {
     /// A key that was never written.
     pub(crate) fn new() -> Self {
-        Self { values: vec![None], floor: 0 }
+        Self { values: vec![None], floor: 0, refused: Vec::new() }
     }
 
     /// A write goes out: a value, or none for a deletion.
@@ -63,6 +65,11 @@ impl History {
         self.floor = self.floor.max(place.0);
     }
 
+    /// It was refused, and nothing was written.
+    pub(crate) fn refuse(&mut self, place: Place) {
+        self.refused.push(place.0);
+    }
+
     /// A deletion found nothing: a reader that may have been shown all before it. It wrote nothing.
     pub(crate) fn found_nothing(&mut self, place: Place) -> Result<(), Violation> {
         self.settle(None, place.0)
@@ -74,13 +81,13 @@ impl History {
     }
 
     fn settle(&mut self, read: Option<u64>, end: usize) -> Result<(), Violation> {
-        let mut places = (self.floor..end).filter(|place| self.values[*place] == read);
-        if let Some(place) = places.next() {
+        let shows = |place: &usize| self.values[*place] == read && !self.refused.contains(place);
+        if let Some(place) = (self.floor..end).find(shows) {
             self.floor = place;
             return Ok(());
         }
         match read {
-            Some(read) if !self.values.contains(&Some(read)) => Err(Violation::Invented { read }),
+            Some(read) if !(0..end).any(|place| shows(&place)) => Err(Violation::Invented { read }),
             read => Err(Violation::Lost { settled: self.values[self.floor], read }),
         }
     }
@@ -129,6 +136,18 @@ mod tests {
         let place = history.send(Some(4));
         history.acknowledge(place);
         assert!(history.read(Some(3)).is_err(), "it was superseded");
+    }
+
+    #[test]
+    fn what_was_refused_never_shows() {
+        let mut history = twice();
+        let place = history.send(Some(3));
+        history.refuse(place);
+        assert_eq!(history.read(Some(3)), Err(Violation::Invented { read: 3 }));
+        assert_eq!(history.read(Some(2)), Ok(()));
+        let place = history.send(None);
+        history.refuse(place);
+        assert!(history.read(None).is_err());
     }
 
     #[test]

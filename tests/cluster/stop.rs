@@ -38,7 +38,7 @@ fn load(client: &mut Client, name: &str, acknowledged: &AtomicUsize) -> usize {
 
 #[test]
 fn sigterm_under_load_loses_no_acknowledged_write() {
-    let mut nodes = Nodes::start(2);
+    let mut nodes = Nodes::start(3);
     let total = AtomicUsize::new(0);
     let counts: Vec<usize> = thread::scope(|scope| {
         let loads: Vec<_> = (0..4)

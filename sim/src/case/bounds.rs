@@ -22,6 +22,10 @@ pub(super) struct LimitsShape {
     output_pause: usize,
     #[serde(default = "requests_open_max")]
     requests_open_max: usize,
+    #[serde(default = "requests_max")]
+    requests_max: usize,
+    #[serde(default = "requests_size_max")]
+    requests_size_max: usize,
     #[serde(with = "MillisShape")]
     output_stall: Millis,
     buffers_total: usize,
@@ -57,6 +61,20 @@ const fn requests_open_max() -> usize {
     Limits::DEFAULT.requests_open_max
 }
 
+// Cases that were written before operations could wait do not have it.
+const fn request() -> Millis {
+    Timing::DEFAULT.request
+}
+
+// Cases that were written before the quorum database have neither.
+const fn requests_max() -> usize {
+    Limits::DEFAULT.requests_max
+}
+
+const fn requests_size_max() -> usize {
+    Limits::DEFAULT.requests_size_max
+}
+
 #[derive(Serialize, Deserialize)]
 #[serde(remote = "Timing")]
 pub(super) struct TimingShape {
@@ -74,6 +92,8 @@ pub(super) struct TimingShape {
     repair: Millis,
     #[serde(with = "MillisShape")]
     skew_max: Millis,
+    #[serde(with = "MillisShape", default = "request")]
+    request: Millis,
     #[serde(with = "MillisShape")]
     drain: Millis,
 }

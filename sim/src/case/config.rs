@@ -9,7 +9,7 @@ use quorate::{
 
 use serde::{Deserialize, Serialize};
 
-use super::bounds;
+use super::{bounds, style::uses_strong};
 use crate::chance::Chance;
 
 /// Regimes of latency, each the least and the most that a message takes.
@@ -33,6 +33,9 @@ pub struct Config {
     pub slots: u32,
     /// Operations and faults begin within this span.
     pub span_ms: u64,
+    /// And not before this time.
+    #[serde(default = "start_ms")]
+    pub start_ms: u64,
     /// The grain of the network's time.
     pub tick_ms: u64,
     /// The least and the most that a message takes.
@@ -63,6 +66,11 @@ pub struct Config {
     /// Timing of the nodes.
     #[serde(with = "bounds::TimingShape")]
     pub timing: Timing,
+}
+
+// Cases that were written before clusters had to form do not have it.
+const fn start_ms() -> u64 {
+    200
 }
 
 /// How the disks of all nodes are, and how nodes use them.
@@ -115,33 +123,44 @@ impl Config {
         let drawn = if alone { chance.pick(&[1, 1, 2]) } else { drawn };
         let nodes = nodes.unwrap_or(drawn);
         let clients = chance.between(2, 6) as usize;
-        let slots = chance.between(4, 64) as u32;
-        let span_ms = chance.between(3, 15) * 1000;
+        let slots = chance.pick(&[2, 4, 4, 8, 16, 64]);
         let latency_ms = chance.pick(&LATENCIES_MS);
         let core = draw_core(seed, nodes);
         // What reached only some of the core before the others went must be passed on.
         let loses_nodes = crashes || core.len() < nodes;
-        let timing = draw_timing(seed, loses_nodes, latency_ms.1);
-        let slow_link = (chance.percent(25) && nodes > 1).then(|| {
-            let slow = chance.between(100, 300);
+        let slow_link = (chance.percent(20) && nodes > 1).then(|| {
+            let slow = chance.between(20, 300);
             (0, chance.between(1, nodes as u64 - 1) as usize, slow)
         });
+        let slowest_ms = latency_ms.1 + slow_link.map_or(0, |(_, _, slow)| slow);
+        let timing = draw_timing(seed, loses_nodes, slowest_ms);
+        let disks = if alone { Disks::SLOW } else { Disks::draw(seed) };
+        // As a rule the cluster forms and elects its leaders before anything goes wrong.
+        let formed_ms = 12 * slowest_ms + 6 * disks.batch_us.1 / 1000 + 400;
+        let start_ms = if chance.percent(85) { formed_ms } else { 200 };
+        let span_ms = start_ms + chance.between(2, 10) * 1000;
         let skew = timing.skew_max.0.min(4000) / 3;
         let offset = |chance: &mut Chance| chance.between(0, skew) as i64 - (skew / 2) as i64;
         let skewed = chance.percent(60);
-        let (tight, limits) = (chance.percent(12), draw_limits(seed, latency_ms.1));
+        let strong = uses_strong(seed);
+        // Through the eye of a needle an operation takes many ways there and back.
+        let quick = !strong || slowest_ms <= 50;
+        let (tight, limits) = (chance.percent(12) && quick, draw_limits(seed, latency_ms.1));
+        let windows: &[usize] =
+            if quick { &[200, 2000, 64 << 10, 64 << 10] } else { &[4000, 64 << 10] };
         Self {
             nodes,
             clients,
             slots,
             span_ms,
+            start_ms,
             tick_ms: 10,
             latency_ms,
             slow_link,
             shuffle: chance.percent(50),
             window: chance.pick(&[64, 128, 1024]),
-            chop: chance.percent(70).then(|| Chop {
-                read_max: chance.pick(&[7, 40, 200, 1000]),
+            chop: chance.percent(50).then(|| Chop {
+                read_max: chance.pick(&[7, 40, 40, 200, 200, 1000, 1000]),
                 write_max: chance.pick(&[40, 100, 500, 2000]),
                 stall_percent: chance.pick(&[0, 5, 20]),
             }),
@@ -149,9 +168,9 @@ impl Config {
                 .map(|_| if skewed { offset(&mut chance) } else { 0 })
                 .collect(),
             clock_rates_ppm: draw_rates(seed, nodes),
-            window_bytes: if tight { 200 } else { chance.pick(&[200, 2000, 64 << 10]) },
+            window_bytes: if tight { 200 } else { chance.pick(windows) },
             core,
-            disks: if alone { Disks::SLOW } else { Disks::draw(seed) },
+            disks,
             limits: if tight { tight_limits(limits) } else { limits },
             timing,
         }
@@ -176,6 +195,20 @@ impl Config {
         self.slow_link.map_or(0, |(_, _, latency)| latency) + self.latency_ms.1
     }
 
+    /// How long a client waits for all replies of a step, connecting included.
+    #[must_use]
+    pub fn patience_ms(&self) -> u64 {
+        3000.max(self.timing.request.0 + 2 * self.slowest_ms() + 500)
+    }
+
+    /// How long the strong database may be without leaders after the last fault. Candidates may
+    /// have had bad luck before, and then take their time.
+    #[must_use]
+    pub fn election_ms(&self) -> u64 {
+        let Timing { silence, request, .. } = self.timing;
+        30 * silence.0 + request.0 + 20 * self.slowest_ms()
+    }
+
     /// How long after the last fault and write all replicas must have become one. Generous: in a
     /// round each node reconnects to each other one and compares; a write may need to be passed on
     /// by a node that got it so itself.
@@ -187,20 +220,23 @@ impl Config {
         let disk_ms = 2 * self.disks.batch_us.1 / 1000;
         let walk = 4 * (slowest + self.tick_ms + disk_ms) * (u64::from(self.slots) + 10);
         // A stamp from too far ahead is taken when time has caught up.
-        3 * (self.reconnect_ms() + repair * 5 / 4 + walk) + 10_000
+        3 * (self.reconnect_ms() + repair * 5 / 4 + walk) + self.election_ms() + 10_000
     }
 }
 
-fn draw_timing(seed: u64, loses_nodes: bool, latency_max_ms: u64) -> Timing {
+fn draw_timing(seed: u64, loses_nodes: bool, slowest_ms: u64) -> Timing {
     let mut chance = Chance::new(seed, "timing", 0);
-    let heartbeat = chance.pick(&[100, 250, 500]);
+    let heartbeat = chance.pick(&[50, 100, 250]);
     let repairs = loses_nodes || chance.percent(50);
+    // Twice the longest way there and back, a slow link included, so that only a fault looks like
+    // one.
+    let silence = 2 * heartbeat + 4 * slowest_ms + chance.pick(&[200, 400, 1200]);
+    // An operation that a follower forwards takes twice there and back, and two disks.
+    let least = 300 + 6 * slowest_ms;
     Timing {
         heartbeat: Millis(heartbeat),
-        // Twice the longest way there and back, a slow link included, so that only a fault looks
-        // like one.
-        silence: Millis(3 * heartbeat + 1300),
-        dial: Millis(chance.between(4 * latency_max_ms.max(100), 1500)),
+        silence: Millis(silence),
+        dial: Millis(chance.between(4 * slowest_ms.max(100), 4 * slowest_ms.max(100) + 1000)),
         // Each refused attempt to connect leaks a socket of the simulated network, so pauses are
         // generous.
         redial_min: Millis(chance.between(25, 200)),
@@ -208,6 +244,7 @@ fn draw_timing(seed: u64, loses_nodes: bool, latency_max_ms: u64) -> Timing {
         repair: if repairs { Millis(chance.between(1000, 4000)) } else { NEVER },
         // More than a message can be old that a partition held back: its sender's clock is as old.
         skew_max: Millis(chance.pick(&[6000, 60_000])),
+        request: Millis(least + chance.pick(&[200, 1000, 2500])),
         drain: Millis(2000),
     }
 }
@@ -241,9 +278,14 @@ fn draw_limits(seed: u64, latency_max_ms: u64) -> Limits {
     let mut chance = Chance::new(seed, "limits", 0);
     // A page of one record costs each record a way there and back.
     let pages: &[usize] = if latency_max_ms > 50 { &[200, 64 << 10] } else { &[1, 200, 64 << 10] };
+    let outboxes: &[usize] = if uses_strong(seed) {
+        &[16 << 10, 64 << 10, 1 << 20]
+    } else {
+        &[300, 1000, 4000, 64 << 10, 1 << 20]
+    };
     Limits {
         output_pause: chance.pick(&[64, 4096, 1 << 20]),
-        outbox_size_max: chance.pick(&[300, 1000, 4000, 64 << 10, 1 << 20]),
+        outbox_size_max: chance.pick(outboxes),
         link_output: chance.pick(&[50, 1000, 256 << 10]),
         offer_size: chance.pick(pages),
         repair_span: chance.pick(&[1, 4, 256]),
@@ -278,6 +320,7 @@ impl fmt::Display for Config {
             "\n            outbox {outbox_size_max} B, link {link_output} B, offer {offer_size} B, "
         )?;
         write!(f, "span {repair_span}; silence {} ms, ", self.timing.silence.0)?;
+        write!(f, "requests {} ms, from {} ms on, ", self.timing.request.0, self.start_ms)?;
         let Disks { batch_us: (fast, slow), everysec, segment_size } = self.disks;
         let fsync = if everysec { "everysec" } else { "always" };
         write!(f, "disks {fast}-{slow} us, fsync {fsync}, segments {segment_size} B, ")?;

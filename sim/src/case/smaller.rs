@@ -4,7 +4,7 @@
 //! remains is numbered without gaps, and nothing names what is gone. Whether the smaller case still
 //! fails is for the caller to find out.
 
-use super::{Case, Fault, FaultKind, Op, When};
+use super::{Case, Fault, FaultKind, When};
 
 impl Case {
     /// The case without a node, if nothing in it names that node and it is not the only one.
@@ -62,11 +62,13 @@ impl Case {
     /// Leaves of each value its name.
     pub fn shorten_values(&mut self) {
         for op in self.workload.steps.iter_mut().flat_map(|step| &mut step.ops) {
-            if let Op::Set { value, .. } = op
-                && let Some((name, _)) = value.split_once('-')
-            {
-                *value = name.to_owned();
-            }
+            let shorten = |text: &mut String| {
+                if let Some((name, _)) = text.split_once('-') {
+                    *text = name.to_owned();
+                }
+            };
+            op.written_mut().into_iter().for_each(shorten);
+            op.operand_mut().into_iter().for_each(shorten);
         }
     }
 
@@ -97,7 +99,7 @@ impl Case {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::case::{Dialect, Step};
+    use crate::case::{Dialect, Op, Step};
 
     /// Three clients, each with a step whose key is its letter, and a slow reader among them.
     fn case(slow: usize) -> Case {
@@ -109,6 +111,7 @@ mod tests {
             node: 0,
             fresh: false,
             ops: vec![Op::Get { key: key.to_owned() }],
+            db: None,
             torn: None,
         };
         case.workload.steps = [(0, "a"), (1, "b"), (2, "c")].map(step).to_vec();

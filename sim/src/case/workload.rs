@@ -5,15 +5,15 @@
 //! overflow, and nodes that nobody talks to after a while, so that nothing but the cluster itself
 //! can bring them up to date.
 
-use std::fmt;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+};
 
 use serde::{Deserialize, Serialize};
 
-use super::{Config, Fault};
+use super::{Config, Fault, Op, style::Style};
 use crate::chance::Chance;
-
-/// Sizes of large values: a line of text must still have room for the request.
-const LARGE: (usize, usize) = (10_000, 60_000);
 
 /// Everything that clients ask, by time.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -39,6 +39,9 @@ pub struct Step {
     pub fresh: bool,
     /// What; as many as the pipeline is deep.
     pub ops: Vec<Op>,
+    /// In which database, if not in the client's; then it is fresh.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub db: Option<u8>,
     /// Where the requests are torn, if they are.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub torn: Option<Torn>,
@@ -86,52 +89,6 @@ impl Torn {
     }
 }
 
-/// One request.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Op {
-    /// Delete a key.
-    Del {
-        /// Which.
-        key: String,
-    },
-    /// Delete everything in the client's database.
-    FlushDb,
-    /// Read a key.
-    Get {
-        /// Which.
-        key: String,
-    },
-    /// Take a checkpoint.
-    Save,
-    /// Write a key.
-    Set {
-        /// Which.
-        key: String,
-        /// What; no two writes of a case write the same.
-        value: String,
-    },
-}
-
-impl Op {
-    /// The key it is about, if it is about one.
-    #[must_use]
-    pub fn key(&self) -> Option<&str> {
-        match self {
-            Self::Del { key } | Self::Get { key } | Self::Set { key, .. } => Some(key),
-            Self::FlushDb | Self::Save => None,
-        }
-    }
-
-    /// What it writes, if it is a SET.
-    #[must_use]
-    pub fn value(&self) -> Option<&str> {
-        match self {
-            Self::Set { value, .. } => Some(value),
-            Self::Del { .. } | Self::FlushDb | Self::Get { .. } | Self::Save => None,
-        }
-    }
-}
-
 /// How a client talks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Dialect {
@@ -162,6 +119,8 @@ pub fn value_of(client: usize, number: u64, size: usize) -> String {
 impl Workload {
     pub(super) fn draw(seed: u64, config: &Config, faults: &[Fault]) -> Self {
         let style = Style::draw(seed, config);
+        let databases: Vec<u8> =
+            (0..config.clients).map(|client| style.database(seed, client)).collect();
         let mut steps = Vec::new();
         for client in 0..config.clients {
             let mut chance = Chance::new(seed, "client", client as u64);
@@ -169,25 +128,53 @@ impl Workload {
             let count = chance.between(10, 60);
             for number in 0..count {
                 let id = (client as u64) << 32 | number;
-                steps.push(style.step(seed, id, config, home));
+                steps.push(style.step(seed, id, config, (home, databases[client])));
             }
         }
         if style.storms {
             for (number, fault) in faults.iter().enumerate() {
-                steps.extend(style.storm(seed, number as u64, config, fault));
+                steps.extend(style.storm(seed, number as u64, config, fault, &databases));
             }
         }
         steps.sort_by_key(|step| step.at_ms);
-        let per_client = |client| {
+        let dialect = |client| {
             let mut chance = Chance::new(seed, "dialect", client as u64);
-            let dialect = chance.pick(&[Dialect::Resp, Dialect::Text]);
-            let database = if style.one_database { style.database } else { chance.below(3) as u8 };
-            (dialect, database)
+            chance.pick(&[Dialect::Resp, Dialect::Text])
         };
-        let (dialects, databases) = (0..config.clients).map(per_client).unzip();
+        let dialects = (0..config.clients).map(dialect).collect();
         let mut workload = Self { steps, dialects, databases };
         workload.break_torn_lines();
+        workload.choose_operands(seed);
         workload
+    }
+
+    /// What a condition compares with: what was last written to its key, or shortly before.
+    fn choose_operands(&mut self, seed: u64) {
+        let mut written: BTreeMap<(u8, String), Vec<String>> = BTreeMap::new();
+        let mut number = 0;
+        for step in &mut self.steps {
+            let db = self.databases[step.client];
+            for op in &mut step.ops {
+                number += 1;
+                let Some(key) = op.key().map(str::to_owned) else { continue };
+                let known = written.entry((db, key)).or_default();
+                if let (Some(operand), [.., _]) = (op.operand_mut(), &known[..]) {
+                    let mut chance = Chance::new(seed, "operand", number);
+                    let back = chance.pick(&[1, 1, 1, 2, 3]).min(known.len());
+                    known[known.len() - back].clone_into(operand);
+                }
+                known.extend(op.written().map(str::to_owned));
+            }
+        }
+    }
+
+    /// All keys of a database that anybody asks about.
+    #[must_use]
+    pub fn keys(&self, db: u8) -> BTreeSet<String> {
+        let steps = self.steps.iter();
+        let steps = steps.filter(|step| step.db.unwrap_or(self.databases[step.client]) == db);
+        let ops = steps.flat_map(|step| &step.ops);
+        ops.flat_map(|op| op.keys().into_iter().map(str::to_owned)).collect()
     }
 
     /// Makes torn requests of text clients end by a reset where they would end in order.
@@ -233,153 +220,19 @@ impl fmt::Display for Workload {
             self.steps.iter().flat_map(|step| &step.ops).filter(|op| wanted(op)).count()
         };
         let sets = count(|op| matches!(op, Op::Set { .. }));
-        let gets = count(|op| matches!(op, Op::Get { .. }));
-        let dels = count(|op| matches!(op, Op::Del { .. }));
+        let reads = count(Op::is_read);
+        let dels = count(|op| matches!(op, Op::Del { .. } | Op::MDel { .. }));
+        let adds = count(|op| matches!(op, Op::Add { .. }));
         let flushes = count(|op| matches!(op, Op::FlushDb));
         let saves = count(|op| matches!(op, Op::Save));
+        let others = self.len() - sets - reads - dels - adds - flushes - saves;
         write!(f, "{} requests in {} goes: {sets} SET, ", self.len(), self.steps.len())?;
-        write!(f, "{gets} GET, {dels} DEL, {flushes} FLUSHDB, {saves} SAVE; ")?;
+        write!(f, "{reads} reads, {dels} DEL, {adds} INCR, {others} other writes, ")?;
+        write!(f, "{flushes} FLUSHDB, {saves} SAVE; ")?;
         write!(f, "databases {:?}", self.databases)?;
-        let sizes = self.steps.iter().flat_map(|step| &step.ops).filter_map(Op::value);
+        let sizes = self.steps.iter().flat_map(|step| &step.ops).filter_map(Op::written);
         let largest = sizes.map(str::len).max().unwrap_or(0);
         let torn = self.steps.iter().filter(|step| step.torn.is_some()).count();
         write!(f, "; values up to {largest} B, {torn} goes torn")
-    }
-}
-
-/// What the requests of one seed have in common.
-struct Style {
-    hot_keys: u64,
-    cold_keys: u64,
-    hot_percent: u64,
-    /// Shares of SET and DEL; the rest reads.
-    set_percent: u64,
-    del_percent: u64,
-    /// Flushes in ten thousand requests.
-    flushes: u64,
-    /// Checkpoints in ten thousand requests.
-    saves: u64,
-    sizes: &'static [u64],
-    /// Values far above all sizes and most limits of the case.
-    large_percent: u64,
-    depths: &'static [u64],
-    /// Clients go to other nodes than their own.
-    roam_percent: u64,
-    /// Goes on connections of their own.
-    churn_percent: u64,
-    /// Goes whose bytes leave in two parts, or only in part.
-    torn_percent: u64,
-    storms: bool,
-    /// A node that nobody talks to after this time.
-    quiet: Option<(usize, u64)>,
-    one_database: bool,
-    database: u8,
-}
-
-impl Style {
-    fn draw(seed: u64, config: &Config) -> Self {
-        let mut chance = Chance::new(seed, "workload", 0);
-        let quiet_node = chance.below(config.nodes as u64) as usize;
-        let quiet_from = chance.between(config.span_ms / 4, config.span_ms);
-        // Where they don't go through the eye of a needle, which would take minutes.
-        let roomy = config.window_bytes >= LARGE.1
-            && config.chop.is_none_or(|chop| chop.read_max >= 200 && chop.write_max >= 500);
-        Self {
-            hot_keys: chance.between(1, 6),
-            cold_keys: chance.between(5, 120),
-            hot_percent: chance.pick(&[20, 60, 95]),
-            set_percent: chance.pick(&[40, 60, 90]),
-            del_percent: chance.pick(&[0, 10, 30]),
-            flushes: chance.pick(&[0, 0, 0, 30]),
-            saves: chance.pick(&[0, 0, 50, 300]),
-            sizes: chance.pick(&[&[0][..], &[0, 0, 30, 200], &[0, 100, 1000, 3000]]),
-            depths: chance.pick(&[&[1][..], &[1, 1, 4], &[1, 8, 16]]),
-            roam_percent: chance.pick(&[0, 10, 50]),
-            churn_percent: chance.pick(&[0, 0, 20]),
-            storms: chance.percent(60),
-            quiet: chance.percent(50).then_some((quiet_node, quiet_from)),
-            one_database: chance.percent(60),
-            database: chance.below(3) as u8,
-            large_percent: if chance.percent(50) && roomy { 3 } else { 0 },
-            torn_percent: chance.pick(&[0, 0, 10]),
-        }
-    }
-
-    fn step(&self, seed: u64, id: u64, config: &Config, home: usize) -> Step {
-        let mut chance = Chance::new(seed, "step", id);
-        let client = (id >> 32) as usize;
-        let at_ms = chance.between(200, config.span_ms);
-        let nodes = config.nodes as u64;
-        let mut node =
-            if chance.percent(self.roam_percent) { chance.below(nodes) as usize } else { home };
-        if self.quiet.is_some_and(|(quiet, from)| node == quiet && at_ms >= from) {
-            node = (node + 1) % config.nodes;
-        }
-        let depth = chance.pick(self.depths);
-        let ops = (0..depth).map(|nth| self.op(seed, client, id << 8 | nth)).collect();
-        let fresh = chance.percent(self.churn_percent);
-        let torn = chance.percent(self.torn_percent).then(|| {
-            let permille = chance.between(0, 1000);
-            let for_ms = chance.between(1, 2500);
-            let then = chance.pick(&[Then::Close, Then::Reset, Then::Stall { for_ms }]);
-            Torn { permille, then }
-        });
-        Step { at_ms, client, node, fresh, ops, torn }
-    }
-
-    fn op(&self, seed: u64, client: usize, number: u64) -> Op {
-        let mut chance = Chance::new(seed, "op", number);
-        let key = self.key(&mut chance);
-        if chance.below(10_000) < self.flushes {
-            return Op::FlushDb;
-        }
-        if chance.below(10_000) < self.saves {
-            return Op::Save;
-        }
-        let dice = chance.below(100);
-        if dice < self.set_percent {
-            let size = if chance.percent(self.large_percent) {
-                chance.between(LARGE.0 as u64, LARGE.1 as u64) as usize
-            } else {
-                chance.pick(self.sizes) as usize
-            };
-            let value = value_of(client, number & 0xffff_ffff_ffff, size);
-            Op::Set { key, value }
-        } else if dice < self.set_percent + self.del_percent {
-            Op::Del { key }
-        } else {
-            Op::Get { key }
-        }
-    }
-
-    fn key(&self, chance: &mut Chance) -> String {
-        if chance.percent(self.hot_percent) {
-            format!("hot{}", chance.below(self.hot_keys))
-        } else {
-            format!("cold{}", chance.below(self.cold_keys))
-        }
-    }
-
-    /// Writes around a fault, on the nodes that it strikes and one more.
-    fn storm(&self, seed: u64, number: u64, config: &Config, fault: &Fault) -> Vec<Step> {
-        let mut chance = Chance::new(seed, "storm", number);
-        let mut nodes = fault.kind.nodes();
-        nodes.push(chance.below(config.nodes as u64) as usize);
-        let mut goes = Vec::new();
-        for go in 0..chance.between(2, 12) {
-            let client = chance.below(config.clients as u64) as usize;
-            let node = chance.pick(&nodes);
-            let early = chance.below(60);
-            let spread = if chance.percent(60) { 120 } else { fault.for_ms + 60 };
-            let fault_at_ms = fault.at_ms().unwrap_or_else(|| chance.below(config.span_ms));
-            let at_ms = fault_at_ms.saturating_sub(early) + chance.below(spread);
-            let depth = chance.between(1, 12);
-            // Above the numbers of all clients' own requests.
-            let id = 1 << 47 | number << 16 | go << 8;
-            let ops = (0..depth).map(|nth| self.op(seed, client, id | nth)).collect();
-            let fresh = chance.percent(self.churn_percent);
-            goes.push(Step { at_ms, client, node, fresh, ops, torn: None });
-        }
-        goes
     }
 }

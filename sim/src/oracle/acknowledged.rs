@@ -25,7 +25,8 @@ pub fn check(observed: &Observed) -> Result<(), Failure> {
     let flushes = observed.history.iter().filter(|entry| entry.op == Op::FlushDb);
     let flushed: BTreeSet<u8> = flushes.map(|entry| entry.db).collect();
     let mut keys: BTreeMap<DbKey, Vec<&Entry>> = BTreeMap::new();
-    for entry in observed.history.iter().filter(|entry| !flushed.contains(&entry.db)) {
+    let history = observed.history.iter().filter(|entry| entry.db != 0);
+    for entry in history.filter(|entry| !flushed.contains(&entry.db)) {
         if let Some(key) = entry.key() {
             keys.entry((entry.db, key.as_bytes().to_vec())).or_default().push(entry);
         }
@@ -103,6 +104,10 @@ fn stale(entries: &[&Entry], read: &Entry) -> Option<String> {
         }
         Outcome::Count(_)
         | Outcome::Done
+        | Outcome::InDoubt
+        | Outcome::List(_)
+        | Outcome::NotNumber
+        | Outcome::NotSet
         | Outcome::Refused
         | Outcome::Unknown
         | Outcome::Wrong(_) => None,
@@ -125,7 +130,13 @@ mod tests {
 
     fn detail(history: Vec<Entry>, replica: Replica) -> Option<String> {
         let replicas = vec![(4, replica)];
-        let observed = Observed { history, replicas, nodes_keep_memory: true, settled: true };
+        let observed = Observed {
+            history,
+            replicas,
+            nodes_keep_memory: true,
+            settled: true,
+            ..Observed::default()
+        };
         check(&observed).err().map(|failure| failure.detail)
     }
 

@@ -64,7 +64,13 @@ mod tests {
         history.extend(value.map(|value| doctor::get("k", 0, (30, 35), value)));
         let replica = held.map_or_else(Replica::default, |held| doctor::holds("k", 9, Some(held)));
         let replicas = vec![(0, replica)];
-        let observed = Observed { history, replicas, nodes_keep_memory: true, settled: true };
+        let observed = Observed {
+            history,
+            replicas,
+            nodes_keep_memory: true,
+            settled: true,
+            ..Observed::default()
+        };
         check(&observed).err().map(|failure| failure.detail)
     }
 

@@ -60,21 +60,25 @@ impl Growth {
     }
 
     /// A turn of a node has ended. Looks at its replica, if it has changed often enough.
-    pub fn sample(&mut self, node: usize, life: u64, store: &Store) {
+    ///
+    /// Says whether it did.
+    pub fn sample(&mut self, node: usize, life: u64, store: &Store) -> bool {
         let seen = &mut self.nodes[node];
         seen.turns += 1;
         if !seen.turns.is_multiple_of(TURNS) {
-            return;
+            return false;
         }
         let digests = Db::ALL.map(|db| store.digest(db, 0, store.slots()));
         if digests == seen.digests {
-            return;
+            return false;
         }
         seen.digests = digests;
         seen.changes += 1;
-        if seen.changes.is_multiple_of(EVERY) {
+        let look = seen.changes.is_multiple_of(EVERY);
+        if look {
             self.look(node, life, store);
         }
+        look
     }
 
     /// Looks at a replica.
@@ -107,7 +111,9 @@ impl Growth {
             }
             before.retain(|key, held| {
                 let gone = held.look != look;
-                if gone && held.version > flushed {
+                // Tombstones of the strong database are dropped when nobody needs them any more.
+                let dropped = db == Db::STRONG && held.body == 0;
+                if gone && !dropped && held.version > flushed {
                     self.went_back(node, life, (db, key), held.version, None);
                 }
                 !gone
@@ -143,7 +149,8 @@ impl Growth {
         self.failure.clone().map_or(Ok(()), Err)
     }
 
-    fn fail(&mut self, db: Db, key: &[u8], detail: String) {
+    /// Notes the first thing that is wrong with a record.
+    pub fn fail(&mut self, db: Db, key: &[u8], detail: String) {
         self.failure.get_or_insert_with(|| Failure::of_key(ORACLE, db.number(), key, detail));
     }
 }

@@ -14,6 +14,7 @@ pub mod acknowledged;
 pub mod convergence;
 pub mod flushed;
 pub mod growth;
+pub mod linear;
 pub mod shown;
 pub mod thin_air;
 
@@ -28,6 +29,13 @@ pub struct Observed {
     pub history: Vec<Entry>,
     /// What each node that is up in the end holds, by node.
     pub replicas: Vec<(usize, Replica)>,
+    /// The nodes among them that vote in the strong database.
+    pub voting: Vec<usize>,
+    /// How many nodes are a majority.
+    pub quorum: usize,
+    /// A majority may have lost what it had promised or accepted, so the strong database may have
+    /// forgotten something.
+    pub strong_may_forget: bool,
 }
 
 /// What one replica holds.
@@ -89,6 +97,9 @@ pub fn check(observed: &Observed) -> Result<(), Failure> {
             let detail = format!("{:?} on n{} was answered {reply}", entry.op, entry.node);
             return Err(Failure::new(Kind::Safety, "replies", &detail));
         }
+    }
+    if !observed.strong_may_forget {
+        linear::check(observed)?;
     }
     thin_air::check(observed)?;
     if observed.nodes_keep_memory {
@@ -199,23 +210,23 @@ mod doctor {
     pub(super) fn set(key: &str, value: &str, node: usize, span: (u64, Option<u64>)) -> Entry {
         let op = Op::Set { key: key.to_owned(), value: value.to_owned() };
         let outcome = if span.1.is_some() { Outcome::Done } else { Outcome::Unknown };
-        Entry { client: 0, node, db: 0, op, start_us: span.0, end_us: span.1, outcome }
+        Entry { client: 0, node, db: 2, op, start_us: span.0, end_us: span.1, outcome }
     }
 
     pub(super) fn get(key: &str, node: usize, span: (u64, u64), outcome: Outcome) -> Entry {
         let op = Op::Get { key: key.to_owned() };
-        Entry { client: 1, node, db: 0, op, start_us: span.0, end_us: Some(span.1), outcome }
+        Entry { client: 1, node, db: 2, op, start_us: span.0, end_us: Some(span.1), outcome }
     }
 
     pub(super) fn del(key: &str, node: usize, span: (u64, u64), count: i64) -> Entry {
         let op = Op::Del { key: key.to_owned() };
         let outcome = Outcome::Count(count);
-        Entry { client: 2, node, db: 0, op, start_us: span.0, end_us: Some(span.1), outcome }
+        Entry { client: 2, node, db: 2, op, start_us: span.0, end_us: Some(span.1), outcome }
     }
 
     pub(super) fn holds(key: &str, version: u128, value: Option<&str>) -> Replica {
         let value = value.map(|value| value.as_bytes().to_vec());
         let state = State { version, value, expires_at_ms: None };
-        Replica { records: [((0, key.as_bytes().to_vec()), state)].into(), flushed: [0; 3] }
+        Replica { records: [((2, key.as_bytes().to_vec()), state)].into(), flushed: [0; 3] }
     }
 }

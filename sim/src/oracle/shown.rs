@@ -22,7 +22,7 @@ const ORACLE: &str = "shown";
 pub fn check(observed: &Observed) -> Result<(), Failure> {
     let mut removed: BTreeSet<(u8, Option<&str>)> = BTreeSet::new();
     let mut reads: BTreeMap<(u8, &str, usize), Vec<&Entry>> = BTreeMap::new();
-    for entry in &observed.history {
+    for entry in observed.history.iter().filter(|entry| entry.db != 0) {
         match &entry.op {
             Op::Del { key } => {
                 removed.insert((entry.db, Some(key)));
@@ -31,7 +31,7 @@ pub fn check(observed: &Observed) -> Result<(), Failure> {
                 removed.insert((entry.db, None));
             }
             Op::Get { key } => reads.entry((entry.db, key, entry.node)).or_default().push(entry),
-            Op::Save | Op::Set { .. } => {}
+            _ => {}
         }
     }
     for ((db, key, node), reads) in reads {
@@ -100,7 +100,13 @@ mod tests {
         let history = outcomes.iter().enumerate().map(read).chain(extra).collect();
         let replica = end.map_or_else(Replica::default, |end| doctor::holds("k", 9, Some(end)));
         let replicas = vec![(0, replica)];
-        let observed = Observed { history, replicas, nodes_keep_memory: true, settled: true };
+        let observed = Observed {
+            history,
+            replicas,
+            nodes_keep_memory: true,
+            settled: true,
+            ..Observed::default()
+        };
         check(&observed).err().map(|failure| failure.detail)
     }
 

@@ -330,7 +330,8 @@ impl World<'_> {
     /// A life begins above all stamps of its node that others may have seen.
     fn check_stamps(&mut self, id: usize, clock: u64) {
         for other in self.hosts.iter().filter_map(|host| host.node.as_ref()) {
-            let records = Db::ALL.into_iter().flat_map(|db| other.store().records(db));
+            let stamped = Db::ALL.into_iter().filter(|db| *db != Db::STRONG);
+            let records = stamped.flat_map(|db| other.store().records(db));
             let mut own = records.filter(|record| record.version.node().index() == id);
             if let Some(record) = own.find(|record| record.version.hlc() > clock) {
                 let (version, other) = (record.version, other.members().me());

@@ -266,9 +266,10 @@ impl World<'_> {
     /// Ends a node's turn, and sees to what follows from it.
     pub(super) fn turn(&mut self, id: usize) {
         let Some(mut node) = self.hosts[id].node.take() else { return };
+        let now = self.now(id);
         let mut drive = std::mem::take(&mut self.hosts[id].drive);
         let mut wires = Wires { host: &mut self.hosts[id], net: &mut self.net, dials: Vec::new() };
-        finish_turn(&mut node, &mut wires, &mut drive);
+        finish_turn(&mut node, now, &mut wires, &mut drive);
         let dials = wires.dials;
         self.hosts[id].drive = drive;
         self.use_disk(id);
@@ -305,8 +306,11 @@ impl World<'_> {
             }
         }
         self.bounds(id, &node);
-        self.growth.sample(id, self.hosts[id].life, node.store());
+        let looked = self.growth.sample(id, self.hosts[id].life, node.store());
         self.hosts[id].node = Some(node);
+        if looked {
+            self.check_promises(id);
+        }
         let passed = take_reached();
         for (hook, count) in Hook::ALL.iter().zip(passed) {
             (0..count).for_each(|_| self.pass(id, *hook));

@@ -11,14 +11,15 @@
 use quorate::{node::Node, probe::Hook, record::Db};
 
 use crate::{
-    case::{Case, FaultClass, Op, Step},
+    case::{Case, FaultClass},
     history::Entry,
-    oracle::{self, Failure, Kind, Observed, Replica, growth::Growth},
+    oracle::{Failure, Kind, growth::Growth},
     report::{Reached, Report},
     trace::{EventKind, Trace},
 };
 
 mod disk;
+mod ending;
 mod host;
 mod net;
 mod player;
@@ -35,6 +36,9 @@ const COMPARE_MS: u64 = 100;
 const HANG_MS: u64 = 60_000;
 /// Events without time passing. A world that has more goes round and round.
 const SPIN_MAX: u64 = 1_000_000;
+
+/// Players that ask each node in the end whether it serves: one a database.
+const PROBES: usize = Db::COUNT;
 
 /// A case being played.
 struct World<'c> {
@@ -61,6 +65,10 @@ struct World<'c> {
     /// Some node lost what was durable there: its disk had rotten, or power failed before a second
     /// was over.
     lost: bool,
+    /// The keys of the strong database that are read in the end.
+    strong_keys: Vec<String>,
+    /// Several nodes may have lost what they had promised or accepted in the strong database.
+    strong_may_forget: bool,
 }
 
 /// Plays a case. `events` keeps the trace's events, not only their hash.
@@ -115,7 +123,7 @@ impl<'c> World<'c> {
             case,
             net: Net::new(case),
             hosts: (0..config.nodes).map(host).collect(),
-            players: (0..config.clients).map(player).collect(),
+            players: (0..config.clients + PROBES * config.nodes).map(player).collect(),
             history: Vec::new(),
             trace: if events { Trace::default() } else { Trace::hash_only() },
             growth: Growth::new(config.nodes),
@@ -128,6 +136,8 @@ impl<'c> World<'c> {
             broken: None,
             disk_failure: None,
             lost: false,
+            strong_keys: Vec::new(),
+            strong_may_forget: false,
         };
         (0..config.nodes).for_each(|node| world.start(node));
         for (index, fault) in case.faults.iter().enumerate() {
@@ -152,56 +162,7 @@ impl<'c> World<'c> {
             }
             self.advance(COMPARE_MS)?;
         }
-        self.quiet = true;
-        self.hosts.iter_mut().for_each(|host| host.drive.calm());
-        let core = self.case.config.core.clone();
-        for node in 0..self.hosts.len() {
-            if !core.contains(&node) {
-                self.end_life(node, node % 2 == 0);
-                self.net.dark[node] = true;
-            }
-        }
-        let quiet_ms = self.net.now_us / 1000;
-        let (probes, settle_ms) = (self.send_probes(&core), self.case.settle_ms());
-        let mut agreed = false;
-        loop {
-            self.advance(COMPARE_MS)?;
-            let waited_ms = self.net.now_us / 1000 - quiet_ms;
-            let served = self.players.iter().all(Player::is_done);
-            // Twice in a row, for something may still have been under way.
-            match (served && self.agrees(&core), agreed) {
-                (true, true) => break,
-                (one, _) if waited_ms < settle_ms => agreed = one,
-                _ => {
-                    let difference = oracle::convergence::difference(&self.replicas());
-                    let slow = || Failure::new(Kind::Liveness, "service", "clients still wait");
-                    return Err(difference.unwrap_or_else(slow).after(waited_ms));
-                }
-            }
-        }
-        let unserved = self.history[probes..].iter().find(|entry| !entry.wrote());
-        match unserved {
-            Some(entry) => {
-                let detail = format!("n{} did not take a write when all was quiet", entry.node);
-                Err(Failure::new(Kind::Liveness, "service", &detail))
-            }
-            None => Ok(self.net.now_us / 1000 - quiet_ms),
-        }
-    }
-
-    /// A write to each node of the core; where they begin in the history.
-    fn send_probes(&mut self, core: &[usize]) -> usize {
-        // By then each node has heard from all others that are left.
-        let now_ms = self.net.now_us / 1000 + self.case.config.reconnect_ms();
-        for node in core {
-            let (key, value) = (format!("probe{node}"), format!("probe{node}.{now_ms}"));
-            let ops = vec![Op::Set { key, value }];
-            // Fresh: an old connection may lead to an earlier life, and nobody told the client.
-            let step = Step { at_ms: now_ms, client: 0, node: *node, fresh: true, ops, torn: None };
-            self.players[0].steps.push(step);
-        }
-        self.net.schedule(self.net.now_us, Event::Wake(0));
-        self.history.len()
+        self.end()
     }
 
     fn advance(&mut self, span_ms: u64) -> Result<(), Failure> {
@@ -311,51 +272,5 @@ impl<'c> World<'c> {
             let detail = format!("n{id} holds {outbox} B for a peer, {clients} B for clients");
             self.broken.get_or_insert(detail);
         }
-    }
-
-    /// Whether digests and flush stamps of the core are equal: cheap, and asked often.
-    fn agrees(&self, core: &[usize]) -> bool {
-        let slots = self.case.config.slots;
-        let mut images = core.iter().map(|node| {
-            let store = self.hosts[*node].node.as_ref()?.store();
-            Some(Db::ALL.map(|db| (store.digest(db, 0, slots), store.flushed(db), store.live(db))))
-        });
-        let first = images.next().flatten();
-        first.is_some() && images.all(|image| image == first)
-    }
-
-    /// What the nodes that are up hold, by node.
-    fn replicas(&self) -> Vec<(usize, Replica)> {
-        let hosts = self.hosts.iter().enumerate();
-        hosts
-            .filter_map(|(id, host)| Some((id, Replica::of(host.node.as_ref()?.store()))))
-            .collect()
-    }
-
-    fn check(&mut self, settled: bool) -> Result<(), Failure> {
-        let safety = |oracle, detail: &str| Err(Failure::new(Kind::Safety, oracle, detail));
-        if let Some(failure) = &self.disk_failure {
-            return safety("disk", failure);
-        }
-        if let Some(broken) = &self.broken {
-            return safety("limits", broken);
-        }
-        if self.refused_select {
-            return safety("replies", "a SELECT was refused");
-        }
-        self.growth.check()?;
-        let observed = Observed {
-            settled,
-            nodes_keep_memory: !self.lost && self.case.config.core.len() == self.hosts.len(),
-            history: std::mem::take(&mut self.history),
-            replicas: self.replicas(),
-        };
-        let outcome = oracle::check(&observed).and_then(|()| {
-            // Digests were equal; that the replicas are is what they stand for.
-            let difference = oracle::convergence::difference(&observed.replicas);
-            difference.filter(|_| settled).map_or(Ok(()), Err)
-        });
-        self.history = observed.history;
-        outcome
     }
 }

@@ -151,7 +151,7 @@ pub(super) struct Net {
 impl Net {
     pub(super) fn new(case: &Case) -> Self {
         let config = &case.config;
-        let hosts = config.nodes + config.clients;
+        let hosts = config.nodes + config.clients + super::PROBES * config.nodes;
         let mut slower_us = vec![vec![0; hosts]; hosts];
         if let Some((a, b, by_ms)) = config.slow_link {
             (slower_us[a][b], slower_us[b][a]) = (by_ms * 1000, by_ms * 1000);

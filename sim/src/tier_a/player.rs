@@ -9,14 +9,12 @@ use super::{
     net::{Call, Caller, EndId, Event, Owner, Segment},
 };
 use crate::{
-    case::{FaultClass, Step, Then, Torn},
+    case::{Dialect, FaultClass, Step, Then, Torn},
     dialect,
     history::{Entry, Outcome},
     trace::EventKind,
 };
 
-/// How long a client waits for all replies of a step, connecting included.
-const PATIENCE_US: u64 = 3_000_000;
 /// A step that is this late is left out.
 const LATE_MS: u64 = 2000;
 
@@ -74,6 +72,7 @@ impl World<'_> {
     /// Plays the next step if it is time.
     pub(super) fn wake_client(&mut self, id: usize) {
         let now_ms = self.net.now_us / 1000;
+        let patience_us = self.case.config.patience_ms() * 1000;
         let player = &mut self.players[id];
         if player.playing.is_some() {
             return;
@@ -90,11 +89,11 @@ impl World<'_> {
         let to = step.node;
         player.playing = Some(Playing { step, first: None, answered: 0 });
         if reuse {
-            self.net.schedule(self.net.now_us + PATIENCE_US, Event::GiveUp(id, self.token(id)));
+            self.net.schedule(self.net.now_us + patience_us, Event::GiveUp(id, self.token(id)));
             return self.ask(id);
         }
         self.hang_up(id);
-        self.net.schedule(self.net.now_us + PATIENCE_US, Event::GiveUp(id, self.token(id)));
+        self.net.schedule(self.net.now_us + patience_us, Event::GiveUp(id, self.token(id)));
         let player = &mut self.players[id];
         (player.node, player.connecting) = (to, true);
         let from = Caller::Client { client: id, session: player.session };
@@ -110,9 +109,9 @@ impl World<'_> {
         player.connecting = false;
         player.end = Some(end);
         self.net.ends[end].owner = Owner::Client { client: id, session };
-        let db = self.case.workload.databases[id];
+        let (dialect, db) = self.manners(id);
         if db != 0 {
-            let dialect = self.case.workload.dialects[id];
+            let player = &mut self.players[id];
             dialect::encode_select(dialect, db, &mut player.unsent);
             player.greetings = 1;
         }
@@ -161,8 +160,7 @@ impl World<'_> {
     }
 
     fn ask(&mut self, id: usize) {
-        let dialect = self.case.workload.dialects[id];
-        let db = self.case.workload.databases[id];
+        let (dialect, db) = self.manners(id);
         let token = self.token(id);
         let player = &mut self.players[id];
         let Some(playing) = &mut player.playing else { return };
@@ -226,8 +224,18 @@ impl World<'_> {
         }
     }
 
+    /// How a client speaks now, and to which database. Those that are there only in the end are in no
+    /// workload.
+    fn manners(&self, id: usize) -> (Dialect, u8) {
+        let workload = &self.case.workload;
+        let dialect = workload.dialects.get(id).copied().unwrap_or(Dialect::Resp);
+        let database = workload.databases.get(id).copied().unwrap_or(0);
+        let step = self.players[id].playing.as_ref().map(|playing| &playing.step);
+        (dialect, step.and_then(|step| step.db).unwrap_or(database))
+    }
+
     fn take_replies(&mut self, id: usize) {
-        let dialect = self.case.workload.dialects[id];
+        let (dialect, _) = self.manners(id);
         let host = self.case.config.nodes + id;
         loop {
             let player = &mut self.players[id];

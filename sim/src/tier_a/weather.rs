@@ -4,10 +4,10 @@ use quorate::probe::Hook;
 
 use super::{
     World,
-    net::{Event, Owner},
+    net::{Event, Net, Owner},
 };
 use crate::{
-    case::{FaultClass, FaultKind, When},
+    case::{FaultClass, FaultKind, Way, When},
     chance::Chance,
     trace::EventKind,
 };
@@ -51,6 +51,7 @@ impl World<'_> {
             }
             FaultKind::DiskFull { node } => self.hosts[node].drive.full += 1,
             FaultKind::HalfOpen { node, other } => self.cut(node, other, true),
+            FaultKind::Isolation { node, way } => self.isolate(node, way, Net::block),
             FaultKind::Kill { node } => self.go_down(node, true),
             FaultKind::OneWay { from, to } => self.net.block(from, to),
             FaultKind::Partition { a, b } => {
@@ -85,6 +86,7 @@ impl World<'_> {
             | FaultKind::Reset { .. }
             | FaultKind::SyncFails { .. } => {}
             FaultKind::DiskFull { node } => self.hosts[node].drive.full -= 1,
+            FaultKind::Isolation { node, way } => self.isolate(node, way, Net::unblock),
             FaultKind::Kill { node } | FaultKind::PowerLoss { node } => self.come_up(node),
             FaultKind::OneWay { from, to } => self.net.unblock(from, to),
             FaultKind::Partition { a, b } => {
@@ -108,6 +110,19 @@ impl World<'_> {
         }
         let kind = self.case.faults[index].kind;
         kind.nodes().into_iter().for_each(|node| self.plan_trouble(node, kind));
+    }
+
+    /// Changes what passes between a node and all others.
+    fn isolate(&mut self, node: usize, way: Way, change: fn(&mut Net, usize, usize)) {
+        let (out, into) = way.blocks();
+        for other in (0..self.hosts.len()).filter(|other| *other != node) {
+            if out {
+                change(&mut self.net, node, other);
+            }
+            if into {
+                change(&mut self.net, other, node);
+            }
+        }
     }
 
     /// What is wrong with a disk has changed.
@@ -135,6 +150,7 @@ impl World<'_> {
             let mut chance = self.disk_chance(node);
             self.hosts[node].drive.lose_power(&mut chance);
             self.lost |= self.case.config.disks.everysec;
+            self.strong_may_forget |= self.case.config.disks.everysec;
         }
         self.net.dark[node] |= !told;
     }

@@ -220,7 +220,17 @@ impl Run {
     }
 
     fn observe(&self, history: Vec<Entry>, settled: bool) -> Observed {
-        Observed { nodes_keep_memory: true, settled, history, replicas: self.replicas() }
+        let nodes = self.shared.nodes.borrow();
+        let votes = |node: &usize| nodes[*node].as_ref().is_some_and(|node| node.borrow().votes());
+        Observed {
+            nodes_keep_memory: true,
+            settled,
+            history,
+            replicas: self.replicas(),
+            voting: (0..nodes.len()).filter(votes).collect(),
+            quorum: nodes.len() / 2 + 1,
+            strong_may_forget: false,
+        }
     }
 
     /// Asks the nodes themselves what they got to.

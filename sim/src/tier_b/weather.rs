@@ -14,6 +14,7 @@ pub(super) struct Weather {
     faults: Vec<Fault>,
     stages: Vec<Stage>,
     hosts: Vec<String>,
+    nodes: usize,
     /// Messages from the first to the second host get lost.
     blocked: Vec<Vec<bool>>,
 }
@@ -32,6 +33,7 @@ impl Weather {
         Self {
             stages: vec![Stage::Ahead; case.faults.len()],
             faults: case.faults.clone(),
+            nodes: case.config.nodes,
             blocked: vec![vec![false; hosts.len()]; hosts.len()],
             hosts,
         }
@@ -92,6 +94,13 @@ impl Weather {
                 | FaultKind::SlowReader { .. }
                 | FaultKind::SyncFails { .. }
                 | FaultKind::Unreadable { .. } => {}
+                FaultKind::Isolation { node, way } => {
+                    let (out, into) = way.blocks();
+                    for other in (0..self.nodes).filter(|other| *other != node) {
+                        wanted[node][other] |= out;
+                        wanted[other][node] |= into;
+                    }
+                }
                 FaultKind::OneWay { from, to } => wanted[from][to] = true,
                 FaultKind::Partition { a, b } => (wanted[a][b], wanted[b][a]) = (true, true),
                 FaultKind::PowerLoss { node } => {

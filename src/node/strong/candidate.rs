@@ -146,13 +146,14 @@ impl Campaign {
         self.stage = Stage::Promising(batch);
     }
 
-    /// A member has promised these slots and refused all others; those that can't be won any more.
+    /// A member has promised these slots and refused all others; those that can't be won any more
+    /// if only so many are in reach.
     pub(crate) fn on_refused(
         &mut self,
         from: NodeId,
         granted: &SlotSet,
         quorum: usize,
-        members: usize,
+        reached: usize,
     ) -> SlotSet {
         let mut refused = self.slots.clone();
         refused.subtract(granted);
@@ -161,7 +162,7 @@ impl Campaign {
         self.refused.push((from, refused));
         for slot in self.slots.iter() {
             let count = self.refused.iter().filter(|(_, slots)| slots.contains(slot)).count();
-            if members - count >= quorum {
+            if reached >= quorum + count {
                 lost.remove(slot);
             }
         }

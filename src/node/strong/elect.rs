@@ -68,13 +68,13 @@ impl Strong {
         let copied = SlotSet::from_bytes(self.slots, copied)?;
         let (digests, []) = digests.as_chunks::<16>() else { return None };
         self.highest = self.highest.max(highest);
-        let (quorum, members) = (self.quorum, self.members);
+        let (quorum, reached) = (self.quorum, ctx.peers.voters() + 1);
         let Some(campaign) = self.campaign(id).filter(|campaign| campaign.ballot == ballot) else {
             return Some(());
         };
         let mut wanted = campaign.slots.clone();
         wanted.intersect_with(&granted);
-        let lost = campaign.on_refused(from, &granted, quorum, members);
+        let lost = campaign.on_refused(from, &granted, quorum, reached);
         let mut pulls = Vec::new();
         for (slot, digest) in granted.iter().zip(digests) {
             if !wanted.contains(slot) {
@@ -91,8 +91,9 @@ impl Strong {
             pulls.into_iter().for_each(|slot| to.ask(&pull(slot)));
         }
         wanted.iter().for_each(|slot| self.advance(ctx, ballot, slot));
-        for slot in lost.iter() {
-            self.lose(slot);
+        if !lost.is_empty() {
+            lost.iter().for_each(|slot| self.lose(slot));
+            self.stand_back(ctx, &lost);
         }
         self.end_campaigns(ctx);
         Some(())
@@ -301,13 +302,11 @@ impl Strong {
 
     /// Forgets campaigns that have nothing left to win.
     fn end_campaigns(&mut self, ctx: &mut Ctx<'_>) {
-        let before = self.campaigns.len();
         self.campaigns.retain(|campaign| !campaign.slots.is_empty());
-        if self.campaigns.len() < before {
-            self.attempts = 0;
-        }
         if self.lead_changed {
             reached(Hook::Elected);
+            tracing::info!(slots = self.led().len(), "leading");
+            self.attempts = 0;
             self.upkeep.hurry(ctx.now.mono + self.timing.heartbeat);
             self.claim_own(ctx);
             self.try_parked(ctx);
@@ -315,13 +314,18 @@ impl Strong {
         self.reschedule(ctx);
     }
 
-    /// Gives up a campaign; after some time, which grows with each, there may be another.
+    /// Gives up a campaign; after some time there may be another.
     fn give_up(&mut self, ctx: &mut Ctx<'_>, id: u64) {
         let Some(at) = self.campaigns.iter().position(|campaign| campaign.id == id) else { return };
         let campaign = self.campaigns.swap_remove(at);
+        self.stand_back(ctx, &campaign.slots);
+    }
+
+    /// Stands for these slots again after some time, which grows with each time.
+    fn stand_back(&mut self, ctx: &mut Ctx<'_>, slots: &SlotSet) {
         self.attempts = (self.attempts + 1).min(ATTEMPTS_MAX);
         let wait = ctx.rng.below(self.patience().0);
-        self.terms.hold_off(&campaign.slots, ctx.now.mono + Millis(wait));
+        self.terms.hold_off(slots, ctx.now.mono + Millis(wait));
         self.jitter = Millis(ctx.rng.below(terms::STEP.0));
         self.reschedule(ctx);
     }

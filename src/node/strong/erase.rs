@@ -200,8 +200,7 @@ impl Strong {
         (stamps, looks): (&mut usize, &mut usize),
     ) -> Option<PageCursor> {
         let Origin::Erasure { by, slot, .. } = origin else { return None };
-        let (ballot, deadline) =
-            (self.acceptor.promised(slot), ctx.now.mono + self.timing.request);
+        let (ballot, deadline) = (self.acceptor.promised(slot), ctx.now.mono + self.timing.request);
         let mut keys: Vec<Box<[u8]>> = self.leader.unsettled(slot, *stamps);
         let mut next = Some(cursor);
         if keys.len() < *stamps {

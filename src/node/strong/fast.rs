@@ -33,6 +33,8 @@ pub(crate) struct FastReads {
     gathering: Vec<FastRead>,
     asked: BTreeMap<u64, Batch>,
     last_id: u64,
+    /// How many of them are in each slot.
+    slots: BTreeMap<u32, usize>,
 }
 
 /// Reads that were asked about together.
@@ -57,6 +59,7 @@ impl FastReads {
     pub(crate) fn begin(&mut self, me: NodeId, request: Request, version: Version) {
         let mut same = Votes::default();
         same.add(me);
+        *self.slots.entry(request.slot).or_default() += 1;
         self.gathering.push(FastRead { request, version, same, other: Votes::default() });
     }
 
@@ -104,7 +107,23 @@ impl FastReads {
         if batch.reads.iter().all(Option::is_none) {
             self.asked.remove(&id);
         }
+        decided.chosen.iter().for_each(|read| forget(&mut self.slots, read.request.slot));
+        decided.unclear.iter().for_each(|request| forget(&mut self.slots, request.slot));
         decided
+    }
+
+    /// Takes out all reads of a slot.
+    pub(crate) fn take_slot(&mut self, slot: u32) -> Vec<Request> {
+        if self.slots.remove(&slot).is_none() {
+            return Vec::new();
+        }
+        let batches = self.asked.values_mut();
+        let places = batches.flat_map(|batch| batch.reads.iter_mut());
+        let asked = places.filter_map(|place| place.take_if(|read| read.request.slot == slot));
+        let mut taken: Vec<FastRead> = asked.collect();
+        taken.extend(self.gathering.extract_if(.., |read| read.request.slot == slot));
+        self.asked.retain(|_, batch| batch.reads.iter().any(Option::is_some));
+        taken.into_iter().map(|read| read.request).collect()
     }
 
     /// What a member showed in an earlier life counts no more.
@@ -123,12 +142,23 @@ impl FastReads {
             let reads = first.remove().reads.into_iter().flatten();
             late.extend(reads.map(|read| read.request));
         }
+        late.iter().for_each(|request| forget(&mut self.slots, request.slot));
         late
     }
 
     /// When [`FastReads::expire`] has something to do.
     pub(crate) fn next_deadline(&self) -> Option<Instant> {
         self.asked.first_key_value().map(|(_, batch)| batch.until)
+    }
+}
+
+/// One read less in a slot.
+fn forget(slots: &mut BTreeMap<u32, usize>, slot: u32) {
+    if let Some(count) = slots.get_mut(&slot) {
+        *count -= 1;
+        if *count == 0 {
+            slots.remove(&slot);
+        }
     }
 }
 
@@ -187,5 +217,22 @@ mod tests {
         let (mut reads, _) = asked(version(1));
         assert_eq!(reads.expire(Instant::from_micros(4)).len(), 0);
         assert_eq!(reads.expire(Instant::from_micros(5)).len(), 1);
+        assert_eq!(reads.take_slot(0), []);
+    }
+
+    #[test]
+    fn the_reads_of_a_slot_can_be_taken_out() {
+        let (mut reads, id) = asked(version(1));
+        let op = Op::new(b"k", Action::Get);
+        for slot in [0, 1] {
+            let request = Request::new(Origin::Nobody, &op, slot, Instant::ZERO);
+            reads.begin(NodeId(0), request, version(1));
+        }
+        assert_eq!(reads.take_slot(0).len(), 2);
+        assert_eq!(reads.take_slot(0).len(), 0);
+        let late = reads.on_answers(OTHERS[0], id, [(version(1), true)].into_iter(), 2, 3);
+        assert_eq!(late, Decided::default());
+        assert_eq!((reads.next_deadline(), reads.take_slot(1).len()), (None, 1));
+        assert_eq!(reads.ask(Instant::ZERO).map(|(id, _)| id), None);
     }
 }

@@ -13,6 +13,7 @@ use std::collections::BTreeMap;
 
 use super::{
     Ctx, Strong,
+    refusal::NO_LEADER,
     request::{IN_DOUBT, Origin},
     route::Route,
 };
@@ -181,7 +182,7 @@ impl Strong {
         if let Some(run) = &self.flushes.run
             && run.until <= now
         {
-            let answer = if run.begun { IN_DOUBT } else { self.refusal(ctx.peers) };
+            let answer = if run.begun { IN_DOUBT } else { self.refusal(ctx.peers, NO_LEADER) };
             self.erasures.forget(self.me);
             self.end_flush(&answer);
         }

@@ -19,12 +19,20 @@ pub(crate) struct Forwards {
     open: BTreeMap<u64, Forwarded>,
     /// Without a leader to send them to, in the order in which they came.
     parked: VecDeque<Request>,
+    /// How many of them each slot has.
+    slots: BTreeMap<u32, usize>,
     last_id: u64,
     /// Bytes of all of them.
     size: usize,
 }
 
 impl Forwards {
+    /// Numbers requests from here on. A leader may still answer a request of an earlier life of this
+    /// node; so no life gives a number of another.
+    pub(crate) fn new(first: u64) -> Self {
+        Self { last_id: first, ..Self::default() }
+    }
+
     /// Bytes of requests that wait.
     pub(crate) const fn size(&self) -> usize {
         self.size
@@ -69,17 +77,19 @@ impl Forwards {
     /// A request waits for a leader.
     pub(crate) fn park(&mut self, request: Request) {
         self.size += request.bytes().len();
+        *self.slots.entry(request.slot).or_default() += 1;
         self.parked.push_back(request);
     }
 
     /// Whether a request of that slot waits for a leader, so that others must not overtake it.
     pub(crate) fn is_parked(&self, slot: u32) -> bool {
-        self.parked.iter().any(|request| request.slot == slot)
+        self.slots.contains_key(&slot)
     }
 
     /// All that wait for a leader, in order.
     pub(crate) fn take_parked(&mut self) -> VecDeque<Request> {
         let parked = std::mem::take(&mut self.parked);
+        self.slots.clear();
         self.size -= parked.iter().map(|request| request.bytes().len()).sum::<usize>();
         parked
     }
@@ -96,6 +106,12 @@ impl Forwards {
             }
             !over
         });
+        for request in &parked {
+            if let Some(count) = self.slots.get_mut(&request.slot) {
+                *count -= 1;
+            }
+        }
+        self.slots.retain(|_, count| *count > 0);
         let over = sent.iter().chain(&parked);
         self.size -= over.map(|request| request.bytes().len()).sum::<usize>();
         (sent, parked)

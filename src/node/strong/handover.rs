@@ -16,6 +16,8 @@ use crate::{
 
 /// A member gets slots back at most once in so many times the silence that makes it suspect.
 const REST: u64 = 60;
+/// The same, after it did not take them.
+const PAUSE: u64 = 4;
 
 /// Slots on their way to another leader.
 #[derive(Debug)]
@@ -82,9 +84,14 @@ impl Strong {
     /// Asks members to stand once nothing is under way in their slots; gives up those who don't.
     pub(super) fn run_handovers(&mut self, ctx: &mut Ctx<'_>) {
         let now = ctx.now.mono;
-        let before = self.handovers.len();
-        self.handovers.retain(|handover| !handover.slots.is_empty() && handover.until > now);
-        if self.handovers.len() < before {
+        let soon = now + Millis(self.timing.silence.0 * PAUSE);
+        let late = self.handovers.extract_if(.., |handover| handover.until <= now);
+        let late: Vec<NodeId> = late.map(|handover| handover.to).collect();
+        if !late.is_empty() {
+            reached(Hook::TransferFailed);
+            late.into_iter().for_each(|to| {
+                self.handed.insert(to, soon);
+            });
             self.try_parked(ctx);
         }
         for handover in self.handovers.iter_mut().filter(|handover| !handover.asked) {
@@ -137,6 +144,7 @@ impl Strong {
     }
 
     fn hand_over(&mut self, ctx: &mut Ctx<'_>, to: NodeId, slots: SlotSet) {
+        tracing::info!(%to, slots = slots.len(), "handing slots over");
         let until = ctx.now.mono + Millis(self.timing.silence.0);
         self.handovers.push(Handover { to, slots, until, asked: false });
         self.run_handovers(ctx);

@@ -26,6 +26,7 @@ use crate::{
     command::op::{Answer, Effect, Held, Op},
     node::flights::{Flights, Number},
     probe::{Hook, Mutant, planted, reached},
+    proto::peer::{FILL_OVERHEAD, Frame},
     record::{Ballot, Db, NodeId, Record, Version},
     slot::SlotSet,
     store::Store,
@@ -48,6 +49,8 @@ pub(crate) struct Leader {
     unsettled: BTreeMap<u32, Unsettled>,
     /// Stamped since they were last asked for.
     tombstones: Vec<(u32, Box<[u8]>, Version)>,
+    /// Bytes of the answers of writes in flight.
+    answers: usize,
     outcomes: Vec<Outcome>,
 }
 
@@ -84,6 +87,7 @@ impl Leader {
             reads: Reads::default(),
             unsettled: BTreeMap::new(),
             tombstones: Vec::new(),
+            answers: 0,
             outcomes: Vec::new(),
         }
     }
@@ -125,7 +129,7 @@ impl Leader {
 
     /// Bytes of answers that wait.
     pub(crate) const fn size(&self) -> usize {
-        self.reads.size()
+        self.reads.size() + self.answers
     }
 
     /// The operations that are over since this was last asked.
@@ -208,6 +212,11 @@ impl Leader {
             }
             Some(_) | None => (None, None),
         };
+        if planted(Mutant::RestampOldVersion)
+            && let Some(number) = self.send_again(ctx, ballot, slot, key)
+        {
+            return number;
+        }
         let body = Body { value, expires_at_ms };
         // Nobody waits for it but reads, which have deadlines of their own.
         let nobody = (Origin::Nobody, Answer::Ok, Instant::ZERO);
@@ -321,11 +330,12 @@ impl Leader {
     /// Leads these slots no more. Stamped writes are in doubt, reads may be begun anew.
     pub(crate) fn step_down(&mut self, slots: &SlotSet) {
         let outcomes = &mut self.outcomes;
-        let heads = &mut self.heads;
+        let (heads, answers) = (&mut self.heads, &mut self.answers);
         self.flights.give_up(
             |write| slots.contains(write.slot),
             |number, write| {
                 forget_head(heads, write.key_hash, number);
+                *answers -= write.answer.size();
                 if write.origin != Origin::Nobody {
                     reached(Hook::InDoubt);
                     outcomes.push(Outcome::Answered { origin: write.origin, answer: IN_DOUBT });
@@ -360,6 +370,39 @@ impl Leader {
         [write, self.reads.deadline()].into_iter().flatten().min()
     }
 
+    /// The planted bug: the newest record of a key once more, with the version that it has.
+    fn send_again(
+        &mut self,
+        ctx: &mut Ctx<'_>,
+        ballot: Ballot,
+        slot: u32,
+        key: &[u8],
+    ) -> Option<Number> {
+        let held = current(&self.unsettled, &ctx.replica.store, slot, key)?;
+        let mut bytes = Vec::new();
+        held.encode(&mut bytes);
+        let record = Record::decode(&bytes).ok()?;
+        let (version, key_hash, batch) =
+            (record.version, xxh3_64(key), ctx.replica.journal.gathering());
+        let (origin, answer, deadline) = (Origin::Nobody, Answer::Ok, Instant::ZERO);
+        let write = Write { slot, key_hash, key: key.into(), version, origin, answer, deadline };
+        let number = self.flights.launch(write, batch);
+        ctx.replica.accept(&record);
+        for peer in ctx.peers.iter_mut() {
+            let frame = |pos| Frame::Fill { pos, ballot, record: &bytes };
+            if let Some(end) = peer.outbox.push(FILL_OVERHEAD + bytes.len(), frame) {
+                self.flights.sent(number, peer.id, end);
+            }
+        }
+        if let Some(unsettled) = self.unsettled.get_mut(&slot) {
+            unsettled.on_stamped(key);
+            if unsettled.is_done() {
+                self.unsettled.remove(&slot);
+            }
+        }
+        Some(number)
+    }
+
     fn stamp(
         &mut self,
         ctx: &mut Ctx<'_>,
@@ -378,6 +421,7 @@ impl Leader {
         }
         let key_hash = xxh3_64(key);
         let (origin, answer, deadline) = waiting;
+        self.answers += answer.size();
         let write = Write { slot, key_hash, key: key.into(), version, origin, answer, deadline };
         let batch = ctx.replica.journal.gathering();
         let number = self.flights.launch(write, batch);
@@ -406,6 +450,7 @@ impl Leader {
     fn commit(&mut self, number: Number, write: Write) {
         reached(Hook::Committed);
         forget_head(&mut self.heads, write.key_hash, number);
+        self.answers -= write.answer.size();
         if write.origin != Origin::Nobody {
             let (origin, answer) = (write.origin, write.answer);
             self.outcomes.push(Outcome::Answered { origin, answer });

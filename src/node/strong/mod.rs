@@ -14,7 +14,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{eventual::Replica, peers::Peers};
+use super::{eventual::Replica, peers::Peers, votes::Votes};
 use crate::{
     command::op::Answer,
     limits::{Limits, Timing},
@@ -39,6 +39,7 @@ mod forward;
 mod handover;
 mod leader;
 mod recover;
+mod refusal;
 pub(crate) mod request;
 mod route;
 mod serve;
@@ -55,6 +56,7 @@ use forward::Forwards;
 use handover::Handover;
 use leader::Leader;
 use recover::Recovery;
+use refusal::NO_LEADER;
 use request::{IN_DOUBT, Origin, Outcome, Request};
 use terms::Terms;
 use upkeep::Upkeep;
@@ -72,6 +74,8 @@ pub(crate) struct Ctx<'a> {
 #[derive(Debug)]
 pub(crate) struct Strong {
     me: NodeId,
+    /// Of all members.
+    names: Vec<Box<str>>,
     members: usize,
     quorum: usize,
     slots: u32,
@@ -102,6 +106,10 @@ pub(crate) struct Strong {
     recovery: Option<Recovery>,
     /// Recovery is complete, except that the log is to have it.
     recovered: bool,
+    /// Members that know, durably, of the loss from which this node recovers.
+    told: Votes,
+    /// Members that forgot something; for the quorum database.
+    outlived: Votes,
     /// By member: its lives before this one may have forgotten what they acknowledged.
     reborn: Vec<u64>,
     /// This node hands over what it leads, and stands for nothing more.
@@ -119,11 +127,13 @@ impl Strong {
         limits: Limits,
         timing: Timing,
         now: Now,
+        seed: u64,
     ) -> Self {
         let (me, count, quorum) = (members.me(), members.len(), members.quorum());
         let quorum = if planted(Mutant::QuorumOffByOne) { quorum - 1 } else { quorum };
         Self {
             me,
+            names: members.names().iter().map(|name| name.as_str().into()).collect(),
             members: count,
             quorum,
             slots,
@@ -133,7 +143,7 @@ impl Strong {
             terms: Terms::new(me, count, slots, members.cluster_id(), now.mono),
             leader: Leader::new(me, count, quorum, slots),
             fast: FastReads::default(),
-            forwards: Forwards::default(),
+            forwards: Forwards::new(seed / 2),
             campaigns: Vec::new(),
             last_campaign: 0,
             attempts: 0,
@@ -147,6 +157,8 @@ impl Strong {
             handed: BTreeMap::new(),
             recovery: None,
             recovered: false,
+            told: Votes::default(),
+            outlived: Votes::default(),
             reborn: vec![0; count],
             stopping: false,
             flushes: Flushes::default(),
@@ -189,16 +201,30 @@ impl Strong {
         }
     }
 
-    /// This node votes from now on, and stands.
+    /// This node votes from now on, and stands: at once if there is nobody else.
     pub(crate) fn begin(&mut self, ctx: &mut Ctx<'_>) {
         self.acceptor.set_votes(true);
-        self.jitter = Millis(ctx.rng.below(terms::STEP.0));
+        let spread = if self.members == 1 { 1 } else { terms::STEP.0 };
+        self.jitter = Millis(ctx.rng.below(spread));
+        if planted(Mutant::SeqReused) {
+            let ours = |slot: &u32| self.acceptor.promised(*slot).node() == self.me;
+            let held: Vec<u32> = (0..self.slots).filter(ours).collect();
+            let held =
+                held.into_iter().filter(|slot| self.acceptor.promised(*slot) != Ballot::NONE);
+            held.for_each(|slot| self.leader.win(slot, settle::Unsettled::default()));
+            self.claim_own(ctx);
+        }
         self.reschedule(ctx);
     }
 
     /// Whether this node votes.
     pub(crate) const fn votes(&self) -> bool {
         self.acceptor.votes()
+    }
+
+    /// What this replica has promised.
+    pub(crate) const fn acceptor(&self) -> &Acceptor {
+        &self.acceptor
     }
 
     /// Whether what this node holds in a slot was copied after a loss, not accepted.
@@ -372,9 +398,9 @@ impl Strong {
     pub(crate) fn tick(&mut self, ctx: &mut Ctx<'_>) {
         let now = ctx.now.mono;
         for request in self.fast.expire(now) {
-            self.to_leader(ctx, request);
+            self.ask_leader(ctx, request);
         }
-        let refusal = self.refusal(ctx.peers);
+        let refusal = self.refusal(ctx.peers, NO_LEADER);
         self.leader.expire(now, &refusal);
         let (sent, parked) = self.forwards.expire(now);
         for request in sent {

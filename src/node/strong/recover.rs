@@ -13,6 +13,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use super::{Ctx, Strong};
 use crate::{
+    node::votes::Votes,
     probe::{Hook, Mutant, planted, reached},
     proto::peer::{self, Frame},
     record::{Ballot, Db, NodeId, Record, Version},
@@ -88,14 +89,37 @@ impl Strong {
 
     /// Whether this node recovers.
     pub(crate) const fn is_recovering(&self) -> bool {
-        self.recovery.is_some()
+        self.recovery.is_some() || self.recovered
     }
 
     /// Our link to a peer is live: it is asked for what it knows.
     pub(super) fn ask_state(&mut self, ctx: &mut Ctx<'_>, peer: NodeId) {
-        if let (Some(recovery), Some(to)) = (&self.recovery, ctx.peers.get_mut(peer)) {
-            to.ask(&Frame::Recover { nonce: recovery.nonce });
+        let nonce = self.recovery.as_ref().map(|recovery| recovery.nonce);
+        // The other databases may still wait for a member that knows of our loss.
+        let nonce = nonce.or(self.recovered.then_some(0));
+        if let (Some(nonce), Some(to)) = (nonce, ctx.peers.get_mut(peer)) {
+            to.ask(&Frame::Recover { nonce });
         }
+    }
+
+    /// A member welcomes us, on a link on which it will be shown all that we have. One that does
+    /// not vote may have lost what it had: then its earlier life is over before it is shown any of
+    /// it, so that nothing which comes too late for that counts with its earlier word.
+    pub(crate) fn on_welcome(&mut self, ctx: &mut Ctx<'_>, from: NodeId, incarnation: u64) {
+        if self.votes() && ctx.peers.get_mut(from).is_some_and(|peer| !peer.formed) {
+            self.learn_recovery(ctx, from, incarnation);
+        }
+    }
+
+    /// Whether a member knows, durably, that what we said in earlier lives does not count.
+    pub(crate) const fn is_known_to(&self, member: NodeId) -> bool {
+        self.told.contains(member)
+    }
+
+    /// The members that have forgotten something since this was last asked, and whose present life
+    /// we have not met.
+    pub(crate) fn take_outlived(&mut self) -> Votes {
+        std::mem::take(&mut self.outlived)
     }
 
     /// A member's link is gone: if its answers count, others must.
@@ -154,6 +178,7 @@ impl Strong {
             && peer.receiver < incarnation
         {
             peer.votes = false;
+            self.outlived.add(member);
         }
         for peer in ctx.peers.iter_mut() {
             peer.say(&Frame::Known { member, incarnation });
@@ -186,6 +211,8 @@ impl Strong {
         ballots: &[u8],
         digests: &[u8],
     ) -> Option<()> {
+        // It says this behind a durable note of our loss.
+        self.told.add(from);
         let Some(recovery) = self.recovery.as_mut().filter(|recovery| recovery.nonce == nonce)
         else {
             return Some(());

@@ -36,9 +36,15 @@ impl Strong {
     pub(crate) fn submit(&mut self, ctx: &mut Ctx<'_>, origin: Origin, op: &Op<'_>, fast: bool) {
         let slot = Slot::of(op.key, self.slots).0;
         let deadline = ctx.now.mono + self.timing.request;
+        if !fast {
+            // A read before it that turned out to be unclear would come to the leader after it.
+            for request in self.fast.take_slot(slot) {
+                self.ask_leader(ctx, request);
+            }
+        }
         let parked = self.forwards.has_parked() && self.forwards.is_parked(slot);
         match self.route(ctx.peers, slot) {
-            Route::Here(ballot) if !parked => {
+            Route::Here(ballot) if !parked && !self.is_full() => {
                 self.leader.execute(ctx, ballot, op, (origin, slot, deadline));
             }
             Route::There(leader) if !parked => {
@@ -49,6 +55,7 @@ impl Strong {
             }
             Route::Here(_) | Route::Nowhere | Route::There(_) => {
                 reached(Hook::Parked);
+                self.retry_when_full(ctx);
                 self.forwards.park(Request::new(origin, op, slot, deadline));
             }
         }
@@ -56,16 +63,19 @@ impl Strong {
 
     /// A peer answers what we forwarded to it.
     pub(super) fn on_answer(&mut self, ctx: &mut Ctx<'_>, from: NodeId, id: u64, bytes: &[u8]) {
-        let Some(request) = self.forwards.take(from, id) else { return };
-        match bytes.split_first() {
-            Some((&ANSWERED, rest)) => {
+        let request = self.forwards.take(from, id);
+        match (bytes.split_first(), request) {
+            (Some((&ANSWERED, rest)), Some(request)) => {
                 let answer = Answer::decode(rest).map_or(IN_DOUBT, Answer::into_owned);
                 self.outcomes.push(Outcome::Answered { origin: request.origin, answer });
             }
-            Some(_) | None => {
+            (Some((&ANSWERED, _)), None) => {}
+            (Some(_) | None, request) => {
+                // Counted even if nobody waits any more: the peer has counted it.
                 if let Some(peer) = ctx.peers.get_mut(from) {
                     peer.refusals_seen += 1;
                 }
+                let Some(request) = request else { return };
                 self.retry_at = Some(ctx.now.mono + RETRY);
                 self.forwards.park(request);
             }
@@ -87,9 +97,27 @@ impl Strong {
         }
     }
 
+    /// Whether no more operations are begun here: what is under way must become less before.
+    pub(super) const fn is_full(&self) -> bool {
+        self.leader.pending() > self.limits.requests_max
+            || self.leader.size() > self.limits.requests_size_max
+    }
+
+    /// What waits because there is no room is tried again soon.
+    fn retry_when_full(&mut self, ctx: &Ctx<'_>) {
+        if self.is_full() && self.retry_at.is_none() {
+            reached(Hook::LeaderFull);
+            self.retry_at = Some(ctx.now.mono + RETRY);
+        }
+    }
+
     /// A request that is to be begun anew.
     pub(super) fn place(&mut self, ctx: &mut Ctx<'_>, request: Request) {
         match self.route(ctx.peers, request.slot) {
+            Route::Here(_) if self.is_full() => {
+                self.retry_when_full(ctx);
+                self.forwards.park(request);
+            }
             Route::Here(ballot) => {
                 let waiting = (request.origin, request.slot, request.deadline);
                 self.leader.execute(ctx, ballot, &request.op(), waiting);
@@ -100,7 +128,7 @@ impl Strong {
     }
 
     /// A read that members do not agree on.
-    pub(super) fn to_leader(&mut self, ctx: &mut Ctx<'_>, request: Request) {
+    pub(super) fn ask_leader(&mut self, ctx: &mut Ctx<'_>, request: Request) {
         reached(Hook::FastReadUnclear);
         self.place(ctx, request);
     }
@@ -165,7 +193,7 @@ impl Strong {
             let op = read.request.op();
             // Ours may have changed since; then it is not what the others showed.
             if self.held(ctx, op.key).0 != read.version {
-                self.to_leader(ctx, read.request);
+                self.ask_leader(ctx, read.request);
                 continue;
             }
             reached(Hook::FastRead);
@@ -173,7 +201,7 @@ impl Strong {
             let held = record.and_then(|record| Held::of(&record, ctx.now.wall_ms));
             if held.is_none() && record.is_some_and(|record| record.value.is_some()) {
                 // Its time is over by our clock; only the leader may say so.
-                self.to_leader(ctx, read.request);
+                self.ask_leader(ctx, read.request);
                 continue;
             }
             let (_, answer) = op.apply(held);
@@ -181,21 +209,9 @@ impl Strong {
             self.answer(read.request.origin, answer);
         }
         for request in decided.unclear {
-            self.to_leader(ctx, request);
+            self.ask_leader(ctx, request);
         }
         Some(())
-    }
-
-    /// Why an operation can't be carried out; nothing of it was.
-    pub(crate) fn refusal(&self, peers: &Peers) -> Answer<'static> {
-        let reached = peers.voters() + 1;
-        let text = if reached < self.quorum {
-            let (need, of) = (self.quorum, self.members);
-            format!("NOREPLICAS need {need} of {of} nodes, reached {reached}; nothing written")
-        } else {
-            "NOREPLICAS no leader of this key's slot is in reach; nothing written".to_owned()
-        };
-        Answer::Error(text.into())
     }
 
     /// Whether so many members vote and are in reach that a write could be committed.

@@ -304,7 +304,7 @@ impl Strong {
             let key = key.ok_or(Hangup::Unexpected)?;
             // Who recovers counts what comes; what is not there any more comes empty.
             let record = ctx.replica.store.encoded(Db::STRONG, key);
-            let Some(record) = record.or(recovers.then_some(&[])) else { continue };
+            let Some(record) = record.or_else(|| recovers.then_some(&[])) else { continue };
             if !records.is_empty() && records.len() + record.len() > RECORDS_SIZE {
                 let full = std::mem::take(&mut records);
                 peer.owe(wait, &Frame::Records { ballot, slot, records: &full });
@@ -399,7 +399,7 @@ impl Strong {
         };
         let slot = Slot::of(op.key, self.slots).0;
         match self.route(ctx.peers, slot) {
-            Route::Here(ballot) if sent == u32::from_le_bytes(*seen) => {
+            Route::Here(ballot) if sent == u32::from_le_bytes(*seen) && !self.is_full() => {
                 reached(Hook::ForwardTaken);
                 let deadline = ctx.now.mono + self.timing.request;
                 let origin = Origin::Peer { node: from, id };

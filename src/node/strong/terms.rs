@@ -147,10 +147,11 @@ impl Terms {
         }
         for (slot, (_, leader)) in best.into_iter().enumerate() {
             let Some(place) = self.leaders.get_mut(slot) else { continue };
-            if place.is_some() && leader.is_none() {
-                if let Some(from) = self.vacant_from.get_mut(slot) {
-                    *from = now.max(*from);
-                }
+            if place.is_some()
+                && leader.is_none()
+                && let Some(from) = self.vacant_from.get_mut(slot)
+            {
+                *from = now.max(*from);
             }
             *place = leader;
             if leader.is_some() {

@@ -50,10 +50,11 @@ mod kind {
     pub(super) const KNOWN: u8 = 41;
     pub(super) const RECOVER: u8 = 42;
     pub(super) const STATE: u8 = 43;
-    pub(super) const FLUSH_SLOTS: u8 = 44;
-    pub(super) const SLOTS_FLUSHED: u8 = 45;
-    pub(super) const LOCATE: u8 = 46;
-    pub(super) const LOCATED: u8 = 47;
+    pub(super) const FLUSHED: u8 = 44;
+    pub(super) const FLUSH_SLOTS: u8 = 45;
+    pub(super) const SLOTS_FLUSHED: u8 = 46;
+    pub(super) const LOCATE: u8 = 47;
+    pub(super) const LOCATED: u8 = 48;
 }
 
 impl<'a> Frame<'a> {
@@ -89,6 +90,7 @@ impl<'a> Frame<'a> {
             Self::Fill { pos, ballot, record } => body.u64(pos).ballot(ballot).bytes(record),
             Self::Flush { pos, db, version } => body.u64(pos).db(db).version(version),
             Self::FlushSlots { id, slots } => body.u64(id).bytes(slots),
+            Self::Flushed { db, version } => body.db(db).version(version),
             Self::Formation { births } => body.bytes(births),
             Self::Formed { birth, formed } => body.u64(birth).flag(formed),
             Self::Forward { id, op } => body.u64(id).bytes(op),
@@ -158,6 +160,7 @@ impl<'a> Frame<'a> {
             Self::Fill { .. } => kind::FILL,
             Self::Flush { .. } => kind::FLUSH,
             Self::FlushSlots { .. } => kind::FLUSH_SLOTS,
+            Self::Flushed { .. } => kind::FLUSHED,
             Self::Formation { .. } => kind::FORMATION,
             Self::Formed { .. } => kind::FORMED,
             Self::Forward { .. } => kind::FORWARD,
@@ -257,7 +260,7 @@ impl<'a> Frame<'a> {
         })
     }
 
-    /// What database 0 adds.
+    /// What databases 0 and 1 add.
     fn decode_strong_fields(kind: u8, f: &mut Fields<'a>) -> Option<Self> {
         Some(match kind {
             kind::ANSWER => Self::Answer { id: f.u64()?, answer: f.rest() },
@@ -270,6 +273,7 @@ impl<'a> Frame<'a> {
             kind::FETCH => Self::Fetch { ballot: f.ballot()?, slot: f.u32()?, keys: f.rest() },
             kind::FILL => Self::Fill { pos: f.u64()?, ballot: f.ballot()?, record: f.rest() },
             kind::FLUSH_SLOTS => Self::FlushSlots { id: f.u64()?, slots: f.rest() },
+            kind::FLUSHED => Self::Flushed { db: f.db()?, version: f.version()? },
             kind::FORMATION => Self::Formation { births: f.rest() },
             kind::FORMED => Self::Formed { birth: f.u64()?, formed: f.flag()? },
             kind::FORWARD => Self::Forward { id: f.u64()?, op: f.rest() },
@@ -278,9 +282,7 @@ impl<'a> Frame<'a> {
             }
             kind::LEAD => Self::Lead { entries: f.rest() },
             kind::LOCATE => Self::Locate { id: f.u64()?, db: f.db()?, key: f.rest() },
-            kind::LOCATED => {
-                Self::Located { id: f.u64()?, version: f.version()?, flags: f.u8()? }
-            }
+            kind::LOCATED => Self::Located { id: f.u64()?, version: f.version()?, flags: f.u8()? },
             kind::NACK => Self::Nack { ballot: f.ballot()?, promised: f.ballot()?, slot: f.u32()? },
             kind::PREPARE => Self::Prepare { id: f.u64()?, ballot: f.ballot()?, slots: f.rest() },
             kind::PROMISE => Self::Promise {

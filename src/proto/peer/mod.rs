@@ -214,6 +214,13 @@ pub enum Frame<'a> {
         /// A [`crate::slot::SlotSet`].
         slots: &'a [u8],
     },
+    /// A flush outside the stream: records at or below it are dead.
+    Flushed {
+        /// What was flushed.
+        db: Db,
+        /// Its newest flush stamp that the sender knows.
+        version: Version,
+    },
     /// All members have been seen with a data directory each: the cluster is formed of these.
     Formation {
         /// See [`births`]; one a member, in the order of their ids.

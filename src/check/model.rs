@@ -16,7 +16,7 @@ pub trait Model: Clone + Debug {
     /// Everything that later answers depend on.
     type State: Clone + Debug + Eq + Hash;
     /// What a client may ask.
-    type Op: Clone + Debug + Display;
+    type Op: Clone + Debug + Display + PartialEq;
     /// What it may be told.
     type Outcome: Clone + Debug + Display + PartialEq;
 

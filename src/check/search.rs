@@ -12,15 +12,27 @@
 //! of operations taken with the same state has the same future, whatever the order was, so each
 //! such pair is visited once.
 //!
-//! Pending operations have a start but no end in the list: they may be taken at any time or left.
+//! Pending operations have a start but no end in the list: they may be taken at any time or left. Of
+//! pending operations that ask for the same, the one that started first is taken first: whatever
+//! another one could explain, it could. And one is taken only if the operation taken next notices it,
+//! by its answer or by what it leaves behind: else the order would be as good without it.
 //! The search is over when no end is left. It loops rather than recurses, as histories may be long.
 //!
 //! What is not here: Lowe's just-in-time variants, and splitting a history at moments without open
 //! operations. With few operations open at once the search is nearly linear anyway.
 
-use std::collections::HashSet;
+use std::{
+    collections::HashSet,
+    hash::{BuildHasherDefault, Hash, Hasher},
+};
 
-use super::{Verdict, Violation, history::History, model::Model};
+use xxhash_rust::xxh3::Xxh3Default;
+
+use super::{
+    Verdict, Violation,
+    history::{History, Operation},
+    model::Model,
+};
 
 /// How long a search may last.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -92,10 +104,19 @@ pub(super) fn check_with<M: Model>(
     }
 }
 
+/// An operation taken, and what was known before.
+struct Choice<S> {
+    index: usize,
+    state: S,
+    without_last: Option<S>,
+}
+
 struct Search<'a, M: Model> {
     history: &'a History<M>,
     rules: &'a Rules,
     timeline: Timeline,
+    /// Of each pending operation, the one before it that asks for the same.
+    twins: Vec<Option<usize>>,
     /// The entry to look at next.
     cursor: usize,
     /// Completed operations not yet taken.
@@ -105,9 +126,11 @@ struct Search<'a, M: Model> {
     /// The operations taken.
     taken: Taken,
     /// The operations taken in order, each with the state it found.
-    choices: Vec<(usize, M::State)>,
-    /// Every pair that was visited.
-    visited: HashSet<(TakenKey, M::State)>,
+    choices: Vec<Choice<M::State>>,
+    /// The last operation taken is pending; the state without it.
+    without_last: Option<M::State>,
+    /// The hash of every pair that was visited: 128 bits, of which no two are ever the same.
+    visited: HashSet<u128, BuildHasherDefault<Plain>>,
     /// The furthest that the search came.
     furthest: Option<Stuck<M>>,
 }
@@ -126,13 +149,15 @@ impl<'a, M: Model> Search<'a, M> {
         Self {
             history,
             rules,
+            twins: twins(operations),
             cursor: timeline.first(),
             timeline,
             ends_left: operations.iter().filter(|operation| operation.end.is_some()).count(),
             state: M::initial(),
             taken: Taken::new(history),
             choices: Vec::new(),
-            visited: HashSet::new(),
+            without_last: None,
+            visited: HashSet::default(),
             furthest: None,
         }
     }
@@ -149,17 +174,40 @@ impl<'a, M: Model> Search<'a, M> {
         if pending && (state == self.state || !self.rules.pending_acts) {
             return false;
         }
+        if self.twins[index].is_some_and(|twin| !self.taken.contains(twin)) {
+            return false;
+        }
+        if let Some(without) = &self.without_last
+            && M::step(without, &operation.op) == (state.clone(), answer)
+        {
+            return false;
+        }
         self.taken.flip(index);
-        let remembered = if self.rules.state_matters { state.clone() } else { M::initial() };
-        if !self.visited.insert((self.taken.key(), remembered)) {
+        let without_last = pending.then(|| self.state.clone());
+        if !self.visited.insert(self.name(&state, without_last.as_ref())) {
             self.taken.flip(index);
             return false;
         }
         self.timeline.unlink(index);
-        self.choices.push((index, std::mem::replace(&mut self.state, state)));
+        self.choices.push(Choice {
+            index,
+            state: std::mem::replace(&mut self.state, state),
+            without_last: std::mem::replace(&mut self.without_last, without_last),
+        });
         self.ends_left -= usize::from(!pending);
         self.cursor = self.timeline.first();
         true
+    }
+
+    /// The operations taken and all that what follows depends on.
+    fn name(&self, state: &M::State, without_last: Option<&M::State>) -> u128 {
+        let mut hasher = Xxh3Default::new();
+        if self.rules.state_matters {
+            state.hash(&mut hasher);
+        }
+        without_last.hash(&mut hasher);
+        hasher.write_u128(self.taken.hash);
+        hasher.digest128()
     }
 
     fn skip(&mut self) {
@@ -168,8 +216,8 @@ impl<'a, M: Model> Search<'a, M> {
 
     /// Undoes the last choice and looks at what follows it; false when there is none.
     fn put_back(&mut self) -> bool {
-        let Some((index, state)) = self.choices.pop() else { return false };
-        self.state = state;
+        let Some(Choice { index, state, without_last }) = self.choices.pop() else { return false };
+        (self.state, self.without_last) = (state, without_last);
         self.taken.flip(index);
         self.timeline.relink(index);
         self.ends_left += usize::from(self.history.operations()[index].end.is_some());
@@ -198,6 +246,19 @@ impl<'a, M: Model> Search<'a, M> {
         );
         Violation { operations: vec![*operation], reason }
     }
+}
+
+/// Of each pending operation, the last one that started before it and asks for the same.
+fn twins<M: Model>(operations: &[Operation<M>]) -> Vec<Option<usize>> {
+    let pending = operations.iter().enumerate().filter(|(_, operation)| operation.end.is_none());
+    let mut pending: Vec<usize> = pending.map(|(index, _)| index).collect();
+    pending.sort_by_key(|index| operations[*index].start);
+    let mut twins = vec![None; operations.len()];
+    for (place, index) in pending.iter().enumerate() {
+        let same = |other: &&usize| operations[**other].op == operations[*index].op;
+        twins[*index] = pending[..place].iter().rev().find(same).copied();
+    }
+    twins
 }
 
 /// What happens at a point of the timeline.
@@ -277,36 +338,53 @@ impl Timeline {
     }
 }
 
-/// A set of operations: one bit each, the completed ones first and by their starts, so that the set
-/// is nearly a prefix of the bits.
+/// A set of operations.
 struct Taken {
-    bit_of: Vec<usize>,
-    words: Vec<u64>,
+    taken: Vec<bool>,
+    /// The names of those in it, one over the other.
+    hash: u128,
 }
-
-/// A [`Taken`] in short: how many words are full, and those of the others that are not empty.
-type TakenKey = (usize, Vec<(usize, u64)>);
 
 impl Taken {
     fn new<M: Model>(history: &History<M>) -> Self {
-        let operations = history.operations();
-        let mut order: Vec<usize> = (0..operations.len()).collect();
-        order.sort_by_key(|&index| (operations[index].end.is_none(), operations[index].start));
-        let mut bit_of = vec![0; order.len()];
-        for (bit, &index) in order.iter().enumerate() {
-            bit_of[index] = bit;
-        }
-        Self { bit_of, words: vec![0; order.len().div_ceil(64)] }
+        Self { taken: vec![false; history.operations().len()], hash: 0 }
     }
 
     fn flip(&mut self, operation: usize) {
-        let bit = self.bit_of[operation];
-        self.words[bit / 64] ^= 1 << (bit % 64);
+        self.taken[operation] = !self.taken[operation];
+        // Two rounds of SplitMix64 (Steele, Lea, Flood 2014).
+        let high = mix(operation as u64);
+        self.hash ^= u128::from(high) << 64 | u128::from(mix(high));
     }
 
-    fn key(&self) -> TakenKey {
-        let full = self.words.iter().take_while(|&&word| word == u64::MAX).count();
-        let rest = self.words.iter().copied().enumerate().skip(full);
-        (full, rest.filter(|&(_, word)| word != 0).collect())
+    fn contains(&self, operation: usize) -> bool {
+        self.taken[operation]
+    }
+}
+
+const fn mix(number: u64) -> u64 {
+    let mut bits = number.wrapping_add(0x9e37_79b9_7f4a_7c15);
+    bits = (bits ^ bits >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    bits = (bits ^ bits >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
+    bits ^ bits >> 31
+}
+
+/// Hashes are spread already.
+#[derive(Default)]
+struct Plain(u64);
+
+impl Hasher for Plain {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            self.0 = self.0 << 8 | u64::from(*byte);
+        }
+    }
+
+    fn write_u128(&mut self, number: u128) {
+        self.0 = number as u64;
     }
 }

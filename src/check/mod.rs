@@ -12,13 +12,20 @@
 //! - [`search`] for any [`Model`]: INCR, SETNX, compare-and-set, deletes. Exponential at worst, so
 //!   it has a [`Budget`] and may answer [`Verdict::Unknown`].
 //!
+//! [`cell`] is the model of all operations of the strong database, and [`keys`] judges what clients of
+//! many keys recorded.
+//!
 //! What is deliberately not here: weaker levels than linearizable, transactions over several keys,
-//! shrinking of a bad history, and any dependency on the rest of the simulator.
+//! shrinking of a bad history, and any dependency on a node: simulations and the command line hand
+//! in what their clients saw.
 
+pub mod cell;
 pub mod history;
 pub mod interval;
+pub mod keys;
 pub mod model;
 pub mod search;
+pub mod strings;
 
 use std::fmt;
 

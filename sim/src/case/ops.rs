@@ -1,0 +1,203 @@
+//! What a client can ask.
+
+use serde::{Deserialize, Serialize};
+
+/// One request.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Op {
+    /// INCR, DECR, INCRBY or DECRBY, whichever fits.
+    Add {
+        /// To which number.
+        key: String,
+        /// How much.
+        by: i64,
+    },
+    /// APPEND.
+    Append {
+        /// To what.
+        key: String,
+        /// What.
+        value: String,
+    },
+    /// Delete a key.
+    Del {
+        /// Which.
+        key: String,
+    },
+    /// EXISTS.
+    Exists {
+        /// Which keys.
+        keys: Vec<String>,
+    },
+    /// Delete everything in the client's database.
+    FlushDb,
+    /// Read a key.
+    Get {
+        /// Which.
+        key: String,
+    },
+    /// Read a key and delete it.
+    GetDel {
+        /// Which.
+        key: String,
+    },
+    /// Write a key and tell what it held.
+    GetSet {
+        /// Which.
+        key: String,
+        /// What.
+        value: String,
+    },
+    /// DEL of several keys.
+    MDel {
+        /// Which.
+        keys: Vec<String>,
+    },
+    /// MGET.
+    MGet {
+        /// Which keys.
+        keys: Vec<String>,
+    },
+    /// Take a checkpoint.
+    Save,
+    /// Write a key.
+    Set {
+        /// Which.
+        key: String,
+        /// What; no two writes of a case write the same.
+        value: String,
+    },
+    /// Write a key if a condition holds.
+    SetIf {
+        /// Which.
+        key: String,
+        /// What.
+        value: String,
+        /// When.
+        condition: Condition,
+        /// Whether to tell what it held, instead of whether it was written.
+        get: bool,
+    },
+    /// SETNX.
+    SetNx {
+        /// Which key.
+        key: String,
+        /// What to write.
+        value: String,
+    },
+}
+
+/// What must hold for [`Op::SetIf`] to write.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Condition {
+    /// There is no value.
+    Absent,
+    /// There is no value, or another one than this.
+    Different(String),
+    /// There is a value, and it is this one.
+    Equal(String),
+    /// There is a value.
+    Present,
+}
+
+impl Op {
+    /// The key it is about, if it is about exactly one.
+    #[must_use]
+    pub fn key(&self) -> Option<&str> {
+        match &self.keys()[..] {
+            [key] => Some(key),
+            _ => None,
+        }
+    }
+
+    /// The keys it is about.
+    #[must_use]
+    pub fn keys(&self) -> Vec<&str> {
+        match self {
+            Self::Add { key, .. }
+            | Self::Append { key, .. }
+            | Self::Del { key }
+            | Self::Get { key }
+            | Self::GetDel { key }
+            | Self::GetSet { key, .. }
+            | Self::Set { key, .. }
+            | Self::SetIf { key, .. }
+            | Self::SetNx { key, .. } => vec![key],
+            Self::Exists { keys } | Self::MDel { keys } | Self::MGet { keys } => {
+                keys.iter().map(String::as_str).collect()
+            }
+            Self::FlushDb | Self::Save => Vec::new(),
+        }
+    }
+
+    /// What it writes, if it is a SET.
+    #[must_use]
+    pub fn value(&self) -> Option<&str> {
+        match self {
+            Self::Set { value, .. } => Some(value),
+            _ => None,
+        }
+    }
+
+    /// The bytes that it may write.
+    #[must_use]
+    pub fn written(&self) -> Option<&str> {
+        match self {
+            Self::Append { value, .. }
+            | Self::GetSet { value, .. }
+            | Self::Set { value, .. }
+            | Self::SetIf { value, .. }
+            | Self::SetNx { value, .. } => Some(value),
+            Self::Add { .. }
+            | Self::Del { .. }
+            | Self::Exists { .. }
+            | Self::FlushDb
+            | Self::Get { .. }
+            | Self::GetDel { .. }
+            | Self::MDel { .. }
+            | Self::MGet { .. }
+            | Self::Save => None,
+        }
+    }
+
+    /// The same, to change them.
+    pub(super) fn written_mut(&mut self) -> Option<&mut String> {
+        match self {
+            Self::Append { value, .. }
+            | Self::GetSet { value, .. }
+            | Self::Set { value, .. }
+            | Self::SetIf { value, .. }
+            | Self::SetNx { value, .. } => Some(value),
+            _ => None,
+        }
+    }
+
+    /// What it compares with, if it does.
+    #[must_use]
+    pub fn operand(&self) -> Option<&str> {
+        match self {
+            Self::SetIf {
+                condition: Condition::Different(operand) | Condition::Equal(operand),
+                ..
+            } => Some(operand),
+            _ => None,
+        }
+    }
+
+    /// The same, to change it.
+    pub(super) fn operand_mut(&mut self) -> Option<&mut String> {
+        match self {
+            Self::SetIf {
+                condition: Condition::Different(operand) | Condition::Equal(operand),
+                ..
+            } => Some(operand),
+            _ => None,
+        }
+    }
+
+    /// Whether it never writes.
+    #[must_use]
+    pub const fn is_read(&self) -> bool {
+        matches!(self, Self::Exists { .. } | Self::Get { .. } | Self::MGet { .. })
+    }
+}

@@ -1,0 +1,211 @@
+//! Which faults a seed has.
+//!
+//! Each seed has some classes of faults and not others, and strikes either here and there or, in a
+//! storm, the same victim again and again. Faults may overlap.
+
+use quorate::probe::Hook;
+
+use super::{Config, Fault, FaultClass, FaultKind, Way, When};
+use crate::chance::Chance;
+
+/// Hooks at which faults may strike: where something is half done.
+const TRIGGERS: [Hook; 10] = [
+    Hook::AckSent,
+    Hook::CheckpointBegun,
+    Hook::CopyTaken,
+    Hook::FrameHeld,
+    Hook::OfferSent,
+    Hook::ReadHeld,
+    Hook::SessionBegun,
+    Hook::SessionResumed,
+    Hook::TombstoneStamped,
+    Hook::WalkCompleted,
+];
+
+/// The same in the strong database.
+const STRONG_TRIGGERS: [Hook; 17] = [
+    Hook::AcceptRefused,
+    Hook::Canvassed,
+    Hook::Committed,
+    Hook::Committed,
+    Hook::Elected,
+    Hook::Elected,
+    Hook::FastRead,
+    Hook::FastReadUnclear,
+    Hook::Formed,
+    Hook::Forwarded,
+    Hook::ForwardTaken,
+    Hook::InDoubt,
+    Hook::PrepareSent,
+    Hook::PromiseSent,
+    Hook::Restamped,
+    Hook::SteppedDown,
+    Hook::Unsettled,
+];
+
+/// Which faults a seed has.
+pub(super) struct Plan {
+    classes: Vec<FaultClass>,
+    count: u64,
+    /// The same victim each time.
+    sticky: bool,
+    /// So many in a hundred begin at a hook instead of a time.
+    triggered_percent: u64,
+    /// Power fails just when something was shown, on a slow disk, with hardly anybody else to
+    /// remember it.
+    pub(super) alone: bool,
+}
+
+impl Plan {
+    /// The plan of `seed`.
+    pub(super) fn draw(seed: u64) -> Self {
+        let mut chance = Chance::new(seed, "faults", 0);
+        let crashes = chance.percent(60);
+        let lossy = |share| if crashes { share } else { 0 };
+        // Without a start after it, nobody finds out about most of what goes wrong with a disk.
+        let disks = crashes && chance.percent(60);
+        let disk = |share| if disks { share } else { 0 };
+        let mut classes = Vec::new();
+        for (class, share) in [
+            (FaultClass::Isolation, 50),
+            (FaultClass::Partition, 40),
+            (FaultClass::OneWay, 25),
+            (FaultClass::PowerLoss, lossy(75)),
+            (FaultClass::Kill, lossy(60)),
+            (FaultClass::Blackout, lossy(10)),
+            (FaultClass::SlowDisk, 20),
+            (FaultClass::SyncFails, disk(50)),
+            (FaultClass::DiskFull, disk(30)),
+            (FaultClass::Unreadable, disk(30)),
+            (FaultClass::BitRot, disk(25)),
+            (FaultClass::Reset, 40),
+            (FaultClass::HalfOpen, 25),
+            (FaultClass::Pause, 25),
+            (FaultClass::SlowLink, 15),
+            (FaultClass::SlowReader, 15),
+            (FaultClass::ClockJump, 20),
+        ] {
+            if chance.percent(share) {
+                classes.push(class);
+            }
+        }
+        let mut triggered_percent = chance.pick(&[0, 0, 40, 100]);
+        let alone = chance.percent(6);
+        if alone {
+            classes = vec![FaultClass::PowerLoss, FaultClass::Partition];
+            triggered_percent = 100;
+        }
+        let count = if classes.is_empty() { 0 } else { chance.pick(&[1, 2, 3, 5, 8]) };
+        Self { classes, count, sticky: chance.percent(40), triggered_percent, alone }
+    }
+
+    /// Whether processes end.
+    pub(super) fn crashes(&self) -> bool {
+        let crashes = [FaultClass::Blackout, FaultClass::Kill, FaultClass::PowerLoss];
+        let mut others = [FaultClass::DiskFull, FaultClass::SyncFails].into_iter();
+        self.classes.iter().any(|class| crashes.contains(class))
+            || others.any(|class| self.classes.contains(&class))
+    }
+
+    /// The faults themselves, in order of time. A node that is down can't crash, but several may be
+    /// down at once: what they alone knew is lost, and the others must still become one.
+    pub(super) fn faults(&self, seed: u64, config: &Config) -> Vec<Fault> {
+        let mut classes = self.classes.clone();
+        classes.retain(|class| config.nodes > 1 || !class.takes_two());
+        if classes.is_empty() {
+            return Vec::new();
+        }
+        let mut faults: Vec<Fault> =
+            (0..self.count).map(|n| self.fault(seed, n, config, &classes)).collect();
+        faults.sort_by_key(|fault| fault.at_ms().unwrap_or(0));
+        let mut up_at_ms = vec![0; config.nodes];
+        faults.retain(|fault| {
+            let Some(at_ms) = fault.at_ms().filter(|_| fault.kind.is_crash()) else {
+                return true;
+            };
+            let struck = match fault.kind {
+                FaultKind::Blackout => (0..config.nodes).collect(),
+                other => other.nodes(),
+            };
+            let up = struck.iter().all(|node| at_ms > up_at_ms[*node]);
+            for node in struck {
+                up_at_ms[node] = up_at_ms[node].max(at_ms + fault.for_ms);
+            }
+            up
+        });
+        faults
+    }
+
+    fn fault(&self, seed: u64, number: u64, config: &Config, classes: &[FaultClass]) -> Fault {
+        let mut chance = Chance::new(seed, "fault", number);
+        let nodes = config.nodes as u64;
+        let at_ms = chance.between(config.start_ms.max(300), config.span_ms);
+        let victim = if self.sticky { 0 } else { number };
+        let a = Chance::new(seed, "victim", victim).below(nodes);
+        let b = ((a + chance.between(1, nodes.max(2) - 1)) % nodes) as usize;
+        let a = a as usize;
+        // Shorter than the silence that ends a link, about as long, and long enough for an outbox
+        // to overflow.
+        let for_ms = match chance.below(4) {
+            0 => chance.between(20, 500),
+            1 => chance.between(500, 2500),
+            2 | 3 => chance.between(2500, 8000),
+            4.. => unreachable!("below four"),
+        };
+        let kind = match chance.pick(classes) {
+            FaultClass::BitRot => FaultKind::BitRot { node: a },
+            FaultClass::Blackout => FaultKind::Blackout,
+            FaultClass::ClockJump => {
+                // Back and forth within what all nodes accept of each other, or too far ahead.
+                let skew_max = config.timing.skew_max.0;
+                let reach = skew_max.min(4000) / 4;
+                // What was refused for being ahead comes again only with a later comparison.
+                let far = skew_max <= 10_000 && config.repairs() && chance.percent(50);
+                let near = chance.between(0, 2 * reach) as i64 - reach as i64;
+                let by_ms = if far { skew_max as i64 + 4000 } else { near };
+                FaultKind::ClockJump { node: a, by_ms }
+            }
+            FaultClass::DiskFull => FaultKind::DiskFull { node: a },
+            FaultClass::HalfOpen => FaultKind::HalfOpen { node: a, other: b },
+            FaultClass::Isolation => {
+                let way = chance.pick(&[Way::Both, Way::Both, Way::In, Way::Out]);
+                FaultKind::Isolation { node: a, way }
+            }
+            FaultClass::Kill => FaultKind::Kill { node: a },
+            FaultClass::OneWay if chance.percent(50) => FaultKind::OneWay { from: a, to: b },
+            FaultClass::OneWay => FaultKind::OneWay { from: b, to: a },
+            FaultClass::Partition => FaultKind::Partition { a, b },
+            FaultClass::Pause => FaultKind::Pause { node: a },
+            FaultClass::PowerLoss => FaultKind::PowerLoss { node: a },
+            FaultClass::Reset => FaultKind::Reset { a, b },
+            FaultClass::SlowDisk => {
+                FaultKind::SlowDisk { node: a, by_ms: chance.pick(&[5, 50, 500, 3000]) }
+            }
+            FaultClass::SlowLink => FaultKind::SlowLink { a, b, by_ms: chance.between(50, 400) },
+            FaultClass::SlowReader => {
+                FaultKind::SlowReader { client: chance.below(config.clients as u64) as usize }
+            }
+            FaultClass::SyncFails => FaultKind::SyncFails { node: a },
+            FaultClass::Unreadable => FaultKind::Unreadable { node: a },
+            FaultClass::CutRead | FaultClass::CutWrite | FaultClass::TornRequest => {
+                unreachable!("not in a plan")
+            }
+        };
+        let trigger = chance.percent(self.triggered_percent);
+        let when = if trigger {
+            // When something was read that is not durable, the power had better not fail.
+            let held = matches!(kind, FaultKind::PowerLoss { .. }) && chance.percent(40);
+            let eventual = held || chance.percent(35);
+            let hook = match (held, eventual) {
+                (true, _) => Hook::ReadHeld,
+                (false, true) => chance.pick(&TRIGGERS),
+                (false, false) => chance.pick(&STRONG_TRIGGERS),
+            };
+            let hook = hook.name().to_owned();
+            When::OnNth { node: a, hook, nth: chance.pick(&[1, 1, 2, 5, 20]) }
+        } else {
+            When::At(at_ms)
+        };
+        Fault { when, for_ms, kind }
+    }
+}

@@ -1,0 +1,295 @@
+//! The strong database is linearizable, key by key (PROTOCOL I2), and what its replicas hold in the
+//! end is a legal next value (I3).
+//!
+//! A write that was answered INDOUBT or not at all may take effect once at any later time, or never.
+//! One that was refused has no place in the history: what it would have written is then a value that
+//! nobody wrote, and an INCR of it one too many.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::{Failure, Observed, State};
+use crate::{
+    case::{Condition, Op},
+    check::{
+        Budget, History, Operation, Verdict,
+        search::check as search,
+        strings::{If, Strings, StringsOp, StringsOutcome, Tell, Text},
+    },
+    history::{Entry, Outcome},
+};
+
+const ORACLE: &str = "linear";
+const ORACLE_HELD: &str = "chosen";
+
+/// A search that takes longer decides nothing.
+const BUDGET: Budget = Budget { visits_max: 100_000 };
+
+/// Checks it. How many keys could not be decided.
+///
+/// # Errors
+/// The first key that is not linearizable.
+pub fn check(observed: &Observed) -> Result<u64, Failure> {
+    let mut undecided = 0;
+    for (key, entries) in by_key(&observed.history) {
+        let operations = operations(key, &entries);
+        match verdict(operations.clone()) {
+            Verdict::Linearizable => {}
+            Verdict::Unknown => undecided += 1,
+            Verdict::Violation(violation) => {
+                return Err(Failure::of_key(ORACLE, 0, key.as_bytes(), violation.reason));
+            }
+        }
+        if observed.settled {
+            check_held(observed, key, &operations)?;
+        }
+    }
+    Ok(undecided)
+}
+
+/// Of every majority of replicas that vote, the newest record must be what a read could find now.
+fn check_held(
+    observed: &Observed,
+    key: &str,
+    operations: &[Operation<Strings>],
+) -> Result<(), Failure> {
+    let name = (0, key.as_bytes().to_vec());
+    let voting = observed.replicas.iter().filter(|(node, _)| observed.voting.contains(node));
+    let held: Vec<Option<&State>> = voting.map(|(_, replica)| replica.records.get(&name)).collect();
+    let mut newest: BTreeSet<Option<Text>> = BTreeSet::new();
+    for members in 0_u32..1 << held.len() {
+        if members.count_ones() as usize != observed.quorum {
+            continue;
+        }
+        let states = held.iter().enumerate().filter(|(index, _)| members & 1 << index != 0);
+        let state = states.filter_map(|(_, state)| *state).max_by_key(|state| state.version);
+        newest.insert(state.and_then(|state| state.value.as_deref()).map(Text::of));
+    }
+    let at = operations.iter().filter_map(|operation| operation.end.max(Some(operation.start)));
+    let at = at.max().unwrap_or(0) + 1;
+    for found in newest {
+        let mut operations = operations.to_vec();
+        // As if somebody had read it.
+        let outcome = Some(StringsOutcome::Found(found));
+        operations.push(Operation { start: at, end: Some(at), op: StringsOp::Read, outcome });
+        if let Verdict::Violation(violation) = verdict(operations) {
+            let detail = format!("what a majority holds is no next value: {}", violation.reason);
+            return Err(Failure::of_key(ORACLE_HELD, 0, key.as_bytes(), detail));
+        }
+    }
+    Ok(())
+}
+
+fn verdict(mut operations: Vec<Operation<Strings>>) -> Verdict {
+    merge_unseen(&mut operations);
+    let mut history = History::new();
+    operations.into_iter().for_each(|operation| history.push(operation));
+    search(&history, &BUDGET)
+}
+
+/// What was asked in the strong database, by key.
+fn by_key(history: &[Entry]) -> BTreeMap<&str, Vec<&Entry>> {
+    let mut keys: BTreeMap<&str, Vec<&Entry>> = BTreeMap::new();
+    for entry in history.iter().filter(|entry| entry.db == 0) {
+        for key in entry.op.keys() {
+            keys.entry(key).or_default().push(entry);
+        }
+    }
+    keys
+}
+
+fn operations(key: &str, entries: &[&Entry]) -> Vec<Operation<Strings>> {
+    entries.iter().filter_map(|entry| operation(key, entry)).collect()
+}
+
+/// What an entry did to a key, if it did or may have done anything.
+fn operation(key: &str, entry: &Entry) -> Option<Operation<Strings>> {
+    let op = op_of(&entry.op)?;
+    let (start, end) = (entry.start_us, entry.end_us);
+    let outcome = match &entry.outcome {
+        Outcome::Refused | Outcome::Wrong(_) => return None,
+        Outcome::InDoubt | Outcome::Unknown => {
+            let pending = Operation { start, end: None, op, outcome: None };
+            return (!entry.op.is_read()).then_some(pending);
+        }
+        Outcome::Count(count) => count_of(&entry.op, *count),
+        Outcome::Done => was(&entry.op, true),
+        Outcome::List(values) => {
+            let index = entry.op.keys().iter().position(|other| *other == key)?;
+            Some(StringsOutcome::Found(values.get(index)?.as_deref().map(Text::of)))
+        }
+        Outcome::Missing => Some(StringsOutcome::Found(None)),
+        Outcome::NotNumber => Some(StringsOutcome::NotNumber),
+        Outcome::NotSet => was(&entry.op, false),
+        Outcome::Value(value) => Some(StringsOutcome::Found(Some(Text::of(value)))),
+    };
+    Some(Operation { start, end, op, outcome })
+}
+
+/// What a count tells about one of the keys that it counts.
+fn count_of(op: &Op, count: i64) -> Option<StringsOutcome> {
+    let keys = op.keys().len() as i64;
+    match op {
+        Op::SetNx { .. } => Some(StringsOutcome::Was(count == 1)),
+        Op::Exists { .. } | Op::MDel { .. } if count == 0 => Some(StringsOutcome::Count(0)),
+        Op::Exists { .. } | Op::MDel { .. } if count == keys => Some(StringsOutcome::Count(1)),
+        Op::Exists { .. } | Op::MDel { .. } => None,
+        _ => Some(StringsOutcome::Count(count)),
+    }
+}
+
+const fn was(op: &Op, set: bool) -> Option<StringsOutcome> {
+    match op {
+        Op::Set { .. } | Op::SetIf { .. } => Some(StringsOutcome::Was(set)),
+        _ => None,
+    }
+}
+
+fn op_of(op: &Op) -> Option<StringsOp> {
+    let set = |value: &str, condition, tell| StringsOp::Set {
+        value: Text::of(value.as_bytes()),
+        condition,
+        tell,
+    };
+    Some(match op {
+        Op::Add { by, .. } => StringsOp::Add(*by),
+        Op::Append { value, .. } => StringsOp::Append(Text::of(value.as_bytes())),
+        Op::Del { .. } | Op::MDel { .. } => StringsOp::Delete,
+        Op::Exists { .. } => StringsOp::Exists,
+        Op::Get { .. } | Op::MGet { .. } => StringsOp::Read,
+        Op::GetDel { .. } => StringsOp::ReadDelete,
+        Op::GetSet { value, .. } => set(value, If::Always, Tell::Before),
+        Op::Set { value, .. } => set(value, If::Always, Tell::Whether),
+        Op::SetIf { value, condition, get, .. } => {
+            let condition = match condition {
+                Condition::Absent => If::Absent,
+                Condition::Different(other) => If::Different(Text::of(other.as_bytes())),
+                Condition::Equal(other) => If::Equal(Text::of(other.as_bytes())),
+                Condition::Present => If::Present,
+            };
+            set(value, condition, if *get { Tell::Before } else { Tell::Whether })
+        }
+        Op::SetNx { value, .. } => set(value, If::Absent, Tell::Whether),
+        Op::FlushDb | Op::Save => return None,
+    })
+}
+
+/// Values that may have been written and that nobody has seen, nor asked for, are as good as one
+/// another: with one name for all of them the search has less to try.
+fn merge_unseen(operations: &mut [Operation<Strings>]) {
+    if operations.iter().any(|operation| matches!(operation.op, StringsOp::Append(_))) {
+        return;
+    }
+    let mut known: BTreeSet<Text> = BTreeSet::new();
+    for operation in operations.iter() {
+        if let Some(StringsOutcome::Found(Some(found))) = operation.outcome {
+            known.insert(found);
+        }
+        if let StringsOp::Set { condition: If::Equal(other) | If::Different(other), .. } =
+            operation.op
+        {
+            known.insert(other);
+        }
+    }
+    for operation in operations.iter_mut().filter(|operation| operation.end.is_none()) {
+        if let StringsOp::Set { value, .. } = &mut operation.op
+            && !known.contains(value)
+        {
+            *value = Text::UNSEEN;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::oracle::{Replica, doctor};
+
+    fn told(mut history: Vec<Entry>, held: &[Option<&str>]) -> Option<String> {
+        history.iter_mut().for_each(|entry| entry.db = 0);
+        let replica = |(node, value): (usize, &Option<&str>)| {
+            let mut holds = Replica::default();
+            let held = value.map(|value| doctor::holds("k", node as u128 + 1, Some(value)));
+            for ((_, key), state) in held.into_iter().flat_map(|held| held.records) {
+                holds.records.insert((0, key), state);
+            }
+            (node, holds)
+        };
+        let replicas: Vec<_> = held.iter().enumerate().map(replica).collect();
+        let settled = !replicas.is_empty();
+        let voting = (0..held.len()).collect();
+        let quorum = held.len() / 2 + 1;
+        let observed =
+            Observed { history, replicas, settled, voting, quorum, ..Observed::default() };
+        check(&observed).err().map(|failure| failure.detail)
+    }
+
+    fn read(value: &str, span: (u64, u64)) -> Entry {
+        doctor::get("k", 0, span, Outcome::Value(value.as_bytes().to_vec()))
+    }
+
+    fn with(op: Op, span: (u64, u64), outcome: Outcome) -> Entry {
+        let (start_us, end_us) = (span.0, Some(span.1));
+        Entry { op, start_us, end_us, outcome, ..doctor::del("k", 0, span, 0) }
+    }
+
+    #[test]
+    fn a_refused_write_must_never_show() {
+        let span = (10, Some(20));
+        let refused = Entry { outcome: Outcome::Refused, ..doctor::set("k", "v1", 0, span) };
+        assert!(told(vec![refused, read("v1", (30, 40))], &[]).is_some());
+        let add = |span, outcome| with(Op::Add { key: "k".to_owned(), by: 1 }, span, outcome);
+        let refused = add((1, 2), Outcome::Refused);
+        assert_eq!(told(vec![refused.clone(), add((3, 4), Outcome::Count(1))], &[]), None);
+        assert!(told(vec![refused, add((3, 4), Outcome::Count(2))], &[]).is_some());
+        let doubt = add((1, 2), Outcome::InDoubt);
+        assert_eq!(told(vec![doubt.clone(), add((3, 4), Outcome::Count(2))], &[]), None);
+        assert!(told(vec![doubt, add((3, 4), Outcome::Count(3))], &[]).is_some());
+    }
+
+    #[test]
+    fn a_write_in_doubt_may_show_late_but_not_come_and_go() {
+        let sure = doctor::set("k", "v1", 0, (1, Some(2)));
+        let doubt = doctor::set("k", "v2", 0, (3, None));
+        let late = vec![sure, doubt, read("v1", (10, 20)), read("v2", (30, 40))];
+        assert_eq!(told(late.clone(), &[]), None);
+        let gone = [late, vec![read("v1", (50, 60))]].concat();
+        assert!(told(gone, &[]).is_some());
+    }
+
+    #[test]
+    fn several_keys_are_one_operation_each() {
+        let keys = || ["j", "k"].map(str::to_owned).to_vec();
+        let list = |value: Option<&str>| {
+            let values = vec![None, value.map(|value| value.as_bytes().to_vec())];
+            with(Op::MGet { keys: keys() }, (10, 20), Outcome::List(values))
+        };
+        let sure = doctor::set("k", "v1", 0, (1, Some(2)));
+        assert_eq!(told(vec![sure.clone(), list(Some("v1"))], &[]), None);
+        assert!(told(vec![sure.clone(), list(None)], &[]).is_some());
+        let dels = |count| with(Op::MDel { keys: keys() }, (10, 20), Outcome::Count(count));
+        assert_eq!(told(vec![sure.clone(), dels(1)], &[]), None);
+        assert!(told(vec![sure.clone(), dels(2)], &[]).is_some());
+        assert!(told(vec![sure, dels(0)], &[]).is_some());
+    }
+
+    #[test]
+    fn what_majorities_hold_must_be_a_next_value() {
+        let history = vec![doctor::set("k", "v1", 0, (1, Some(2)))];
+        assert_eq!(told(history.clone(), &[Some("v1"), Some("v1"), None]), None);
+        let why = told(history.clone(), &[Some("v1"), None, None]);
+        assert!(why.is_some_and(|why| why.contains("majority")));
+        let doubt = doctor::set("k", "v2", 0, (3, None));
+        let late = [history, vec![doubt]].concat();
+        assert_eq!(told(late, &[Some("v1"), Some("v1"), Some("v2")]), None);
+    }
+
+    #[test]
+    fn many_writes_in_doubt_do_not_hide_a_stale_read() {
+        let mut history: Vec<Entry> =
+            (0..40).map(|n| doctor::set("k", &format!("x{n}"), 0, (n, None))).collect();
+        history.push(doctor::set("k", "v1", 0, (100, Some(110))));
+        history.push(doctor::set("k", "v2", 0, (120, Some(130))));
+        history.push(read("v1", (140, 150)));
+        assert!(told(history, &[]).is_some());
+    }
+}

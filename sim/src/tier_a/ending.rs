@@ -1,0 +1,237 @@
+//! The end of a case: no fault begins any more, a core of nodes is left alone, and within a bounded
+//! time it must serve every database, and the replicas must become one.
+
+use quorate::{record::Db, slot::Slot};
+
+use super::{COMPARE_MS, World, net::Event};
+use crate::{
+    case::{Op, Step},
+    history::{Entry, Outcome},
+    oracle::{self, Failure, Kind, Observed, Replica, convergence},
+};
+
+/// Keys of the strong database that are read in the end; the first ones, if there are more.
+const READ_MAX: usize = 40;
+/// So many at a time.
+const READ_AT_ONCE: usize = 8;
+/// Between two attempts to be served.
+const AGAIN_MS: u64 = 200;
+
+/// What a node must do for a client in the end.
+pub(super) struct Probe {
+    pub(super) node: usize,
+    pub(super) db: u8,
+    /// The player that asks.
+    player: usize,
+    attempts: u64,
+    /// Which of the keys are next.
+    next_key: usize,
+    /// Where the entries of its last attempt begin.
+    first: usize,
+    served: bool,
+}
+
+impl World<'_> {
+    /// Leaves the core alone, and waits until all that must happen has happened; says how long that
+    /// took.
+    pub(super) fn end(&mut self) -> Result<u64, Failure> {
+        self.quiet = true;
+        self.hosts.iter_mut().for_each(|host| host.drive.calm());
+        let core = self.case.config.core.clone();
+        for node in 0..self.hosts.len() {
+            if !core.contains(&node) {
+                self.end_life(node, node % 2 == 0);
+                self.net.dark[node] = true;
+            }
+        }
+        self.strong_keys = self.case.workload.keys(0).into_iter().take(READ_MAX).collect();
+        let (quiet_ms, settle_ms) = (self.net.now_us / 1000, self.case.settle_ms());
+        let mut probes: Vec<Probe> = core.iter().flat_map(|node| self.probes(*node)).collect();
+        let mut agreed = false;
+        loop {
+            self.advance(COMPARE_MS)?;
+            let waited_ms = self.net.now_us / 1000 - quiet_ms;
+            let served = self.ask_again(&mut probes);
+            // Twice in a row, for something may still have been under way.
+            match (served && self.agrees(&core), agreed) {
+                (true, true) => return Ok(waited_ms),
+                (one, _) if waited_ms < settle_ms => agreed = one,
+                _ => return Err(self.overdue(&probes).after(waited_ms)),
+            }
+        }
+    }
+
+    fn probes(&self, node: usize) -> impl Iterator<Item = Probe> + use<> {
+        let first_player = self.case.config.clients + Db::COUNT * node;
+        Db::ALL.into_iter().map(move |db| {
+            let player = first_player + usize::from(db.number());
+            let db = db.number();
+            Probe { node, db, player, attempts: 0, next_key: 0, first: 0, served: false }
+        })
+    }
+
+    /// Asks where nothing was served yet. Whether everything that must be served is.
+    fn ask_again(&mut self, probes: &mut [Probe]) -> bool {
+        for probe in probes.iter_mut().filter(|probe| !probe.served) {
+            if !self.players[probe.player].is_done() {
+                continue;
+            }
+            let asked = self.history.iter().skip(probe.first);
+            let mut asked = asked.filter(|entry| entry.client == probe.player).peekable();
+            if probe.attempts > 0 && asked.peek().is_some() && asked.all(is_served) {
+                probe.next_key += READ_AT_ONCE;
+                probe.served = probe.db != 0 || probe.next_key >= self.strong_keys.len();
+            }
+            if !probe.served {
+                probe.first = self.history.len();
+                self.attempt(probe);
+            }
+        }
+        let may_wait = |probe: &Probe| probe.served || !self.must_serve(probe);
+        probes.iter().all(may_wait)
+    }
+
+    fn attempt(&mut self, probe: &mut Probe) {
+        // By then each node has heard from all others that are left.
+        let wait_ms = if probe.attempts == 0 { self.case.config.reconnect_ms() } else { AGAIN_MS };
+        let at_ms = self.net.now_us / 1000 + wait_ms;
+        let (node, db, client) = (probe.node, probe.db, probe.player);
+        let (key, value) = (format!("probe{node}"), format!("probe{node}.{}", probe.attempts));
+        let mut ops = vec![Op::Set { key, value }];
+        if db == 0 {
+            let keys = self.strong_keys.iter().skip(probe.next_key).take(READ_AT_ONCE);
+            ops.extend(keys.map(|key| Op::Get { key: key.clone() }));
+        }
+        probe.attempts += 1;
+        // Fresh: an old connection may lead to an earlier life, and nobody told the client.
+        let step = Step { at_ms, client, node, fresh: true, ops, db: Some(db), torn: None };
+        self.players[client].steps.push(step);
+        self.net.schedule(self.net.now_us, Event::Wake(client));
+    }
+
+    /// Whether a node is bound to serve a database. Strong operations need a majority of members
+    /// that have formed the cluster and lost nothing since.
+    fn must_serve(&self, probe: &Probe) -> bool {
+        let core = &self.case.config.core;
+        let votes = |node: &usize| self.hosts[*node].node.as_ref().is_some_and(|n| n.votes());
+        let whole = core.len() == self.hosts.len() && !self.lost;
+        let voters = core.iter().filter(|node| votes(node)).count();
+        probe.db != 0 || whole || (votes(&probe.node) && voters >= self.quorum())
+    }
+
+    const fn quorum(&self) -> usize {
+        self.case.config.nodes / 2 + 1
+    }
+
+    /// What has not happened.
+    fn overdue(&self, probes: &[Probe]) -> Failure {
+        let unserved = probes.iter().find(|probe| !probe.served && self.must_serve(probe));
+        if let Some(difference) = oracle::convergence::difference(&self.replicas()) {
+            return difference;
+        }
+        let Some(Probe { node, db, .. }) = unserved else {
+            return Failure::new(Kind::Liveness, "convergence", "replicas do not come to rest");
+        };
+        let last = self.history.iter().rev().take(1000);
+        let mut last = last.filter(|entry| entry.node == *node && entry.db == *db);
+        let Some(entry) = last.find(|entry| !is_served(entry)) else {
+            let detail = format!("n{node} did not answer in database {db} when all was quiet");
+            return Failure::new(Kind::Liveness, "service", &detail);
+        };
+        let mut detail = format!("n{node} answered {:?} with {:?}", entry.op, entry.outcome);
+        if let (0, Some(key)) = (db, entry.key()) {
+            detail += &self.offices(key);
+        }
+        Failure::new(Kind::Liveness, "service", &detail)
+    }
+
+    /// Who leads the slot of a key, to whom, and what was promised.
+    fn offices(&self, key: &str) -> String {
+        let slot = Slot::of(key.as_bytes(), self.case.config.slots).0;
+        let mut text = format!("; slot {slot}:");
+        for (id, host) in self.hosts.iter().enumerate() {
+            let Some(node) = &host.node else { continue };
+            let leader = node.leader_of(slot).map_or("nobody".to_owned(), |id| id.to_string());
+            let votes = if node.votes() { "votes" } else { "does not vote" };
+            let promised = node.promised(slot);
+            text += &format!(" n{id} {votes}, promised {promised}, follows {leader};");
+        }
+        text
+    }
+
+    /// Whether digests and flush stamps of the core are equal: cheap, and asked often.
+    fn agrees(&self, core: &[usize]) -> bool {
+        let slots = self.case.config.slots;
+        let dbs = || Db::ALL.into_iter().filter(|db| *db != Db::STRONG || convergence::STRONG);
+        let mut images = core.iter().map(|node| {
+            let store = self.hosts[*node].node.as_ref()?.store();
+            let image = |db| (store.digest(db, 0, slots), store.flushed(db), store.live(db));
+            Some(dbs().map(image).collect::<Vec<_>>())
+        });
+        let first = images.next().flatten();
+        first.is_some() && images.all(|image| image == first)
+    }
+
+    /// What the nodes that are up hold, by node.
+    pub(super) fn replicas(&self) -> Vec<(usize, Replica)> {
+        let hosts = self.hosts.iter().enumerate();
+        hosts
+            .filter_map(|(id, host)| Some((id, Replica::of(host.node.as_ref()?.store()))))
+            .collect()
+    }
+
+    pub(super) fn check(&mut self, settled: bool) -> Result<(), Failure> {
+        let safety = |oracle, detail: &str| Err(Failure::new(Kind::Safety, oracle, detail));
+        if let Some(failure) = &self.disk_failure {
+            return safety("disk", failure);
+        }
+        if let Some(broken) = &self.broken {
+            return safety("limits", broken);
+        }
+        if self.refused_select {
+            return safety("replies", "a SELECT was refused");
+        }
+        (0..self.hosts.len()).for_each(|node| self.check_promises(node));
+        self.growth.check()?;
+        let nodes = self.hosts.iter().enumerate();
+        let voting = nodes.filter(|(_, host)| host.node.as_ref().is_some_and(|node| node.votes()));
+        let observed = Observed {
+            settled,
+            nodes_keep_memory: !self.lost && self.case.config.core.len() == self.hosts.len(),
+            voting: voting.map(|(id, _)| id).collect(),
+            quorum: self.quorum(),
+            strong_may_forget: self.strong_may_forget,
+            history: std::mem::take(&mut self.history),
+            replicas: self.replicas(),
+        };
+        let outcome = oracle::check(&observed).and_then(|()| {
+            // Digests were equal; that the replicas are is what they stand for.
+            let difference = oracle::convergence::difference(&observed.replicas);
+            difference.filter(|_| settled).map_or(Ok(()), Err)
+        });
+        self.history = observed.history;
+        outcome
+    }
+
+    /// A replica that has accepted a record has promised its ballot.
+    pub(super) fn check_promises(&mut self, id: usize) {
+        let Some(node) = &self.hosts[id].node else { return };
+        let slots = self.case.config.slots;
+        for record in node.store().records(Db::STRONG) {
+            let promised = node.promised(Slot::of(record.key, slots).0);
+            let ballot = record.version.ballot();
+            if ballot > promised {
+                let detail = format!("n{id} holds a record of {ballot} and promised {promised}");
+                self.growth.fail(Db::STRONG, record.key, detail);
+            }
+        }
+    }
+}
+
+fn is_served(entry: &Entry) -> bool {
+    let failed = matches!(
+        entry.outcome,
+        Outcome::InDoubt | Outcome::Refused | Outcome::Unknown | Outcome::Wrong(_)
+    );
+    !failed
+}

@@ -1,0 +1,259 @@
+//! The strong database's operations on one key, as a [`Model`].
+//!
+//! A value is known by a [`Text`]: its size, a hash that two texts put together have too, and the
+//! number that it spells if it spells one. So a state is small, however long values get.
+
+use std::fmt::{self, Display};
+
+use super::Model;
+
+/// A prime, 2^61 - 1, and a base for polynomials modulo it.
+const PRIME: u64 = (1 << 61) - 1;
+const BASE: u64 = 0x0123_4567_89ab_cdef;
+
+/// A value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Text {
+    hash: u64,
+    size: u32,
+    number: Option<i64>,
+}
+
+impl Text {
+    /// Some value that nobody ever sees and nobody asks for.
+    pub const UNSEEN: Self = Self { hash: u64::MAX, size: 0, number: None };
+
+    /// The value with these bytes.
+    #[must_use]
+    pub fn of(bytes: &[u8]) -> Self {
+        let hash = bytes.iter().fold(0, |hash, byte| add(times(hash, BASE), u64::from(*byte) + 1));
+        let number = str::from_utf8(bytes).ok().and_then(|text| text.parse::<i64>().ok());
+        let number = number.filter(|number| number.to_string().as_bytes() == bytes);
+        Self { hash, size: bytes.len() as u32, number }
+    }
+
+    /// How many bytes it has.
+    #[must_use]
+    pub const fn size(self) -> u32 {
+        self.size
+    }
+
+    /// This value with another one behind it, which spells no number.
+    fn joined(self, other: Self) -> Self {
+        let mut power = 1;
+        let (mut base, mut rest) = (BASE, other.size);
+        while rest > 0 {
+            if rest % 2 == 1 {
+                power = times(power, base);
+            }
+            base = times(base, base);
+            rest /= 2;
+        }
+        let hash = add(times(self.hash, power), other.hash);
+        Self { hash, size: self.size + other.size, number: None }
+    }
+}
+
+fn times(a: u64, b: u64) -> u64 {
+    (u128::from(a) * u128::from(b) % u128::from(PRIME)) as u64
+}
+
+const fn add(a: u64, b: u64) -> u64 {
+    (a + b) % PRIME
+}
+
+/// A key of the strong database.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Strings;
+
+/// What a client may ask.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StringsOp {
+    /// INCR and the like.
+    Add(i64),
+    /// APPEND; what is appended spells no number.
+    Append(Text),
+    /// DEL.
+    Delete,
+    /// EXISTS.
+    Exists,
+    /// GET.
+    Read,
+    /// GETDEL.
+    ReadDelete,
+    /// All that sets.
+    Set {
+        /// What.
+        value: Text,
+        /// If this holds.
+        condition: If,
+        /// What the answer tells.
+        tell: Tell,
+    },
+}
+
+/// When a value is set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum If {
+    /// There is none.
+    Absent,
+    /// Always.
+    Always,
+    /// There is none, or another one.
+    Different(Text),
+    /// It is this one.
+    Equal(Text),
+    /// There is one.
+    Present,
+}
+
+/// What is told of a value that was set, or was not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Tell {
+    /// What there was before.
+    Before,
+    /// Whether it was set.
+    Whether,
+}
+
+/// What a client may be told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StringsOutcome {
+    /// A number: of keys, of bytes, or a sum.
+    Count(i64),
+    /// The value that there was.
+    Found(Option<Text>),
+    /// What there is is no number.
+    NotNumber,
+    /// Whether the value was set.
+    Was(bool),
+}
+
+impl Model for Strings {
+    type State = Option<Text>;
+    type Op = StringsOp;
+    type Outcome = StringsOutcome;
+
+    fn initial() -> Self::State {
+        None
+    }
+
+    fn step(state: &Self::State, op: &Self::Op) -> (Self::State, Self::Outcome) {
+        let state = *state;
+        let there = i64::from(state.is_some());
+        match *op {
+            StringsOp::Add(by) => {
+                let Some(before) = state.map_or(Some(0), |text| text.number) else {
+                    return (state, StringsOutcome::NotNumber);
+                };
+                let sum = before.wrapping_add(by);
+                (Some(Text::of(sum.to_string().as_bytes())), StringsOutcome::Count(sum))
+            }
+            StringsOp::Append(more) => {
+                let whole = state.map_or(more, |text| text.joined(more));
+                (Some(whole), StringsOutcome::Count(i64::from(whole.size)))
+            }
+            StringsOp::Delete => (None, StringsOutcome::Count(there)),
+            StringsOp::Exists => (state, StringsOutcome::Count(there)),
+            StringsOp::Read => (state, StringsOutcome::Found(state)),
+            StringsOp::ReadDelete => (None, StringsOutcome::Found(state)),
+            StringsOp::Set { value, condition, tell } => {
+                let met = match condition {
+                    If::Absent => state.is_none(),
+                    If::Always => true,
+                    If::Different(other) => state != Some(other),
+                    If::Equal(other) => state == Some(other),
+                    If::Present => state.is_some(),
+                };
+                let told = match tell {
+                    Tell::Before => StringsOutcome::Found(state),
+                    Tell::Whether => StringsOutcome::Was(met),
+                };
+                (if met { Some(value) } else { state }, told)
+            }
+        }
+    }
+}
+
+impl Display for StringsOp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{self:?}")
+    }
+}
+
+impl Display for StringsOutcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{self:?}")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn run(ops: &[StringsOp]) -> (Option<Text>, Vec<StringsOutcome>) {
+        let mut state = Strings::initial();
+        let mut told = Vec::new();
+        for op in ops {
+            let (next, outcome) = Strings::step(&state, op);
+            state = next;
+            told.push(outcome);
+        }
+        (state, told)
+    }
+
+    #[test]
+    fn texts_are_known_by_their_bytes() {
+        assert_ne!(Text::of(b"ab"), Text::of(b"ba"));
+        assert_ne!(Text::of(b""), Text::of(b"\0"));
+        for (a, b) in [("v1.2", "v3.4-abc"), ("17", "v1"), ("", "v1")] {
+            let whole = [a.as_bytes(), b.as_bytes()].concat();
+            assert_eq!(Text::of(a.as_bytes()).joined(Text::of(b.as_bytes())), Text::of(&whole));
+        }
+        assert_eq!(Text::of(b"-12").number, Some(-12));
+        for text in [&b"012"[..], b"+1", b" 1", b"v1", b"", b"9223372036854775808"] {
+            assert_eq!(Text::of(text).number, None);
+        }
+    }
+
+    #[test]
+    fn operations_do_what_the_commands_do() {
+        let (a, b) = (Text::of(b"a"), Text::of(b"b"));
+        let set = |value, condition, tell| StringsOp::Set { value, condition, tell };
+        let (state, told) = run(&[
+            StringsOp::Exists,
+            set(a, If::Absent, Tell::Whether),
+            set(b, If::Absent, Tell::Before),
+            set(b, If::Equal(b), Tell::Whether),
+            set(b, If::Different(b), Tell::Before),
+            StringsOp::Add(1),
+            StringsOp::Append(a),
+            StringsOp::ReadDelete,
+            set(a, If::Present, Tell::Whether),
+            StringsOp::Add(5),
+            StringsOp::Add(-7),
+            StringsOp::Delete,
+            StringsOp::Read,
+        ]);
+        use StringsOutcome::{Count, Found, NotNumber, Was};
+        assert_eq!(
+            told,
+            [
+                Count(0),
+                Was(true),
+                Found(Some(a)),
+                Was(false),
+                Found(Some(a)),
+                NotNumber,
+                Count(2),
+                Found(Some(Text::of(b"ba"))),
+                Was(false),
+                Count(5),
+                Count(-2),
+                Count(1),
+                Found(None),
+            ]
+        );
+        assert_eq!(state, None);
+    }
+}
