@@ -130,8 +130,39 @@ impl Timing {
     };
 }
 
+impl Timing {
+    /// The shortest silence that may make a member suspect: shorter pauses are everyday life.
+    pub const SILENCE_MIN: Millis = Millis(100);
+    /// The longest.
+    pub const SILENCE_MAX: Millis = Millis(60_000);
+    /// Heartbeats that fit into the silence which makes a member suspect.
+    const HEARTBEATS: u64 = 5;
+
+    /// The timing of a production node whose members are suspect after such a silence; none if
+    /// that is out of bounds.
+    #[must_use]
+    pub fn with_silence(silence: Millis) -> Option<Self> {
+        let heartbeat = Millis(silence.0 / Self::HEARTBEATS);
+        let fits = (Self::SILENCE_MIN..=Self::SILENCE_MAX).contains(&silence);
+        fits.then_some(Self { heartbeat, silence, ..Self::DEFAULT })
+    }
+}
+
 impl Default for Timing {
     fn default() -> Self {
         Self::DEFAULT
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn silence_has_bounds_and_sets_the_heartbeat() {
+        let heartbeat = |ms| Timing::with_silence(Millis(ms)).map(|timing| timing.heartbeat.0);
+        assert_eq!(Timing::with_silence(Timing::DEFAULT.silence), Some(Timing::DEFAULT));
+        assert_eq!([100, 60_000].map(heartbeat), [Some(20), Some(12_000)]);
+        assert_eq!([0, 99, 60_001].map(heartbeat), [None; 3]);
     }
 }

@@ -60,6 +60,8 @@ named! {
         CopyTaken => "copy_taken",
         /// Slots were won.
         Elected => "elected",
+        /// A leader removes a key for a flush.
+        Erased => "erased",
         /// A leader found that a value's time is over.
         ExpiredByLeader => "expired_by_leader",
         /// A follower answered a read with a majority of equal copies.
@@ -68,6 +70,8 @@ named! {
         FastReadUnclear => "fast_read_unclear",
         /// A leader sends a chosen record of an earlier ballot.
         Filled => "filled",
+        /// All slots of the strong database were emptied.
+        Flushed => "flushed",
         /// A flush came from a peer.
         FlushTaken => "flush_taken",
         /// The cluster has formed.
@@ -82,6 +86,8 @@ named! {
         FrameHeld => "frame_held",
         /// Nobody can tell whether a write lasts.
         InDoubt => "in_doubt",
+        /// A leader begins no more until what is under way has become less.
+        LeaderFull => "leader_full",
         /// A leader stamped over what a member had of an earlier ballot.
         LeftoverOverwritten => "leftover_overwritten",
         /// A write found no leader in time.

@@ -11,6 +11,7 @@ use std::{panic, thread};
 use clap::Args;
 use quorate::{
     config::{Config, Fsync},
+    limits::Timing,
     os::{DataOptions, Reactor, Stopper, links_max},
 };
 use tracing::info_span;
@@ -59,7 +60,14 @@ impl Demo {
             let name = members.name(members.me()).to_owned();
             let path = data.join(format!("quorate-{port}"));
             let options = DataOptions { path, fsync: Fsync::Always, repair: false };
-            let mut reactor = Reactor::new(listeners, members, links_max, &options, &mut |_| {})?;
+            let mut reactor = Reactor::new(
+                listeners,
+                members,
+                links_max,
+                Timing::DEFAULT,
+                &options,
+                &mut |_| {},
+            )?;
             reactor.catch_signals()?;
             reactors.push((name, reactor));
         }
@@ -119,6 +127,6 @@ fn what_to_try(first: u16, kept: Option<&Path>) -> String {
          \x20   nc localhost {second}     then type: GET name\n\
          \x20   nc localhost {third}     then type: DEL name\n\
          \n\
-         Every database is eventual in this version. Ctrl-C stops all three.\n"
+         What a node acknowledges a majority has. Ctrl-C stops all three.\n"
     )
 }

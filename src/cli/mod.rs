@@ -12,6 +12,7 @@ mod demo;
 mod pipeline;
 mod restore;
 mod serve;
+mod status;
 mod verify;
 
 use std::fmt;
@@ -36,6 +37,7 @@ Examples:
   quorate 9000 --peers localhost:9001,localhost:9002       one node of three
   quorate 9000 --data /var/lib/quorate --fsync everysec    data elsewhere, synced once a second
   quorate demo                                             three nodes on ports 9000-9002
+  quorate status localhost:9000                            the cluster as that node sees it
   quorate verify ./quorate-9000                            look for damage; changes nothing
   quorate backup ./quorate-9000 monday.backup              copy a node's data while it runs
   nc localhost 9000                                        talk to it: SET name john, GET name
@@ -69,6 +71,8 @@ enum Command {
     Demo(demo::Demo),
     /// Makes a data directory of a backup, or writes it into a running cluster
     Restore(restore::Restore),
+    /// Shows the cluster as one of its nodes sees it
+    Status(status::Status),
     /// Checks a data directory without changing it
     Verify(verify::Verify),
 }
@@ -89,6 +93,7 @@ pub(crate) fn run() -> Result<(), Failure> {
         (Some(Command::Check(check)), _) => check.run(),
         (Some(Command::Demo(demo)), _) => demo.run(),
         (Some(Command::Restore(restore)), _) => restore.run(),
+        (Some(Command::Status(status)), _) => status.run(),
         (Some(Command::Verify(verify)), _) => verify.run(),
         (None, Some(serve)) => serve.run(),
         (None, None) => unreachable!("without arguments there is only help"),

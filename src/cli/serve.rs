@@ -8,8 +8,10 @@ use std::path::{Path, PathBuf};
 use clap::{Args, ValueEnum};
 use quorate::{
     config::{Config, Fsync},
+    limits::Timing,
     members::Members,
     os::{DataOptions, Listeners, Reactor, Recovered, Recovering, links_max},
+    time::Millis,
 };
 
 use super::{Failure, listen, say};
@@ -36,10 +38,19 @@ pub(crate) struct Serve {
     #[arg(long, value_enum, default_value_t = FsyncFlag::Always)]
     fsync: FsyncFlag,
 
+    /// Silence after which another node is suspected to be gone, in milliseconds, 100 to 60000; a
+    /// heartbeat is sent five times as often
+    #[arg(long, value_name = "MS", default_value_t = Timing::DEFAULT.silence.0)]
+    #[arg(value_parser = clap::value_parser!(u64).range(SUSPECT_MS))]
+    suspect_timeout: u64,
+
     /// If data is damaged, set the damaged files aside and go on with what is intact
     #[arg(long)]
     repair: bool,
 }
+
+/// Bounds of the suspect timeout.
+const SUSPECT_MS: std::ops::RangeInclusive<u64> = Timing::SILENCE_MIN.0..=Timing::SILENCE_MAX.0;
 
 /// [`Fsync`] as a flag.
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -71,9 +82,10 @@ impl Serve {
             fsync: self.fsync.fsync(),
             repair: self.repair,
         };
+        let timing = Timing::with_silence(Millis(self.suspect_timeout)).unwrap_or_default();
         let (before, after) = start_lines(&listeners, &members);
         let mut reactor =
-            Reactor::new(listeners, members, links_max(1), &options, &mut say_progress)?;
+            Reactor::new(listeners, members, links_max(1), timing, &options, &mut say_progress)?;
         reactor.catch_signals()?;
         let data = data_line(&options.path, options.fsync, reactor.recovered());
         say(format_args!("{before}{data}{after}"));
@@ -122,11 +134,21 @@ fn start_lines(listeners: &Listeners, members: &Members) -> (String, String) {
     (
         format!(
             "listening  {listening}\n\
-             peers      {peers}; this node is {me} {own_name}; every database is eventual in this \
-             version\n"
+             peers      {peers}; this node is {me} {own_name}; {}\n",
+            majority(members)
         ),
         format!("try        nc localhost {port}    then type: SET name john\n"),
     )
+}
+
+/// What a majority of the cluster is, and what that means for small ones.
+fn majority(members: &Members) -> String {
+    match (members.len(), members.quorum()) {
+        (1, _) => "a majority is this node alone".to_owned(),
+        (2, _) => "a majority of 2 is 2: while one node is away, databases 0 and 1 serve nobody"
+            .to_owned(),
+        (count, quorum) => format!("a majority is {quorum} of {count}"),
+    }
 }
 
 #[cfg(test)]
@@ -151,9 +173,13 @@ mod tests {
         assert!(text.contains(&format!("127.0.0.1:{port}")));
         assert!(text.contains(&format!("peers      none; this node is n0 localhost:{port};")));
 
+        let two = Members::form("localhost:1", &["localhost:2".to_owned()]).expect("valid");
+        let text = start_lines(&listeners, &two).0;
+        assert!(text.contains("; a majority of 2 is 2: while one node is away"), "{text}");
         let peers = ["localhost:2".to_owned(), "localhost:3".to_owned()];
         let members = Members::form("localhost:1", &peers).expect("valid");
         let text = start_lines(&listeners, &members).0;
+        assert!(text.contains("; a majority is 2 of 3\n"), "{text}");
         assert!(text.contains("n1 localhost:2, n2 localhost:3; this node is n0 localhost:1;"));
     }
 }

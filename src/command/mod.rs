@@ -49,6 +49,8 @@ pub enum Command<'a> {
         /// One at least; each of a right size.
         keys: Args<'a>,
     },
+    /// FLUSHALL.
+    FlushAll,
     /// FLUSHDB.
     FlushDb,
     /// HELP.
@@ -143,7 +145,8 @@ impl<'a> Command<'a> {
             (Name::Del, _, _) => Self::Del { keys: keys(args)? },
             (Name::Echo, Some(message), _) => Self::Echo { message },
             (Name::Exists, _, _) => Self::Exists { keys: keys(args)? },
-            (Name::FlushDb, option, None) => flush_db(option)?,
+            (Name::FlushAll, option, None) => flush(option, Self::FlushAll)?,
+            (Name::FlushDb, option, None) => flush(option, Self::FlushDb)?,
             (Name::Help, topic, None) => Self::Help { topic },
             (Name::Info, section, None) => Self::Info { section },
             (Name::Key(name), Some(key), _) => {
@@ -165,7 +168,7 @@ impl<'a> Command<'a> {
             (Name::Wait, Some(replicas), Some(timeout)) => wait(replicas, timeout)?,
             // Redis checks the most that PING takes by hand, with the words for its arity.
             (Name::Help | Name::Ping, _, Some(_)) => return Err(CommandError::Arity { spec }),
-            (Name::BgSave | Name::FlushDb | Name::Info, _, Some(_)) => {
+            (Name::BgSave | Name::FlushAll | Name::FlushDb | Name::Info, _, Some(_)) => {
                 return Err(CommandError::Syntax);
             }
             // The table's arity already refused these.
@@ -225,14 +228,17 @@ const fn checked_value(value: &[u8]) -> Result<&[u8], CommandError<'_>> {
     Ok(value)
 }
 
-fn flush_db(option: Option<&[u8]>) -> Result<Command<'_>, CommandError<'_>> {
+fn flush<'a>(
+    option: Option<&'a [u8]>,
+    command: Command<'a>,
+) -> Result<Command<'a>, CommandError<'a>> {
     match option {
         Some(option)
             if !option.eq_ignore_ascii_case(b"async") && !option.eq_ignore_ascii_case(b"sync") =>
         {
             Err(CommandError::Syntax)
         }
-        Some(_) | None => Ok(Command::FlushDb),
+        Some(_) | None => Ok(command),
     }
 }
 

@@ -7,7 +7,7 @@
 use super::help;
 
 /// Commands in the order of HELP.
-pub static TABLE: [Spec; 36] = [
+pub static TABLE: [Spec; 37] = [
     Spec::new("get", 2, Name::Key(KeyName::Get), Group::Data, "GET key", "The value of a key."),
     Spec::new(
         "set",
@@ -139,6 +139,14 @@ pub static TABLE: [Spec; 36] = [
         Group::Data,
         "FLUSHDB [ASYNC|SYNC]",
         "Removes all keys of the database.",
+    ),
+    Spec::new(
+        "flushall",
+        -1,
+        Name::FlushAll,
+        Group::Data,
+        "FLUSHALL [ASYNC|SYNC]",
+        "Removes all keys of all databases.",
     ),
     Spec::new(
         "select",
@@ -322,6 +330,7 @@ pub(super) enum Name {
     Del,
     Echo,
     Exists,
+    FlushAll,
     FlushDb,
     Help,
     Info,

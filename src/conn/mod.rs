@@ -197,8 +197,18 @@ impl Connection {
 
     /// Gives a deferred reply, in the style of its request. Whether it was still awaited; otherwise
     /// nothing happens. It is written into the output if no earlier one is missing.
-    pub fn reply(&mut self, ticket: Ticket, write: impl FnOnce(&mut ReplyWriter<'_>)) -> bool {
-        self.replies.fill(ticket, write)
+    /// Then it may be the one that makes further requests wait.
+    pub fn reply(
+        &mut self,
+        ticket: Ticket,
+        limits: &Limits,
+        write: impl FnOnce(&mut ReplyWriter<'_>),
+    ) -> bool {
+        let awaited = self.replies.fill(ticket, write);
+        if self.replies.size() > limits.output_pause && !self.closing {
+            self.maybe_pause(limits);
+        }
+        awaited
     }
 
     /// Reply bytes that may be written.
@@ -337,11 +347,16 @@ impl Connection {
                         let command = Command::parse(args);
                         if self.replies.has_open() && command.is_ok_and(|c| self.waits(&c)) {
                             // It is carried out when all before it is answered.
-                            self.paused = Some(Pause { size: usize::MAX, places: 0 });
+                            self.pause_until_answered();
                             break;
                         }
+                        // It speaks of all keys, and other requests are in order for one key only.
+                        let is_flush = matches!(command, Ok(Command::FlushAll | Command::FlushDb));
                         let before = self.replies.size();
                         self.answer(command, style, execute);
+                        if is_flush && self.replies.has_open() {
+                            self.pause_until_answered();
+                        }
                         self.replies.swap(&mut last, before);
                         consumed
                     }
@@ -371,6 +386,7 @@ impl Connection {
     const fn waits(&self, command: &Command<'_>) -> bool {
         match command {
             Command::DbSize
+            | Command::FlushAll
             | Command::FlushDb
             | Command::Replicas { .. }
             | Command::Wait { .. } => true,
@@ -453,6 +469,7 @@ impl Connection {
             Command::DbSize
             | Command::Del { .. }
             | Command::Exists { .. }
+            | Command::FlushAll
             | Command::FlushDb
             | Command::Info { .. }
             | Command::LastSave
@@ -502,7 +519,14 @@ impl Connection {
         }
     }
 
+    const fn pause_until_answered(&mut self) {
+        self.paused = Some(Pause { size: usize::MAX, places: 0 });
+    }
+
     fn maybe_pause(&mut self, limits: &Limits) {
+        if self.is_paused() {
+            return;
+        }
         let (size, places) = (limits.output_pause, limits.requests_open_max);
         if self.replies.size() > size || self.replies.places() >= places {
             self.paused = Some(Pause { size: size / 2, places: places / 2 });

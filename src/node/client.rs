@@ -4,13 +4,16 @@ use super::{
     LinkId, Node,
     checkpoint::Checkpoint,
     eventual::Replica,
+    formation::Formation,
     gather::{Gathers, Join},
     info::{self, Stats},
+    inquiry::{About, Inquiry},
     links::End,
     peers::Peers,
     quorum::Quorum,
     strong::{Ctx, Strong, request::Origin},
     timers::Watch,
+    wait::Wrote,
 };
 use crate::{
     command::{
@@ -47,7 +50,10 @@ impl Node {
     pub(super) fn run_client(&mut self, now: Now, link: LinkId, input: Input<'_>) {
         let clients = self.client_count();
         let clock_refused = self.peers.find_us_ahead();
-        let Some(End::Client { connection, waits, .. }) = self.links.end_mut(link) else { return };
+        let Some(End::Client { connection, waits, wrote: ever, .. }) = self.links.end_mut(link)
+        else {
+            return;
+        };
         let before = connection.buffered();
         let mut executor = Executor {
             now,
@@ -63,6 +69,9 @@ impl Node {
             clients,
             clock_refused,
             checkpoint: &mut self.checkpoint,
+            formation: &self.formation,
+            inquiries: &mut self.inquiries,
+            ever,
         };
         let mut execute = |request: Request<'_>| executor.execute(request);
         let (limits, workspace) = (&self.limits, &mut self.workspace);
@@ -93,6 +102,7 @@ impl Node {
             reached(Hook::ClientPaused);
             self.watched.push(Watch::new(now, link, written));
         }
+        self.inquire(now);
     }
 
     /// Answers a client with the one error for a full or stopping node.
@@ -128,6 +138,10 @@ struct Executor<'a> {
     clients: usize,
     clock_refused: bool,
     checkpoint: &'a mut Checkpoint,
+    formation: &'a Formation,
+    inquiries: &'a mut Vec<Inquiry>,
+    /// What the connection wrote in all its life.
+    ever: &'a mut Wrote,
 }
 
 /// Where a request stands.
@@ -171,6 +185,14 @@ impl Executor<'_> {
                 reply.integer(self.replica.store.live(db) as i64);
                 Done::Now(self.all_durable())
             }
+            Command::FlushAll => {
+                if self.clock_refused {
+                    reply.error(CLOCK_REFUSED);
+                    return Done::Now(None);
+                }
+                Db::ALL.into_iter().for_each(|db| self.ever.note(db));
+                self.flush_strong(Origin::All { link: self.link, ticket })
+            }
             Command::FlushDb => self.flush(db, ticket, &mut reply),
             Command::Info { section } => {
                 self.info(section, &mut reply);
@@ -181,9 +203,13 @@ impl Executor<'_> {
                 Done::Now(None)
             }
             Command::Save { background } => Done::Now(self.save(background, &mut reply)),
-            Command::Replicas { .. } | Command::Status | Command::Wait { .. } => {
-                reply.error("ERR not served yet");
-                Done::Now(None)
+            Command::Replicas { key } => {
+                self.inquire(ticket, About::Replicas { db, key: key.into() })
+            }
+            Command::Status => self.inquire(ticket, About::Status),
+            Command::Wait { replicas, timeout } => {
+                let wrote = *self.ever;
+                self.inquire(ticket, About::Wait { wrote, replicas, timeout })
             }
             Command::Command
             | Command::ConfigGet
@@ -197,6 +223,12 @@ impl Executor<'_> {
         }
     }
 
+    /// Something that is answered from all that the node knows.
+    fn inquire(&mut self, ticket: Ticket, about: About) -> Done {
+        self.inquiries.push(Inquiry { link: self.link, ticket, about });
+        Done::Later
+    }
+
     /// One operation on one key.
     fn op(&mut self, place: Place, name: &str, op: &Op<'_>, reply: &mut ReplyWriter<'_>) -> Done {
         if op.is_conditional() && place.db != Db::STRONG {
@@ -204,6 +236,9 @@ impl Executor<'_> {
                 "ERR {name} reads before it writes and needs the strong database (SELECT 0)"
             ));
             return Done::Now(None);
+        }
+        if !op.is_read() {
+            self.ever.note(place.db);
         }
         if place.db != Db::EVENTUAL && !(place.readonly && op.is_read()) {
             let origin = Origin::Client { link: self.link, ticket: place.ticket };
@@ -230,6 +265,9 @@ impl Executor<'_> {
         reply: &mut ReplyWriter<'_>,
     ) -> Done {
         let reads = ops.clone().all(|op| op.is_read());
+        if !reads {
+            self.ever.note(place.db);
+        }
         if place.db != Db::EVENTUAL && !(place.readonly && reads) {
             let gather = self.gathers.begin(self.link, place.ticket, join, ops.len());
             for (index, op) in ops.enumerate() {
@@ -301,9 +339,9 @@ impl Executor<'_> {
     }
 
     fn flush(&mut self, db: Db, ticket: Ticket, reply: &mut ReplyWriter<'_>) -> Done {
+        self.ever.note(db);
         if db == Db::STRONG {
-            reply.error("ERR not served yet");
-            return Done::Now(None);
+            return self.flush_strong(Origin::Client { link: self.link, ticket });
         }
         if db == Db::QUORUM {
             let Self { now, replica, peers, rng, .. } = self;
@@ -323,15 +361,26 @@ impl Executor<'_> {
         Done::Now(self.all_durable())
     }
 
+    fn flush_strong(&mut self, origin: Origin) -> Done {
+        let Self { now, replica, peers, rng, .. } = self;
+        let mut ctx = Ctx { now: *now, replica, peers, rng };
+        self.strong.flush(&mut ctx, origin);
+        Done::Later
+    }
+
     fn info(&self, section: Option<&[u8]>, reply: &mut ReplyWriter<'_>) {
+        let (strong, quorum) = (self.strong.load(), self.quorum.load());
         let text = info::render(&info::Source {
             now: self.now,
             members: self.members,
             replica: self.replica,
             peers: self.peers,
+            strong: self.strong,
+            formation: self.formation,
             stats: self.stats,
             checkpoint: self.checkpoint,
             clients: self.clients,
+            under_way: (strong.0 + quorum.0, strong.1 + quorum.1),
             section,
         });
         reply.lines(&text);

@@ -8,6 +8,7 @@ use super::{
         Ctx, Strong,
         request::{Origin, Outcome},
     },
+    timers::Watch,
 };
 use crate::{
     command::op::Answer,
@@ -18,6 +19,14 @@ use crate::{
     record::{Db, NodeId},
     time::Now,
 };
+
+/// A client that was given more than it may hold.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Laden {
+    link: LinkId,
+    /// More than all clients together may hold.
+    over: bool,
+}
 
 impl Node {
     /// The strong database and what it acts on.
@@ -34,9 +43,8 @@ impl Node {
 
     /// Whether so many operations are under way that no client may ask for more.
     pub(super) fn is_loaded(&self) -> bool {
-        let (strong, quorum) = (self.strong.load(), self.quorum.load());
-        strong.0 + quorum.0 > self.limits.requests_max
-            || strong.1 + quorum.1 > self.limits.requests_size_max
+        let (count, size) = self.under_way();
+        count > self.limits.requests_max || size > self.limits.requests_size_max
     }
 
     /// A question of a member for the strong or the quorum database.
@@ -84,6 +92,11 @@ impl Node {
             // A record that we lack.
             Frame::FullAnswers { id, db: Db::QUORUM, records } => {
                 quorum.on_full_answers(&mut ctx, from, id, records)
+            }
+            // What it holds of a key that a client asks about.
+            Frame::Located { id, version, flags } => {
+                self.on_located(from, id, version, flags);
+                Ok(())
             }
             // Why it has no record that we asked for.
             Frame::Flushed { db: Db::QUORUM, version } => {
@@ -159,10 +172,21 @@ impl Node {
 
     /// Forms the cluster if now is the time, in the first member.
     pub(super) fn maybe_form(&mut self) {
+        self.say_who_is_missing();
         let batch = self.replica.journal.gathering();
         let new = self.peers.iter().map(|peer| peer.birth.filter(|_| peer.live && !peer.formed));
         if let Some(births) = self.formation.decide(new, batch) {
             self.replica.journal.formed(births);
+        }
+    }
+
+    /// Tells the log, as often as it changes, whom a cluster that has not formed waits for.
+    fn say_who_is_missing(&mut self) {
+        let missing = self.peers.iter().filter(|peer| !peer.live).map(|peer| peer.id);
+        let missing: Vec<NodeId> = missing.collect();
+        if self.formation.waits_for(&missing) {
+            let names: Vec<&str> = missing.iter().map(|id| self.members.name(*id)).collect();
+            tracing::info!("the cluster has not formed: waiting for {}", names.join(", "));
         }
     }
 
@@ -175,6 +199,7 @@ impl Node {
         }
         let journal = &self.replica.journal;
         self.peers.iter_mut().for_each(|peer| peer.pay(|batch| journal.is_durable(batch)));
+        self.pay_parts(now);
         let (strong, mut ctx) = self.strong(now);
         strong.on_durable(&mut ctx, batch);
         let (quorum, mut ctx) = self.quorum(now);
@@ -213,6 +238,8 @@ impl Node {
         let (quorum, mut ctx) = self.quorum(now);
         quorum.end_turn(&mut ctx);
         self.maybe_rejoin();
+        self.run_waits(now);
+        self.run_locates(now);
         self.deliver(now);
     }
 
@@ -232,15 +259,17 @@ impl Node {
         for (origin, answer) in self.quorum.take_outcomes() {
             self.give(now, origin, answer);
         }
+        self.look_after_laden(now);
         self.speak(now);
     }
 
-    fn give(&mut self, now: Now, origin: Origin, answer: Answer<'static>) {
+    pub(super) fn give(&mut self, now: Now, origin: Origin, answer: Answer<'static>) {
         match origin {
+            Origin::All { link, ticket } => self.flush_others(now, (link, ticket), &answer),
             Origin::Client { link, ticket } => {
                 self.reply(link, ticket, |writer| answer.write(writer));
             }
-            Origin::Nobody => {}
+            Origin::Erasure { .. } | Origin::Nobody => {}
             Origin::Part { gather, index } => {
                 if let Some(joined) = self.gathers.on_part(gather, index, answer) {
                     self.reply(joined.link, joined.ticket, |writer| joined.write(writer));
@@ -254,15 +283,41 @@ impl Node {
     }
 
     /// Answers a client, if it is still there.
-    fn reply(&mut self, link: LinkId, ticket: Ticket, write: impl FnOnce(&mut ReplyWriter<'_>)) {
+    pub(super) fn reply(
+        &mut self,
+        link: LinkId,
+        ticket: Ticket,
+        write: impl FnOnce(&mut ReplyWriter<'_>),
+    ) {
         let Some(End::Client { connection, .. }) = self.links.end_mut(link) else { return };
         let before = connection.buffered();
-        if connection.reply(ticket, write) {
-            self.buffered = self.buffered + connection.buffered() - before;
-            if connection.can_resume() {
-                self.resumable.push_back(link);
+        if !connection.reply(ticket, &self.limits, write) {
+            return;
+        }
+        let after = connection.buffered();
+        self.buffered = self.buffered + after - before;
+        let over = self.buffered > self.limits.buffers_total && after > before;
+        if over || connection.is_paused() {
+            // Looked at later: somebody may be about to say more to this client.
+            self.laden.push(Laden { link, over });
+        }
+        if connection.can_resume() {
+            self.resumable.push_back(link);
+        }
+        self.links.touch(link);
+    }
+
+    /// Sees to clients that were given more than they take.
+    fn look_after_laden(&mut self, now: Now) {
+        for Laden { link, over } in std::mem::take(&mut self.laden) {
+            let Some(End::Client { connection, .. }) = self.links.end(link) else { continue };
+            let (paused, written) = (connection.is_paused(), connection.written());
+            if over && self.buffered > self.limits.buffers_total {
+                tracing::warn!(link = link.0, "closed a client: all buffers together are full");
+                self.close(now, link);
+            } else if paused && self.watched.iter().all(|watched| watched.link != link) {
+                self.watched.push(Watch::new(now, link, written));
             }
-            self.links.touch(link);
         }
     }
 

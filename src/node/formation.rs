@@ -27,6 +27,8 @@ pub(crate) struct Formation {
     stage: Stage,
     /// Of all members' data, once it is decided.
     births: Vec<u8>,
+    /// Members that it waits for, as was said last.
+    missing: Vec<NodeId>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,6 +51,7 @@ impl Formation {
             birth,
             stage: Stage::New,
             births: Vec::new(),
+            missing: Vec::new(),
         }
     }
 
@@ -71,6 +74,15 @@ impl Formation {
     pub(crate) fn recover(&mut self, births: &[u8]) {
         self.births = births.to_vec();
         self.stage = Stage::Formed;
+    }
+
+    /// Whether it is news that the cluster can't form because these members are not connected.
+    pub(crate) fn waits_for(&mut self, missing: &[NodeId]) -> bool {
+        let news = self.stage == Stage::New && !missing.is_empty() && self.missing != missing;
+        if news {
+            self.missing = missing.to_vec();
+        }
+        news
     }
 
     /// Whether the cluster has formed with this node.

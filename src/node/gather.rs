@@ -1,9 +1,9 @@
 //! Requests of several keys: each key is an operation of its own, and their answers become one.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 
 use super::{LinkId, strong::request::IN_DOUBT};
-use crate::{command::op::Answer, conn::Ticket, proto::reply::ReplyWriter};
+use crate::{command::op::Answer, conn::Ticket, log::Batch, proto::reply::ReplyWriter};
 
 /// How the answers of several operations become one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,6 +21,8 @@ pub(crate) enum Join {
 pub(crate) struct Gathers {
     open: BTreeMap<u64, Gather>,
     last: u64,
+    /// Parts that are answered once a batch is durable.
+    owed: VecDeque<(Batch, u64, u32)>,
 }
 
 /// A request of several keys whose last operation is answered.
@@ -48,6 +50,22 @@ impl Gathers {
         let answers = vec![None; count];
         self.open.insert(self.last, Gather { link, ticket, join, answers, missing: count });
         self.last
+    }
+
+    /// One of its operations is answered once a batch is durable.
+    pub(crate) fn owe(&mut self, batch: Batch, number: u64, index: u32) {
+        self.owed.push_back((batch, number, index));
+    }
+
+    /// The operations that are answered now.
+    pub(crate) fn pay(&mut self, is_durable: impl Fn(Batch) -> bool) -> Vec<(u64, u32)> {
+        let mut paid = Vec::new();
+        while let Some((_, number, index)) =
+            self.owed.pop_front_if(|(batch, ..)| is_durable(*batch))
+        {
+            paid.push((number, index));
+        }
+        paid
     }
 
     /// One of its operations is answered. The whole, if it is the last.

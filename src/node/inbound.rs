@@ -180,6 +180,11 @@ impl Node {
                 reached(Hook::CopyTaken);
                 Ok(repair::take_copy(&mut self.replica, now, from, record)?)
             }
+            // A client of the peer wants to know where a key is.
+            Frame::Locate { id, db, key } => {
+                self.on_locate(from, id, db, key);
+                Ok(())
+            }
             Frame::Formation { births } => {
                 self.on_formation(now, births);
                 Ok(())
@@ -381,12 +386,17 @@ impl Node {
     ) -> Result<(), Hangup> {
         let bits = repair::differing(&self.replica.store, db, first, span, digests);
         let bits = bits.ok_or(Hangup::Unexpected)?;
-        // The last question of a walk asks for nothing.
+        let flushed = self.replica.store.flushed(db);
+        let answer = Frame::Differ { db, flushed, bits: &bits };
+        // The last question of a walk asks for nothing but whether we have it all.
         if digests.is_empty() {
             self.on_walked(from);
+            let wait = self.replica.journal.wait_for_all();
+            let peer = self.peers.get_mut(from);
+            peer.into_iter().for_each(|peer| peer.owe(wait, &answer));
+        } else {
+            self.say(link, answer);
         }
-        let flushed = self.replica.store.flushed(db);
-        self.say(link, Frame::Differ { db, flushed, bits: &bits });
         Ok(())
     }
 

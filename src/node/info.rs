@@ -2,7 +2,14 @@
 
 use std::fmt::Write as _;
 
-use super::{checkpoint::Checkpoint, eventual::Replica, peers::Peers};
+use super::{
+    checkpoint::Checkpoint,
+    eventual::Replica,
+    formation::Formation,
+    peers::Peers,
+    status::{Part, Slots},
+    strong::Strong,
+};
 use crate::{
     members::Members,
     record::Db,
@@ -53,20 +60,25 @@ pub(super) struct Source<'a> {
     pub(super) members: &'a Members,
     pub(super) replica: &'a Replica,
     pub(super) peers: &'a Peers,
+    pub(super) strong: &'a Strong,
+    pub(super) formation: &'a Formation,
     pub(super) stats: &'a Stats,
     pub(super) checkpoint: &'a Checkpoint,
     pub(super) clients: usize,
+    /// Operations, and their bytes.
+    pub(super) under_way: (usize, usize),
     pub(super) section: Option<&'a [u8]>,
 }
 
 /// The text of INFO: sections of `name:value` lines, CRLF between them as Redis has it.
 pub(super) fn render(source: &Source<'_>) -> String {
-    let sections: [(&str, Section); 6] = [
+    let sections: [(&str, Section); 7] = [
         ("Server", server),
         ("Clients", clients),
         ("Persistence", persistence),
         ("Stats", stats),
         ("Replication", replication),
+        ("Strong", strong),
         ("Keyspace", keyspace),
     ];
     let all = [&b"all"[..], b"default", b"everything"];
@@ -139,7 +151,6 @@ fn stats(source: &Source<'_>, text: &mut String) {
 
 fn replication(source: &Source<'_>, text: &mut String) {
     line(text, format_args!("role:master"));
-    line(text, format_args!("level:eventual"));
     line(text, format_args!("members:{}", source.members.len()));
     line(text, format_args!("peers_went_behind:{}", source.stats.behind));
     for peer in source.peers.iter() {
@@ -155,6 +166,28 @@ fn replication(source: &Source<'_>, text: &mut String) {
             ),
         );
     }
+}
+
+fn strong(source: &Source<'_>, text: &mut String) {
+    let Source { members, peers, strong, formation, replica, .. } = source;
+    let part = Part::own(strong, formation);
+    let voters = peers.voters() + usize::from(part == Part::Voting);
+    let slots = Slots::count(strong, members.len(), replica.store.slots());
+    let (under_way, size) = source.under_way;
+    line(text, format_args!("state:{}", part.name().replace(' ', "_")));
+    line(text, format_args!("majority_reached:{}", u8::from(voters >= members.quorum())));
+    line(text, format_args!("voters:{voters}"));
+    line(text, format_args!("voters_needed:{}", members.quorum()));
+    line(text, format_args!("slots:{}", replica.store.slots()));
+    line(text, format_args!("slots_led:{}", slots.led_by(members.me())));
+    line(text, format_args!("slots_vacant:{}", slots.vacant));
+    for (index, led) in slots.led.iter().enumerate() {
+        line(text, format_args!("slots_led_by_n{index}:{led}"));
+    }
+    line(text, format_args!("highest_ballot:{}", strong.highest()));
+    line(text, format_args!("operations:{under_way}"));
+    line(text, format_args!("operations_bytes:{size}"));
+    line(text, format_args!("operations_parked:{}", strong.parked()));
 }
 
 fn keyspace(source: &Source<'_>, text: &mut String) {

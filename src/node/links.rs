@@ -3,7 +3,7 @@
 
 use std::collections::VecDeque;
 
-use super::LinkId;
+use super::{LinkId, wait::Wrote};
 use crate::{
     buffer::OutBuf,
     conn::Connection,
@@ -29,6 +29,8 @@ pub(crate) enum End {
         fresh: bool,
         /// Stands in the list of clients whose replies wait for the disk.
         waits: bool,
+        /// What WAIT is about.
+        wrote: Wrote,
     },
     /// A member, or somebody who says so.
     Peer(Box<PeerLink>),

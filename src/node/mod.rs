@@ -7,7 +7,7 @@
 //! - outputs, `poll_append`, `poll_image`, `poll_recovered`, `poll_dirty`, `output`, `consume`,
 //!   `poll_action`: taken by [`crate::turn::finish_turn`] alone.
 //! - questions, `wants_read`, `poll_timeout`, `is_drained`: asked between turns.
-//! - views, `store`, `members`, `leader_of`: for oracles and tests.
+//! - views, `store`, `members`, `under_way`, `leader_of`: for oracles and tests.
 //!
 //! This file owns the fields and does nothing but dispatch. What a client says is answered in
 //! `client`; what a peer says on its own link in `inbound`, on ours in `outbound`; what time asks
@@ -40,35 +40,44 @@ mod consensus;
 mod durable;
 mod eventual;
 mod flights;
+mod flush;
 mod formation;
 mod gather;
 mod inbound;
 mod info;
+mod inquiry;
 mod journal;
 mod links;
+mod locate;
 mod outbound;
 mod outbox;
 mod peers;
 mod quorum;
 mod repair;
+mod status;
 mod strong;
 mod timers;
 mod votes;
+mod wait;
 
 use checkpoint::Checkpoint;
 pub use checkpoint::ImagePart;
 use client::Input;
+use consensus::Laden;
 use durable::Refill;
 pub use durable::{Append, Found};
 use eventual::Replica;
 use formation::Formation;
 use gather::Gathers;
 use info::Stats;
+use inquiry::Inquiry;
 use links::{End, Links, PeerLink, Side};
+use locate::Locates;
 use peers::{Dialing, Peers};
 use quorum::Quorum;
 use strong::Strong;
 use timers::Watch;
+use wait::{Waits, Wrote};
 
 /// A link's name, given by the driver: a small dense number, free for another link once the link is
 /// closed and the turn is over.
@@ -136,6 +145,10 @@ pub struct Node {
     quorum: Quorum,
     formation: Formation,
     gathers: Gathers,
+    /// What clients asked about the node this turn.
+    inquiries: Vec<Inquiry>,
+    waits: Waits,
+    locates: Locates,
     links: Links,
     /// Links between nodes that the other side dialed.
     accepted: Vec<LinkId>,
@@ -159,6 +172,8 @@ pub struct Node {
     rng: Rng,
     /// Bytes in the buffers of all clients.
     buffered: usize,
+    /// Clients that were given more this turn than they may hold.
+    laden: Vec<Laden>,
     /// Set when stopping: the end of patience.
     draining: Option<Instant>,
     /// Stopping, and patience has ended.
@@ -179,6 +194,9 @@ impl Node {
             quorum: Quorum::new(&members, limits, timing),
             formation: Formation::new(&members, incarnation),
             gathers: Gathers::default(),
+            inquiries: Vec::new(),
+            waits: Waits::default(),
+            locates: Locates::default(),
             links: Links::default(),
             accepted: Vec::new(),
             watched: Vec::new(),
@@ -194,6 +212,7 @@ impl Node {
             stats: Stats::new(now),
             rng,
             buffered: 0,
+            laden: Vec::new(),
             draining: None,
             overdue: false,
             members,
@@ -264,7 +283,7 @@ impl Node {
         }
         for _ in 0..self.resumable.len() {
             // All of them together could make a batch that no log takes. They wait for the disk.
-            if self.is_log_full() {
+            if self.is_log_full() || self.is_loaded() {
                 break;
             }
             let Some(link) = self.resumable.pop_front() else { break };
@@ -365,7 +384,7 @@ impl Node {
     /// never.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Instant> {
-        let can_resume = !self.resumable.is_empty() && !self.is_log_full();
+        let can_resume = !self.resumable.is_empty() && !self.is_log_full() && !self.is_loaded();
         let can_go_on = !self.runnable.is_empty() || can_resume || self.can_write_image();
         if can_go_on { Some(Instant::ZERO) } else { self.next_timer() }
     }
@@ -438,6 +457,13 @@ impl Node {
         self.peers.iter().map(|peer| peer.outbox.len()).max().unwrap_or(0)
     }
 
+    /// Operations under way in the strong and the quorum database, and bytes that they hold.
+    #[must_use]
+    pub fn under_way(&self) -> (usize, usize) {
+        let (strong, quorum) = (self.strong.load(), self.quorum.load());
+        (strong.0 + quorum.0, strong.1 + quorum.1)
+    }
+
     /// Bytes in the buffers of all clients.
     #[must_use]
     pub const fn client_buffers(&self) -> usize {
@@ -453,7 +479,8 @@ impl Node {
         // A late answer to a link that is gone must not find another connection under its id.
         let first = Ticket(self.stats.connections << 32);
         let connection = Box::new(Connection::numbered(first));
-        self.links.insert(link, End::Client { connection, fresh: true, waits: false });
+        let wrote = Wrote::default();
+        self.links.insert(link, End::Client { connection, fresh: true, waits: false, wrote });
         self.stats.connections += 1;
         // A peer shows itself only by its first bytes, so peers need a reserve beyond the clients'
         // limit.
@@ -522,6 +549,7 @@ impl Node {
 
     /// Closes a link that nothing else depends on any more.
     fn drop_link(&mut self, link: LinkId) {
+        self.forget_inquiries(link);
         if let Some(End::Client { connection, .. }) = self.links.remove(link) {
             self.buffered -= connection.buffered();
         }
@@ -532,6 +560,7 @@ impl Node {
 
     /// Forgets a link and tells the peer behind it, if any.
     fn forget(&mut self, now: Now, link: LinkId) {
+        self.forget_inquiries(link);
         match self.links.remove(link) {
             Some(End::Client { connection, .. }) => {
                 self.buffered -= connection.buffered();

@@ -63,6 +63,7 @@ impl Node {
                 }
                 let (peer, walk) = self.walk(to, link).ok_or(Hangup::Unexpected)?;
                 if peer.repair.on_differ(walk, db, bits)? {
+                    peer.on_walk_complete();
                     tracing::debug!(peer = %self.members.name(to), "a repair walk is complete");
                 }
                 self.links.touch(link);

@@ -120,6 +120,11 @@ impl Outbox {
         self.sent < self.end()
     }
 
+    /// Everything before it has arrived.
+    pub(crate) const fn acked(&self) -> u64 {
+        self.acked
+    }
+
     /// Bytes that are not acknowledged.
     pub(crate) const fn len(&self) -> usize {
         self.frames.len()
@@ -130,7 +135,8 @@ impl Outbox {
         pos <= self.end() && whole_frames(self.frames.pending(), size as usize) as u64 == size
     }
 
-    const fn end(&self) -> u64 {
+    /// The position behind the last frame.
+    pub(crate) const fn end(&self) -> u64 {
         self.acked + self.frames.len() as u64
     }
 

@@ -32,6 +32,8 @@ pub(crate) struct Peer {
     pub(crate) receiver: u64,
     pub(crate) generation: u64,
     pub(crate) repair: Repair,
+    /// The last session of ours in which a walk showed it all that we have.
+    walked: u64,
     pub(crate) ping_at: Instant,
     pub(crate) repair_at: Instant,
     /// Its link to us, once it has introduced itself.
@@ -93,6 +95,7 @@ impl Peer {
             receiver: 0,
             generation: 0,
             repair: Repair::default(),
+            walked: 0,
             ping_at: now.mono,
             repair_at: now.mono,
             inbound: None,
@@ -130,6 +133,16 @@ impl Peer {
         if !planted(Mutant::BehindFlagLost) {
             self.repair.need();
         }
+    }
+
+    /// A walk in the present session is complete.
+    pub(crate) const fn on_walk_complete(&mut self) {
+        self.walked = self.generation;
+    }
+
+    /// Whether it has all that went before the present session.
+    pub(crate) const fn is_whole(&self) -> bool {
+        self.generation > 0 && self.walked == self.generation && !self.outbox.is_behind()
     }
 
     /// An attempt to get a link to it has failed: whatever its clock said is out of date.

@@ -83,8 +83,14 @@ impl Node {
         let accepted = accepted.map(|link| link.heard + self.timing.silence);
         let watched = self.watched.iter().map(|watched| watched.look_at);
         let draining = self.draining.filter(|_| !self.overdue);
-        let (strong, quorum) = (self.strong.next_timer(), self.quorum.next_deadline());
-        peers.chain(accepted).chain(watched).chain(draining).chain(strong).chain(quorum).min()
+        let deferred = [
+            self.strong.next_timer(),
+            self.quorum.next_deadline(),
+            self.waits.next_timer(),
+            self.locates.next_timer(),
+        ];
+        let deferred = deferred.into_iter().flatten();
+        peers.chain(accepted).chain(watched).chain(draining).chain(deferred).min()
     }
 
     fn run_peer_timers(&mut self, now: Now, id: NodeId) {

@@ -79,8 +79,8 @@ enum Phase {
 }
 
 impl Reactor {
-    /// A node of `members` that serves `listeners`, holds at most `links_max` links at a time and
-    /// keeps its data where `options` say. It has recovered when this returns; `say` is told how
+    /// A node of `members` that serves `listeners`, holds at most `links_max` links at a time,
+    /// suspects others by `timing` and keeps its data where `options` say. It has recovered when this returns; `say` is told how
     /// far that is now and then.
     ///
     /// # Errors
@@ -90,6 +90,7 @@ impl Reactor {
         mut listeners: Listeners,
         members: Members,
         links_max: usize,
+        timing: Timing,
         options: &DataOptions,
         say: &mut dyn FnMut(Recovering),
     ) -> Result<Self, NodeError> {
@@ -104,7 +105,7 @@ impl Reactor {
             incarnation: 0,
             slots: SLOTS,
             limits: Limits::DEFAULT,
-            timing: Timing::DEFAULT,
+            timing,
             seed: clock::seed()?,
         };
         let mut node = Node::new(config, now);
@@ -333,7 +334,7 @@ mod tests {
         let path = data.path().to_owned();
         let options = DataOptions { path, fsync: Fsync::Always, repair: false };
         let members = Members::single(port);
-        let reactor = Reactor::new(listeners, members, 100, &options, &mut |_| {});
+        let reactor = Reactor::new(listeners, members, 100, Timing::DEFAULT, &options, &mut |_| {});
         let reactor = reactor.expect("it starts");
         let stopper = reactor.stopper();
         let thread = thread::spawn(move || reactor.run());

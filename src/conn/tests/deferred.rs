@@ -96,7 +96,8 @@ impl Talk {
     fn give(&mut self, number: usize) -> bool {
         let asked = &mut self.asked[number];
         let text = asked.text.clone();
-        let awaited = self.connection.reply(asked.ticket, |reply| reply.bulk(text.as_bytes()));
+        let awaited =
+            self.connection.reply(asked.ticket, &self.limits, |reply| reply.bulk(text.as_bytes()));
         if awaited {
             assert_eq!(asked.state, State::Open);
             asked.state = State::Given;
@@ -178,7 +179,7 @@ fn a_reply_is_given_once_and_to_its_own_request() {
     let mut talk = Talk::new(LIMITS);
     talk.send(b"GET later\nGET later\nGET now\n");
     let unknown = Ticket(99);
-    assert!(!talk.connection.reply(unknown, |_| panic!("nobody asked")));
+    assert!(!talk.connection.reply(unknown, &LIMITS, |_| panic!("nobody asked")));
     assert!(talk.give(1) && !talk.give(1));
     assert!(talk.give(0) && !talk.give(0) && !talk.give(1));
     assert_eq!(talk.read_all(), "0 later\n1 later\n2 now\n");
@@ -313,11 +314,30 @@ fn what_stands_behind_a_deferred_reply_counts_as_output() {
     talk.send(b"GET later\nGET later\n");
     let before = talk.connection.buffered();
     let second = talk.asked[1].ticket;
-    assert!(talk.connection.reply(second, |reply| reply.bulk(value.as_bytes())));
+    assert!(talk.connection.reply(second, &LIMITS, |reply| reply.bulk(value.as_bytes())));
     assert!(talk.connection.buffered() >= before + 10_000);
     assert!(talk.give(0));
     assert_eq!(talk.read_all(), format!("0 later\n{value}\n"));
     assert!(talk.connection.buffered() <= 40 * 1024);
+}
+
+#[test]
+fn a_deferred_reply_makes_further_requests_wait_as_it_comes() {
+    let mut talk = Talk::new(Limits { output_pause: 1000, ..LIMITS });
+    talk.send(b"GET later\nGET later\n");
+    assert!(!talk.connection.is_paused());
+    let second = talk.asked[1].ticket;
+    let value = "v".repeat(2000);
+    let limits = talk.limits;
+    assert!(talk.connection.reply(second, &limits, |reply| reply.bulk(value.as_bytes())));
+    assert!(talk.connection.is_paused() && !talk.connection.can_resume());
+    talk.send(b"GET now\n");
+    assert_eq!(talk.asked.len(), 2);
+    assert!(talk.give(0));
+    assert_eq!(talk.read_all(), format!("0 later\n{value}\n"));
+    assert!(talk.connection.can_resume());
+    talk.input(Input::Resume);
+    assert_eq!(talk.asked.len(), 3);
 }
 
 #[test]

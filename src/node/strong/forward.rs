@@ -19,6 +19,8 @@ pub(crate) struct Forwards {
     open: BTreeMap<u64, Forwarded>,
     /// Without a leader to send them to, in the order in which they came.
     parked: VecDeque<Request>,
+    /// How many of them each slot has.
+    slots: BTreeMap<u32, usize>,
     last_id: u64,
     /// Bytes of all of them.
     size: usize,
@@ -39,6 +41,11 @@ impl Forwards {
     /// How many requests wait.
     pub(crate) fn len(&self) -> usize {
         self.open.len() + self.parked.len()
+    }
+
+    /// How many wait for a leader.
+    pub(crate) fn parked(&self) -> usize {
+        self.parked.len()
     }
 
     /// A request goes to a peer, under the number returned.
@@ -70,17 +77,19 @@ impl Forwards {
     /// A request waits for a leader.
     pub(crate) fn park(&mut self, request: Request) {
         self.size += request.bytes().len();
+        *self.slots.entry(request.slot).or_default() += 1;
         self.parked.push_back(request);
     }
 
     /// Whether a request of that slot waits for a leader, so that others must not overtake it.
     pub(crate) fn is_parked(&self, slot: u32) -> bool {
-        self.parked.iter().any(|request| request.slot == slot)
+        self.slots.contains_key(&slot)
     }
 
     /// All that wait for a leader, in order.
     pub(crate) fn take_parked(&mut self) -> VecDeque<Request> {
         let parked = std::mem::take(&mut self.parked);
+        self.slots.clear();
         self.size -= parked.iter().map(|request| request.bytes().len()).sum::<usize>();
         parked
     }
@@ -97,6 +106,12 @@ impl Forwards {
             }
             !over
         });
+        for request in &parked {
+            if let Some(count) = self.slots.get_mut(&request.slot) {
+                *count -= 1;
+            }
+        }
+        self.slots.retain(|_, count| *count > 0);
         let over = sent.iter().chain(&parked);
         self.size -= over.map(|request| request.bytes().len()).sum::<usize>();
         (sent, parked)

@@ -30,10 +30,15 @@ pub(crate) struct Handover {
     asked: bool,
 }
 
+/// Whether a slot is being handed over.
+pub(super) fn any_has(handovers: &[Handover], slot: u32) -> bool {
+    handovers.iter().any(|handover| handover.slots.contains(slot))
+}
+
 impl Strong {
     /// Whether a slot is being handed over.
     pub(super) fn is_leaving(&self, slot: u32) -> bool {
-        self.handovers.iter().any(|handover| handover.slots.contains(slot))
+        any_has(&self.handovers, slot)
     }
 
     /// Gives a member the slots that it is to lead, if it was not given any lately.

@@ -49,6 +49,8 @@ pub(crate) struct Leader {
     unsettled: BTreeMap<u32, Unsettled>,
     /// Stamped since they were last asked for.
     tombstones: Vec<(u32, Box<[u8]>, Version)>,
+    /// Bytes of the answers of writes in flight.
+    answers: usize,
     outcomes: Vec<Outcome>,
 }
 
@@ -85,6 +87,7 @@ impl Leader {
             reads: Reads::default(),
             unsettled: BTreeMap::new(),
             tombstones: Vec::new(),
+            answers: 0,
             outcomes: Vec::new(),
         }
     }
@@ -126,7 +129,7 @@ impl Leader {
 
     /// Bytes of answers that wait.
     pub(crate) const fn size(&self) -> usize {
-        self.reads.size()
+        self.reads.size() + self.answers
     }
 
     /// The operations that are over since this was last asked.
@@ -220,6 +223,33 @@ impl Leader {
         self.stamp(ctx, ballot, slot, key, body, nobody)
     }
 
+    /// Stamps a tombstone over whatever a key holds.
+    pub(crate) fn erase(
+        &mut self,
+        ctx: &mut Ctx<'_>,
+        ballot: Ballot,
+        (slot, key): (u32, &[u8]),
+        (origin, deadline): (Origin, Instant),
+    ) {
+        self.stamp(ctx, ballot, slot, key, TOMBSTONE, (origin, Answer::Ok, deadline));
+    }
+
+    /// Answers OK once a majority has confirmed that we lead the request's slot under `ballot`.
+    pub(crate) fn confirm(&mut self, ballot: Ballot, request: Request) {
+        self.reads.add(Read { request, answer: Answer::Ok, after: None }, ballot);
+    }
+
+    /// Whether a write of this key, or of one with the same hash, is not committed.
+    pub(crate) fn is_in_flight(&self, key: &[u8]) -> bool {
+        self.head(xxh3_64(key)).is_some()
+    }
+
+    /// Keys of a slot that are still to be settled, at most so many.
+    pub(crate) fn unsettled(&self, slot: u32, most: usize) -> Vec<Box<[u8]>> {
+        let keys = self.unsettled.get(&slot).map(Unsettled::keys);
+        keys.into_iter().flatten().take(most).map(Into::into).collect()
+    }
+
     /// Some key that is still to be settled, of a slot that is led.
     pub(crate) fn next_unsettled(&self) -> Option<(u32, &[u8])> {
         self.unsettled.iter().find_map(|(slot, keys)| Some((*slot, keys.first()?)))
@@ -300,11 +330,12 @@ impl Leader {
     /// Leads these slots no more. Stamped writes are in doubt, reads may be begun anew.
     pub(crate) fn step_down(&mut self, slots: &SlotSet) {
         let outcomes = &mut self.outcomes;
-        let heads = &mut self.heads;
+        let (heads, answers) = (&mut self.heads, &mut self.answers);
         self.flights.give_up(
             |write| slots.contains(write.slot),
             |number, write| {
                 forget_head(heads, write.key_hash, number);
+                *answers -= write.answer.size();
                 if write.origin != Origin::Nobody {
                     reached(Hook::InDoubt);
                     outcomes.push(Outcome::Answered { origin: write.origin, answer: IN_DOUBT });
@@ -390,6 +421,7 @@ impl Leader {
         }
         let key_hash = xxh3_64(key);
         let (origin, answer, deadline) = waiting;
+        self.answers += answer.size();
         let write = Write { slot, key_hash, key: key.into(), version, origin, answer, deadline };
         let batch = ctx.replica.journal.gathering();
         let number = self.flights.launch(write, batch);
@@ -418,6 +450,7 @@ impl Leader {
     fn commit(&mut self, number: Number, write: Write) {
         reached(Hook::Committed);
         forget_head(&mut self.heads, write.key_hash, number);
+        self.answers -= write.answer.size();
         if write.origin != Origin::Nobody {
             let (origin, answer) = (write.origin, write.answer);
             self.outcomes.push(Outcome::Answered { origin, answer });

@@ -32,7 +32,9 @@ mod acceptor;
 mod candidate;
 mod confirm;
 mod elect;
+mod erase;
 mod fast;
+mod flush;
 mod forward;
 mod handover;
 mod leader;
@@ -47,11 +49,14 @@ mod upkeep;
 
 use acceptor::Acceptor;
 use candidate::Campaign;
+use erase::Erasures;
 use fast::FastReads;
+use flush::Flushes;
 use forward::Forwards;
 use handover::Handover;
 use leader::Leader;
 use recover::Recovery;
+use refusal::NO_LEADER;
 use request::{IN_DOUBT, Origin, Outcome, Request};
 use terms::Terms;
 use upkeep::Upkeep;
@@ -111,6 +116,8 @@ pub(crate) struct Strong {
     reborn: Vec<u64>,
     /// This node hands over what it leads, and stands for nothing more.
     stopping: bool,
+    flushes: Flushes,
+    erasures: Erasures,
     outcomes: Vec<Outcome>,
 }
 
@@ -157,6 +164,8 @@ impl Strong {
             outlived: Votes::default(),
             reborn: vec![0; count],
             stopping: false,
+            flushes: Flushes::default(),
+            erasures: Erasures::default(),
             outcomes: Vec::new(),
         }
     }
@@ -221,6 +230,21 @@ impl Strong {
         &self.acceptor
     }
 
+    /// Whether what this node holds in a slot was copied after a loss, not accepted.
+    pub(crate) fn is_copy(&self, slot: u32) -> bool {
+        self.acceptor.copied().contains(slot)
+    }
+
+    /// The highest ballot heard of.
+    pub(crate) const fn highest(&self) -> Ballot {
+        self.highest
+    }
+
+    /// Operations that wait for a leader.
+    pub(crate) fn parked(&self) -> usize {
+        self.forwards.parked()
+    }
+
     /// All that the log must know of this besides records, for a checkpoint.
     pub(crate) fn log(&self, out: &mut Vec<u8>) {
         self.acceptor.log(out);
@@ -251,6 +275,12 @@ impl Strong {
     pub(crate) fn take_outcomes(&mut self, ctx: &mut Ctx<'_>) -> Vec<Outcome> {
         for outcome in self.leader.take_outcomes() {
             match outcome {
+                Outcome::Answered { origin: origin @ Origin::Erasure { .. }, answer } => {
+                    self.on_erased(origin, Some(&answer));
+                }
+                Outcome::Again(Request { origin: origin @ Origin::Erasure { .. }, .. }) => {
+                    self.on_erased(origin, None);
+                }
                 Outcome::Again(Request { origin: Origin::Peer { node, id }, .. }) => {
                     self.refuse(ctx, node, id);
                 }
@@ -282,6 +312,7 @@ impl Strong {
             campaign.on_lost(peer);
         }
         self.upkeep.on_peer_lost(peer);
+        self.on_flusher_lost(ctx.now.mono, peer);
         self.on_source_lost(ctx, peer);
         for request in self.forwards.take_all_of(peer) {
             if request.op().is_read() || planted(Mutant::UnknownRetried) {
@@ -297,6 +328,7 @@ impl Strong {
     /// A peer's link to us is gone, and with it what it claimed to lead.
     pub(crate) fn on_silent(&mut self, ctx: &mut Ctx<'_>, peer: NodeId) {
         self.terms.claim(ctx.now.mono, peer, Vec::new());
+        self.erasures.forget(peer);
         self.jitter = Millis(ctx.rng.below(terms::STEP.0));
         self.reschedule(ctx);
     }
@@ -320,6 +352,7 @@ impl Strong {
 
     /// The turn is over: asks what its requests need to know.
     pub(crate) fn end_turn(&mut self, ctx: &mut Ctx<'_>) {
+        self.tell_erased(ctx);
         self.note_tombstones(ctx.now.mono);
         self.run_handovers(ctx);
         if let Some((id, slots)) = self.leader.begin_round() {
@@ -358,6 +391,8 @@ impl Strong {
             alone,
             self.upkeep.next_timer().filter(|_| self.has_room()),
             self.next_handover(),
+            self.flushes.next_timer(),
+            (self.erasures.is_ready() || self.flushes.is_due()).then_some(Instant::ZERO),
         ];
         timers.into_iter().flatten().min()
     }
@@ -368,8 +403,7 @@ impl Strong {
         for request in self.fast.expire(now) {
             self.ask_leader(ctx, request);
         }
-        let no_leader = "no leader of this key's slot is in reach";
-        let refusal = self.refusal(ctx.peers, no_leader);
+        let refusal = self.refusal(ctx.peers, NO_LEADER);
         self.leader.expire(now, &refusal);
         let (sent, parked) = self.forwards.expire(now);
         for request in sent {
@@ -394,6 +428,8 @@ impl Strong {
             self.step_down(ctx, &led);
         }
         self.settle_some(ctx);
+        self.run_flush(ctx);
+        self.erase_some(ctx);
         self.keep_up(ctx);
         self.run_handovers(ctx);
         self.run_campaigns(ctx);

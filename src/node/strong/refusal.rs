@@ -4,6 +4,9 @@
 use super::Strong;
 use crate::{command::op::Answer, node::peers::Peers};
 
+/// Why, if a majority is in reach.
+pub(super) const NO_LEADER: &str = "no leader of this key's slot is in reach";
+
 impl Strong {
     /// Why an operation can't be carried out; nothing of it was. `else_why` if a majority is in
     /// reach.

@@ -11,8 +11,12 @@ use crate::{
 /// Who wants the answer to an operation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Origin {
+    /// A client of ours, which wants the other databases flushed after the strong one.
+    All { link: LinkId, ticket: Ticket },
     /// A client of ours, in this place of its replies.
     Client { link: LinkId, ticket: Ticket },
+    /// A flush that a member asked for: part of emptying a slot.
+    Erasure { by: NodeId, slot: u32, number: u64 },
     /// Nobody any more, or never anybody.
     Nobody,
     /// One part of a request of several keys.

@@ -44,7 +44,7 @@ impl Strong {
         }
         let parked = self.forwards.has_parked() && self.forwards.is_parked(slot);
         match self.route(ctx.peers, slot) {
-            Route::Here(ballot) if !parked => {
+            Route::Here(ballot) if !parked && !self.is_full() => {
                 self.leader.execute(ctx, ballot, op, (origin, slot, deadline));
             }
             Route::There(leader) if !parked => {
@@ -55,6 +55,7 @@ impl Strong {
             }
             Route::Here(_) | Route::Nowhere | Route::There(_) => {
                 reached(Hook::Parked);
+                self.retry_when_full(ctx);
                 self.forwards.park(Request::new(origin, op, slot, deadline));
             }
         }
@@ -96,9 +97,27 @@ impl Strong {
         }
     }
 
+    /// Whether no more operations are begun here: what is under way must become less before.
+    pub(super) const fn is_full(&self) -> bool {
+        self.leader.pending() > self.limits.requests_max
+            || self.leader.size() > self.limits.requests_size_max
+    }
+
+    /// What waits because there is no room is tried again soon.
+    fn retry_when_full(&mut self, ctx: &Ctx<'_>) {
+        if self.is_full() && self.retry_at.is_none() {
+            reached(Hook::LeaderFull);
+            self.retry_at = Some(ctx.now.mono + RETRY);
+        }
+    }
+
     /// A request that is to be begun anew.
     pub(super) fn place(&mut self, ctx: &mut Ctx<'_>, request: Request) {
         match self.route(ctx.peers, request.slot) {
+            Route::Here(_) if self.is_full() => {
+                self.retry_when_full(ctx);
+                self.forwards.park(request);
+            }
             Route::Here(ballot) => {
                 let waiting = (request.origin, request.slot, request.deadline);
                 self.leader.execute(ctx, ballot, &request.op(), waiting);

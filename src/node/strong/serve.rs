@@ -8,6 +8,7 @@ use super::{
     Ctx, Strong,
     acceptor::Judged,
     elect::Promises,
+    flush::Told,
     request::Origin,
     route::{ANSWERED, Route},
 };
@@ -51,6 +52,11 @@ impl Strong {
             Frame::Query { id, db: Db::STRONG, keys } => self.on_query(ctx, from, id, keys)?,
             // A client of the peer wants something done that we lead.
             Frame::Forward { id, op } => self.on_forward(ctx, from, id, op)?,
+            // A client of the peer wants the database empty, and we lead some of it.
+            Frame::FlushSlots { id, slots } => {
+                let slots = self.set(slots)?;
+                self.erase(from, id, &slots);
+            }
             // A leader would rather that we led.
             Frame::Transfer { ballot, slots } => {
                 let slots = self.set(slots)?;
@@ -114,6 +120,11 @@ impl Strong {
             Frame::Surveyed { id, same, copied } => {
                 let (same, copied) = (self.set(same)?, self.set(copied)?);
                 self.on_surveyed(ctx, from, id, &same, &copied);
+                Some(())
+            }
+            Frame::SlotsFlushed { id, done, failed } => {
+                let told = Told { id, done: self.set(done)?, failed: self.set(failed)? };
+                self.on_slots_flushed(ctx, from, &told);
                 Some(())
             }
             Frame::Answer { id, answer } => {
@@ -388,7 +399,7 @@ impl Strong {
         };
         let slot = Slot::of(op.key, self.slots).0;
         match self.route(ctx.peers, slot) {
-            Route::Here(ballot) if sent == u32::from_le_bytes(*seen) => {
+            Route::Here(ballot) if sent == u32::from_le_bytes(*seen) && !self.is_full() => {
                 reached(Hook::ForwardTaken);
                 let deadline = ctx.now.mono + self.timing.request;
                 let origin = Origin::Peer { node: from, id };

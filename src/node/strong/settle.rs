@@ -48,8 +48,13 @@ impl Unsettled {
         }
     }
 
+    /// The keys that are not settled.
+    pub(crate) fn keys(&self) -> impl Iterator<Item = &[u8]> {
+        self.keys.keys().map(AsRef::as_ref)
+    }
+
     /// Some key that is not settled.
     pub(crate) fn first(&self) -> Option<&[u8]> {
-        self.keys.keys().next().map(AsRef::as_ref)
+        self.keys().next()
     }
 }

@@ -51,6 +51,10 @@ mod kind {
     pub(super) const RECOVER: u8 = 42;
     pub(super) const STATE: u8 = 43;
     pub(super) const FLUSHED: u8 = 44;
+    pub(super) const FLUSH_SLOTS: u8 = 45;
+    pub(super) const SLOTS_FLUSHED: u8 = 46;
+    pub(super) const LOCATE: u8 = 47;
+    pub(super) const LOCATED: u8 = 48;
 }
 
 impl<'a> Frame<'a> {
@@ -85,6 +89,7 @@ impl<'a> Frame<'a> {
             Self::Fetch { ballot, slot, keys } => body.ballot(ballot).u32(slot).bytes(keys),
             Self::Fill { pos, ballot, record } => body.u64(pos).ballot(ballot).bytes(record),
             Self::Flush { pos, db, version } => body.u64(pos).db(db).version(version),
+            Self::FlushSlots { id, slots } => body.u64(id).bytes(slots),
             Self::Flushed { db, version } => body.db(db).version(version),
             Self::Formation { births } => body.bytes(births),
             Self::Formed { birth, formed } => body.u64(birth).flag(formed),
@@ -93,6 +98,8 @@ impl<'a> Frame<'a> {
             Self::Hello(hello) => body.hello(&hello),
             Self::Known { member, incarnation } => body.u16(member.0).u64(incarnation),
             Self::Lead { entries } => body.bytes(entries),
+            Self::Locate { id, db, key } => body.u64(id).db(db).bytes(key),
+            Self::Located { id, version, flags } => body.u64(id).version(version).u8(flags),
             Self::Nack { ballot, promised, slot } => body.ballot(ballot).ballot(promised).u32(slot),
             Self::Offer { db, entries } => body.db(db).bytes(entries),
             Self::Ping { asked_ms } => body.u64(asked_ms),
@@ -115,6 +122,7 @@ impl<'a> Frame<'a> {
             Self::SlotClean { pos, ballot, slot, digest } => {
                 body.u64(pos).ballot(ballot).u32(slot).u128(digest)
             }
+            Self::SlotsFlushed { id, done, failed } => body.u64(id).sized(done).bytes(failed),
             Self::State { nonce, first, ballots, digests } => {
                 body.u64(nonce).u32(first).sized(ballots).bytes(digests)
             }
@@ -151,6 +159,7 @@ impl<'a> Frame<'a> {
             Self::Fetch { .. } => kind::FETCH,
             Self::Fill { .. } => kind::FILL,
             Self::Flush { .. } => kind::FLUSH,
+            Self::FlushSlots { .. } => kind::FLUSH_SLOTS,
             Self::Flushed { .. } => kind::FLUSHED,
             Self::Formation { .. } => kind::FORMATION,
             Self::Formed { .. } => kind::FORMED,
@@ -159,6 +168,8 @@ impl<'a> Frame<'a> {
             Self::Hello(_) => kind::HELLO,
             Self::Known { .. } => kind::KNOWN,
             Self::Lead { .. } => kind::LEAD,
+            Self::Locate { .. } => kind::LOCATE,
+            Self::Located { .. } => kind::LOCATED,
             Self::Nack { .. } => kind::NACK,
             Self::Offer { .. } => kind::OFFER,
             Self::Ping { .. } => kind::PING,
@@ -173,6 +184,7 @@ impl<'a> Frame<'a> {
             Self::Recover { .. } => kind::RECOVER,
             Self::Refuse { .. } => kind::REFUSE,
             Self::SlotClean { .. } => kind::SLOT_CLEAN,
+            Self::SlotsFlushed { .. } => kind::SLOTS_FLUSHED,
             Self::State { .. } => kind::STATE,
             Self::Survey { .. } => kind::SURVEY,
             Self::Surveyed { .. } => kind::SURVEYED,
@@ -209,7 +221,7 @@ impl<'a> Frame<'a> {
         let mut fields = Fields::of(rest);
         let frame = match kind {
             kind::ACK..=kind::WELCOME => Self::decode_fields(kind, &mut fields),
-            kind::ANSWER..=kind::FLUSHED => Self::decode_strong_fields(kind, &mut fields),
+            kind::ANSWER..=kind::LOCATED => Self::decode_strong_fields(kind, &mut fields),
             other => return Err(FrameError::Kind(other)),
         };
         frame.filter(|_| fields.is_empty()).ok_or(FrameError::Body { kind })
@@ -260,6 +272,7 @@ impl<'a> Frame<'a> {
             kind::DROP => Self::Drop { pos: f.u64()?, version: f.version()?, key: f.rest() },
             kind::FETCH => Self::Fetch { ballot: f.ballot()?, slot: f.u32()?, keys: f.rest() },
             kind::FILL => Self::Fill { pos: f.u64()?, ballot: f.ballot()?, record: f.rest() },
+            kind::FLUSH_SLOTS => Self::FlushSlots { id: f.u64()?, slots: f.rest() },
             kind::FLUSHED => Self::Flushed { db: f.db()?, version: f.version()? },
             kind::FORMATION => Self::Formation { births: f.rest() },
             kind::FORMED => Self::Formed { birth: f.u64()?, formed: f.flag()? },
@@ -268,6 +281,8 @@ impl<'a> Frame<'a> {
                 Self::FullAnswers { id: f.u64()?, db: f.db()?, records: f.rest() }
             }
             kind::LEAD => Self::Lead { entries: f.rest() },
+            kind::LOCATE => Self::Locate { id: f.u64()?, db: f.db()?, key: f.rest() },
+            kind::LOCATED => Self::Located { id: f.u64()?, version: f.version()?, flags: f.u8()? },
             kind::NACK => Self::Nack { ballot: f.ballot()?, promised: f.ballot()?, slot: f.u32()? },
             kind::PREPARE => Self::Prepare { id: f.u64()?, ballot: f.ballot()?, slots: f.rest() },
             kind::PROMISE => Self::Promise {
@@ -292,6 +307,9 @@ impl<'a> Frame<'a> {
             },
             kind::KNOWN => Self::Known { member: NodeId(f.u16()?), incarnation: f.u64()? },
             kind::RECOVER => Self::Recover { nonce: f.u64()? },
+            kind::SLOTS_FLUSHED => {
+                Self::SlotsFlushed { id: f.u64()?, done: f.sized()?, failed: f.rest() }
+            }
             kind::STATE => Self::State {
                 nonce: f.u64()?,
                 first: f.u32()?,

@@ -52,6 +52,13 @@ pub const FILL_OVERHEAD: usize = STREAM_OVERHEAD + 8;
 /// Bytes of the stream frame that calls a slot clean.
 pub const SLOT_CLEAN_SIZE: usize = STREAM_OVERHEAD + 28;
 
+/// Flag of a located record: the key was deleted.
+pub const TOMBSTONE: u8 = 1;
+/// Flag of a located record: it was copied, and so counts for no majority yet.
+pub const COPIED: u8 = 2;
+/// Flag of a located record: the node does not vote, so it counts for no majority yet.
+pub const SILENT: u8 = 4;
+
 /// Who dials, whom it means to reach, and what it knows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Hello<'a> {
@@ -200,6 +207,13 @@ pub enum Frame<'a> {
         /// Records at or below it are dead.
         version: Version,
     },
+    /// The sender flushes database 0 and asks the leader of these slots to remove their keys.
+    FlushSlots {
+        /// As in the answers.
+        id: u64,
+        /// A [`crate::slot::SlotSet`].
+        slots: &'a [u8],
+    },
     /// A flush outside the stream: records at or below it are dead.
     Flushed {
         /// What was flushed.
@@ -249,6 +263,24 @@ pub enum Frame<'a> {
     Lead {
         /// See [`leads`].
         entries: &'a [u8],
+    },
+    /// What does the receiver hold of a key?
+    Locate {
+        /// As in the answer.
+        id: u64,
+        /// Of the key.
+        db: Db,
+        /// Which.
+        key: &'a [u8],
+    },
+    /// What the sender holds of the key of a `Locate`.
+    Located {
+        /// As asked.
+        id: u64,
+        /// None if nothing.
+        version: Version,
+        /// Of [`TOMBSTONE`], [`COPIED`] and [`SILENT`].
+        flags: u8,
     },
     /// A ballot comes too late.
     Nack {
@@ -367,6 +399,15 @@ pub enum Frame<'a> {
         slot: u32,
         /// Of the sender's records in it.
         digest: u128,
+    },
+    /// How far the sender is with a `FlushSlots`; there may be several, and any of them may be empty.
+    SlotsFlushed {
+        /// As asked.
+        id: u64,
+        /// A [`crate::slot::SlotSet`]: what was in them is gone.
+        done: &'a [u8],
+        /// A [`crate::slot::SlotSet`]: the sender does not lead them, or not any more.
+        failed: &'a [u8],
     },
     /// What the sender has promised and holds of the slots from `first` on.
     State {

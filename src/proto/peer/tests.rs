@@ -4,7 +4,7 @@ use proptest::prelude::{Strategy, any, prop_assert, prop_assert_eq, prop_oneof, 
 
 use super::*;
 
-const KINDS: u8 = 44;
+const KINDS: u8 = 48;
 
 /// The parts that frames are made of.
 type Parts = (u8, u64, u64, u32, u32, Vec<u8>);
@@ -94,6 +94,13 @@ fn strong_frame<'a>(kind: u8, parts: &'a Parts) -> Frame<'a> {
             Frame::Surveyed { id, same, copied }
         }
         42 => Frame::Flushed { db, version },
+        43 => Frame::FlushSlots { id, slots: bytes },
+        44 => {
+            let (done, failed) = bytes.split_at(bytes.len() / 2);
+            Frame::SlotsFlushed { id, done, failed }
+        }
+        45 => Frame::Locate { id, db, key: bytes },
+        46 => Frame::Located { id, version, flags: span as u8 },
         _ => {
             let next = (!span.is_multiple_of(3)).then_some((u64::from(span), a));
             Frame::Versions { ballot, slot, from: (a, b), next, entries: bytes }
@@ -113,7 +120,8 @@ fn fixed() -> impl Strategy<Value = u8> {
         31..32_u8,
         35..36_u8,
         39..41_u8,
-        42..43_u8
+        42..43_u8,
+        46..47_u8
     ]
 }
 
