@@ -61,7 +61,8 @@ fn asked(op: &Op) -> String {
 }
 
 fn became(outcome: &Outcome) -> String {
-    let value = |value: &Option<Vec<u8>>| value.as_deref().map_or("nothing".to_owned(), brief);
+    let value =
+        |value: &Option<Vec<u8>>| value.as_deref().map_or_else(|| "nothing".to_owned(), brief);
     match outcome {
         Outcome::Count(count) => count.to_string(),
         Outcome::Done => "OK".to_owned(),

@@ -137,8 +137,8 @@ impl Node {
                 locate.db == Db::STRONG && self.strong.leader_of(locate.slot) == Some(member);
             let leads = if leads { ", leads" } else { "" };
             let holding = locate.held.get(&member).copied();
-            let what =
-                holding.map_or("unreachable".to_owned(), |holding| describe(locate.db, holding));
+            let what = holding
+                .map_or_else(|| "unreachable".to_owned(), |holding| describe(locate.db, holding));
             // Writing to a string can't fail.
             let _ = writeln!(text, "{member} {name}: {what}{leads}");
         }

@@ -448,7 +448,7 @@ impl Node {
     /// How many slots of the strong database this node leads.
     #[must_use]
     pub fn slots_led(&self) -> usize {
-        self.strong.led().len() as usize
+        self.strong.led().len()
     }
 
     /// Bytes held for peers that have not acknowledged them, the largest of all.

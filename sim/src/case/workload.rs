@@ -122,13 +122,13 @@ impl Workload {
         let databases: Vec<u8> =
             (0..config.clients).map(|client| style.database(seed, client)).collect();
         let mut steps = Vec::new();
-        for client in 0..config.clients {
+        for (client, database) in databases.iter().copied().enumerate() {
             let mut chance = Chance::new(seed, "client", client as u64);
             let home = chance.below(config.nodes as u64) as usize;
-            let count = style.goes(seed, client, databases[client]);
+            let count = style.goes(seed, client, database);
             for number in 0..count {
                 let id = (client as u64) << 32 | number;
-                steps.push(style.step(seed, id, config, (home, databases[client])));
+                steps.push(style.step(seed, id, config, (home, database)));
             }
         }
         if style.storms {

@@ -126,7 +126,7 @@ impl World<'_> {
     /// What has not happened.
     fn overdue(&self, probes: &[Probe]) -> Failure {
         let unserved = probes.iter().find(|probe| !probe.served && self.must_serve(probe));
-        if let Some(difference) = oracle::convergence::difference(&self.replicas()) {
+        if let Some(difference) = convergence::difference(&self.replicas()) {
             return difference;
         }
         let Some(Probe { node, db, .. }) = unserved else {
@@ -151,7 +151,8 @@ impl World<'_> {
         let mut text = format!("; slot {slot}:");
         for (id, host) in self.hosts.iter().enumerate() {
             let Some(node) = &host.node else { continue };
-            let leader = node.leader_of(slot).map_or("nobody".to_owned(), |id| id.to_string());
+            let leader =
+                node.leader_of(slot).map_or_else(|| "nobody".to_owned(), |id| id.to_string());
             let votes = if node.votes() { "votes" } else { "does not vote" };
             let promised = node.promised(slot);
             text += &format!(" n{id} {votes}, promised {promised}, follows {leader};");
@@ -206,7 +207,7 @@ impl World<'_> {
         };
         let outcome = oracle::check(&observed).and_then(|()| {
             // Digests were equal; that the replicas are is what they stand for.
-            let difference = oracle::convergence::difference(&observed.replicas);
+            let difference = convergence::difference(&observed.replicas);
             difference.filter(|_| settled).map_or(Ok(()), Err)
         });
         self.history = observed.history;

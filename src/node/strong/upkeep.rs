@@ -313,10 +313,9 @@ impl Strong {
     fn drop_tombstones(&mut self, ctx: &mut Ctx<'_>, slot: u32, seq: u64) {
         let ballot = self.acceptor.promised(slot);
         let Some(graves) = self.upkeep.graves.get_mut(&slot) else { return };
-        let old = |_: &Box<[u8]>, version: &mut Version| {
-            version.ballot() == ballot && version.seq() <= seq
-        };
-        let old: Vec<(Box<[u8]>, Version)> = graves.extract_if(.., old).collect();
+        let old =
+            graves.extract_if(.., |_, version| version.ballot() == ballot && version.seq() <= seq);
+        let old: Vec<(Box<[u8]>, Version)> = old.collect();
         if graves.is_empty() {
             self.upkeep.graves.remove(&slot);
         }
