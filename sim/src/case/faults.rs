@@ -24,7 +24,7 @@ pub enum When {
     OnNth {
         /// Which.
         node: usize,
-        /// [`Hook::name`].
+        /// [`quorate::probe::Hook::name`].
         hook: String,
         /// Which time.
         nth: u64,
