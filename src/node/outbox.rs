@@ -125,6 +125,12 @@ impl Outbox {
         self.acked
     }
 
+    /// Whether a frame of this size can be added that can as well come later: half of the space is
+    /// for what can't.
+    pub(crate) const fn has_room(&self, size: usize) -> bool {
+        !self.behind && self.frames.len() + size <= self.size_max / 2
+    }
+
     /// Bytes that are not acknowledged.
     pub(crate) const fn len(&self) -> usize {
         self.frames.len()

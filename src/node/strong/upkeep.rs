@@ -142,7 +142,10 @@ impl Strong {
     /// Puts the digests of all slots we lead into all streams.
     fn survey(&mut self, ctx: &mut Ctx<'_>) {
         let (first_id, span) = (self.upkeep.last_id + 1, self.limits.repair_span as usize);
-        let led: Vec<u32> = self.led().iter().collect();
+        let mut led: Vec<u32> = self.led().iter().collect();
+        // Where a stream has no room for all of it, each survey begins with other slots.
+        let turn = first_id as usize * span.max(1) % led.len().max(1);
+        led.rotate_left(turn);
         let mut messages = Vec::new();
         for slots in led.chunks(span.max(1)) {
             let id = first_id + messages.len() as u64;
@@ -157,7 +160,8 @@ impl Strong {
             let mut bytes = Vec::new();
             set.to_bytes(&mut bytes);
             let size = SURVEY_OVERHEAD + bytes.len() + digests.len();
-            for peer in ctx.peers.iter_mut().filter(|peer| peer.votes_in_reach()) {
+            let asked = ctx.peers.iter_mut().filter(|peer| peer.votes_in_reach());
+            for peer in asked.filter(|peer| peer.outbox.has_room(size)) {
                 peer.outbox.push(size, |pos| Frame::Survey {
                     pos,
                     id,
