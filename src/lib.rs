@@ -41,9 +41,10 @@
 //! A replica's table is a set of records merged by highest version; that is commutative,
 //! associative and idempotent. So the stream (each node sends its own stamps to each other node, in
 //! order, again from the last acknowledgement after a reconnect) and repair (compare digests of
-//! slots, offer versions, copy what is missing) may overlap in any way. In this version every
-//! database is eventual: a write is acknowledged when this node has it durably, and the newest
-//! version wins.
+//! slots, offer versions, copy what is missing) may overlap in any way. A level, one for each
+//! database, only decides who may stamp a version and how many durable copies a reply waits for: in
+//! the strong database the leader of the key's slot and a majority, in the quorum database any node
+//! and a majority, in the eventual one any node and itself.
 //!
 //! # What survives
 //!
@@ -91,8 +92,8 @@
 //! - I8: a life's stamps are above those of all earlier lives that a peer may have seen.
 //! - I9: data that was durable once is read back, or its damage is reported; never less in silence.
 //!
-//! Deliberately absent so far: the quorum and strong levels, removal of tombstones, TLS
-//! and passwords. Until peers authenticate, a node listens on loopback only.
+//! Deliberately absent so far: expiry, FLUSHDB of the strong database, TLS and passwords. Until
+//! peers authenticate, a node listens on loopback only.
 
 pub mod time;
 
