@@ -276,6 +276,13 @@ impl Play {
         self.clock += 1;
         self.cluster.advance(Millis(4000));
         self.listen();
+        // A node may read its clients one by one, and a recovery may have to wait for walks.
+        for _ in 0..CLIENTS {
+            if self.clients.iter().any(|client| client.asked.is_some()) {
+                self.cluster.advance(Millis(4000));
+                self.listen();
+            }
+        }
         assert!(self.clients.iter().all(|client| client.asked.is_none()), "{}", self.told);
         for node in 0..self.cluster.len() {
             let mut client = self.connect(node);

@@ -232,10 +232,11 @@ impl Nodes {
         Self { ports, data, db: 0, flags, processes }
     }
 
-    /// Starts every node and waits until all answer.
+    /// Starts every node and waits until all of them serve.
     pub(crate) fn start_all(&mut self) {
         (0..self.ports.len()).for_each(|node| self.spawn(node));
         (0..self.ports.len()).for_each(|node| self.wait_for_node(node));
+        self.ports.iter().for_each(|port| wait_for_strong(*port));
     }
 
     /// Starts a node that is down, and waits until it answers.
@@ -329,6 +330,17 @@ pub(crate) fn serve_args(port: u16, peers: &[u16], data: &Path) -> Vec<String> {
         args.extend(["--peers".to_owned(), peers.join(",")]);
     }
     args
+}
+
+/// Waits until a node carries out operations of the strong database: the cluster has formed, and all
+/// slots are led. Reads leave no trace.
+pub(crate) fn wait_for_strong(port: u16) {
+    let keys: Vec<String> = (0..50).map(|n| format!("nothing{n}")).collect();
+    let mut client = Client::connect(port);
+    wait_until("a node that serves", || {
+        // A second one at once: who has just been elected may be challenged once more.
+        (0..2).all(|_| client.table(&keys).iter().all(|reply| reply == "Not Found"))
+    });
 }
 
 /// Whether a node answers at `port`.

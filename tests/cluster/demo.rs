@@ -2,7 +2,7 @@
 
 use std::{fs, process::Command};
 
-use super::common::{Client, Process, answers, free_ports, wait_until};
+use super::common::{Client, Process, answers, free_ports, wait_for_strong, wait_until};
 
 #[test]
 fn the_demo_says_what_to_try_and_it_works() {
@@ -15,6 +15,7 @@ fn the_demo_says_what_to_try_and_it_works() {
     for port in &ports {
         assert!(printed.contains(&format!("nc localhost {port}")), "{printed}");
     }
+    ports.iter().for_each(|port| wait_for_strong(*port));
     // What it suggests, literally.
     assert_eq!(Client::connect(ports[0]).ask("SET name john"), "OK");
     Client::connect(ports[1]).wait_for("GET name", "john");

@@ -9,7 +9,7 @@ use quorate::{
 
 use serde::{Deserialize, Serialize};
 
-use super::{bounds, style::uses_strong};
+use super::{bounds, plan::Plan, style};
 use crate::chance::Chance;
 
 /// Regimes of latency, each the least and the most that a message takes.
@@ -117,24 +117,32 @@ pub struct Chop {
 impl Config {
     /// The configuration of `seed`. Where processes end, comparing replicas from time to time is what
     /// passes on writes whose sender died before all had them; elsewhere a case may do without.
-    pub(super) fn draw(seed: u64, crashes: bool, alone: bool, nodes: Option<usize>) -> Self {
+    pub(super) fn draw(seed: u64, plan: &Plan, nodes: Option<usize>) -> Self {
         let mut chance = Chance::new(seed, "config", 0);
         let drawn = chance.pick(&NODES);
-        let drawn = if alone { chance.pick(&[1, 1, 2]) } else { drawn };
+        let drawn = match plan.drama {
+            Some(drama) => drama.nodes(seed),
+            None if plan.alone => chance.pick(&[1, 1, 2]),
+            None => drawn,
+        };
         let nodes = nodes.unwrap_or(drawn);
         let clients = chance.between(2, 6) as usize;
-        let slots = chance.pick(&[2, 4, 4, 8, 16, 64]);
+        let slots = chance.pick(&[2, 2, 4, 4, 16, 64]);
         let latency_ms = chance.pick(&LATENCIES_MS);
         let core = draw_core(seed, nodes);
         // What reached only some of the core before the others went must be passed on.
-        let loses_nodes = crashes || core.len() < nodes;
+        let loses_nodes = plan.crashes() || core.len() < nodes;
         let slow_link = (chance.percent(20) && nodes > 1).then(|| {
             let slow = chance.between(20, 300);
             (0, chance.between(1, nodes as u64 - 1) as usize, slow)
         });
         let slowest_ms = latency_ms.1 + slow_link.map_or(0, |(_, _, slow)| slow);
         let timing = draw_timing(seed, loses_nodes, slowest_ms);
-        let disks = if alone { Disks::SLOW } else { Disks::draw(seed) };
+        let disks = match plan.drama {
+            Some(_) => Disks::default(),
+            None if plan.alone => Disks::SLOW,
+            None => Disks::draw(seed),
+        };
         // As a rule the cluster forms and elects its leaders before anything goes wrong.
         let formed_ms = 12 * slowest_ms + 6 * disks.batch_us.1 / 1000 + 400;
         let start_ms = if chance.percent(85) { formed_ms } else { 200 };
@@ -142,7 +150,7 @@ impl Config {
         let skew = timing.skew_max.0.min(4000) / 3;
         let offset = |chance: &mut Chance| chance.between(0, skew) as i64 - (skew / 2) as i64;
         let skewed = chance.percent(60);
-        let strong = uses_strong(seed);
+        let strong = style::uses_strong(seed);
         // Through the eye of a needle an operation takes many ways there and back.
         let quick = !strong || slowest_ms <= 50;
         let (tight, limits) = (chance.percent(12) && quick, draw_limits(seed, latency_ms.1));
@@ -278,7 +286,7 @@ fn draw_limits(seed: u64, latency_max_ms: u64) -> Limits {
     let mut chance = Chance::new(seed, "limits", 0);
     // A page of one record costs each record a way there and back.
     let pages: &[usize] = if latency_max_ms > 50 { &[200, 64 << 10] } else { &[1, 200, 64 << 10] };
-    let outboxes: &[usize] = if uses_strong(seed) {
+    let outboxes: &[usize] = if style::uses_strong(seed) {
         &[16 << 10, 64 << 10, 1 << 20]
     } else {
         &[300, 1000, 4000, 64 << 10, 1 << 20]

@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 
 mod bounds;
 mod config;
+mod drama;
 mod faults;
 mod ops;
 mod plan;
@@ -65,7 +66,7 @@ impl Case {
     #[must_use]
     pub fn draw_sized(seed: u64, size: Size) -> Self {
         let faults = plan::Plan::draw(seed);
-        let config = Config::draw(seed, faults.crashes(), faults.alone, size.nodes);
+        let config = Config::draw(seed, &faults, size.nodes);
         let faults = faults.faults(seed, &config);
         let mut workload = Workload::draw(seed, &config, &faults);
         if let Some(operations) = size.operations {

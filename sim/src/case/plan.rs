@@ -5,7 +5,7 @@
 
 use quorate::probe::Hook;
 
-use super::{Config, Fault, FaultClass, FaultKind, Way, When};
+use super::{Config, Fault, FaultClass, FaultKind, Way, When, drama::Drama};
 use crate::chance::Chance;
 
 /// Hooks at which faults may strike: where something is half done.
@@ -54,6 +54,8 @@ pub(super) struct Plan {
     /// Power fails just when something was shown, on a slow disk, with hardly anybody else to
     /// remember it.
     pub(super) alone: bool,
+    /// Faults that play together, instead of all others.
+    pub(super) drama: Option<Drama>,
 }
 
 impl Plan {
@@ -96,7 +98,11 @@ impl Plan {
             triggered_percent = 100;
         }
         let count = if classes.is_empty() { 0 } else { chance.pick(&[1, 2, 3, 5, 8]) };
-        Self { classes, count, sticky: chance.percent(40), triggered_percent, alone }
+        let drama = Drama::draw(seed).filter(|_| !alone);
+        if drama.is_some() {
+            classes = vec![FaultClass::PowerLoss];
+        }
+        Self { classes, count, drama, sticky: chance.percent(40), triggered_percent, alone }
     }
 
     /// Whether processes end.
@@ -110,6 +116,9 @@ impl Plan {
     /// The faults themselves, in order of time. A node that is down can't crash, but several may be
     /// down at once: what they alone knew is lost, and the others must still become one.
     pub(super) fn faults(&self, seed: u64, config: &Config) -> Vec<Fault> {
+        if let Some(drama) = self.drama {
+            return drama.faults(seed, config);
+        }
         let mut classes = self.classes.clone();
         classes.retain(|class| config.nodes > 1 || !class.takes_two());
         if classes.is_empty() {
@@ -202,7 +211,9 @@ impl Plan {
                 (false, false) => chance.pick(&STRONG_TRIGGERS),
             };
             let hook = hook.name().to_owned();
-            When::OnNth { node: a, hook, nth: chance.pick(&[1, 1, 2, 5, 20]) }
+            // What one node does may hurt another.
+            let node = if held || chance.percent(60) { a } else { b };
+            When::OnNth { node, hook, nth: chance.pick(&[1, 1, 2, 5, 20]) }
         } else {
             When::At(at_ms)
         };

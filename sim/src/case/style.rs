@@ -1,6 +1,6 @@
 //! What the requests of one seed have in common, and how each is drawn from it.
 
-use super::{Condition, Config, Fault, Op, Step, Then, Torn, value_of};
+use super::{Condition, Config, Fault, Op, Step, Then, Torn, drama::Drama, value_of};
 use crate::chance::Chance;
 
 /// Sizes of large values: a line of text must still have room for the request.
@@ -36,12 +36,18 @@ pub(super) struct Style {
     quiet: Option<(usize, u64)>,
     /// The database of all clients, if it is one.
     database: Option<u8>,
+    /// So many in a hundred clients of the strong database read one key at a time, here and there.
+    readers_percent: u64,
     strong: Strong,
 }
 
 /// The database of all clients of a seed, if it is one.
 fn database(seed: u64) -> Option<u8> {
     let mut chance = Chance::new(seed, "databases", 0);
+    // What they play is about the strong database.
+    if Drama::draw(seed).is_some() {
+        return Some(0);
+    }
     chance.pick(&[Some(0), Some(0), Some(0), Some(1), Some(2), None, None, None])
 }
 
@@ -52,7 +58,8 @@ pub(super) fn uses_strong(seed: u64) -> bool {
 
 /// How the strong database is used.
 struct Strong {
-    /// No value is larger: what is under way to a peer must find room in its outbox.
+    /// No value is larger: what is under way to a peer must find room in its outbox, and must pass
+    /// the network while somebody waits for it.
     size_max: usize,
     hot_keys: u64,
     hot_percent: u64,
@@ -93,6 +100,7 @@ impl Style {
             database: database(seed),
             large_percent: if chance.percent(50) && roomy { 3 } else { 0 },
             torn_percent: chance.pick(&[0, 0, 10]),
+            readers_percent: chance.pick(&[0, 30, 60]),
             strong: Strong::draw(seed, config),
         }
     }
@@ -103,20 +111,46 @@ impl Style {
         self.database.unwrap_or_else(|| chance.pick(&[0, 0, 1, 2]))
     }
 
+    /// How many goes a client has.
+    pub(super) fn goes(&self, seed: u64, client: usize, db: u8) -> u64 {
+        let mut chance = Chance::new(seed, "goes", client as u64);
+        let most = if self.reads(seed, client, db) { 150 } else { 60 };
+        chance.between(10, most)
+    }
+
+    /// Whether a client only reads.
+    fn reads(&self, seed: u64, client: usize, db: u8) -> bool {
+        let mut chance = Chance::new(seed, "reader", client as u64);
+        db == 0 && client > 0 && chance.percent(self.readers_percent)
+    }
+
     /// The go with the number `id` of a client whose node and database are these.
     pub(super) fn step(&self, seed: u64, id: u64, config: &Config, at: (usize, u8)) -> Step {
         let mut chance = Chance::new(seed, "step", id);
         let client = (id >> 32) as usize;
         let (home, db) = at;
+        let reads = self.reads(seed, client, db);
         let at_ms = chance.between(config.start_ms, config.span_ms);
         let nodes = config.nodes as u64;
         let mut node =
-            if chance.percent(self.roam_percent) { chance.below(nodes) as usize } else { home };
+            if chance.percent(self.roam_percent.max(if reads { 20 } else { 0 })) {
+                chance.below(nodes) as usize
+            } else {
+                home
+            };
         if self.quiet.is_some_and(|(quiet, from)| node == quiet && at_ms >= from) {
             node = (node + 1) % config.nodes;
         }
-        let depth = chance.pick(self.depths);
-        let ops = (0..depth).map(|nth| self.op(seed, (client, db), id << 8 | nth)).collect();
+        let depth = if reads { 1 } else { chance.pick(self.depths) };
+        let op = |nth| {
+            let mut chance = Chance::new(seed, "read", id);
+            let number = reads && chance.percent(self.strong.numbers_percent);
+            if reads {
+                return Op::Get { key: self.strong.key(&mut chance, number) };
+            }
+            self.op(seed, (client, db), id << 8 | nth)
+        };
+        let ops = (0..depth).map(op).collect();
         let fresh = chance.percent(self.churn_percent);
         let torn = chance.percent(self.torn_percent).then(|| {
             let permille = chance.between(0, 1000);
@@ -204,8 +238,8 @@ impl Strong {
     fn draw(seed: u64, config: &Config) -> Self {
         let mut chance = Chance::new(seed, "strong", 0);
         Self {
-            size_max: config.limits.outbox_size_max / 32,
-            hot_keys: chance.between(1, 4),
+            size_max: (config.limits.outbox_size_max / 32).min(config.window_bytes / 4),
+            hot_keys: chance.pick(&[1, 1, 2, 4]),
             hot_percent: chance.pick(&[80, 95, 100]),
             numbers_percent: chance.pick(&[0, 30, 60]),
             set_percent: chance.pick(&[10, 30, 50]),

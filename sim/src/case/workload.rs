@@ -125,7 +125,7 @@ impl Workload {
         for client in 0..config.clients {
             let mut chance = Chance::new(seed, "client", client as u64);
             let home = chance.below(config.nodes as u64) as usize;
-            let count = chance.between(10, 60);
+            let count = style.goes(seed, client, databases[client]);
             for number in 0..count {
                 let id = (client as u64) << 32 | number;
                 steps.push(style.step(seed, id, config, (home, databases[client])));

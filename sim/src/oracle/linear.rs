@@ -11,7 +11,7 @@ use super::{Failure, Observed, State};
 use crate::{
     case::{Condition, Op},
     check::{
-        Budget, History, Operation, Verdict,
+        Budget, History, Operation, Verdict, Violation,
         search::check as search,
         strings::{If, Strings, StringsOp, StringsOutcome, Tell, Text},
     },
@@ -36,7 +36,8 @@ pub fn check(observed: &Observed) -> Result<u64, Failure> {
             Verdict::Linearizable => {}
             Verdict::Unknown => undecided += 1,
             Verdict::Violation(violation) => {
-                return Err(Failure::of_key(ORACLE, 0, key.as_bytes(), violation.reason));
+                let detail = told(&operations, &violation);
+                return Err(Failure::of_key(ORACLE, 0, key.as_bytes(), detail));
             }
         }
         if observed.settled {
@@ -71,12 +72,24 @@ fn check_held(
         // As if somebody had read it.
         let outcome = Some(StringsOutcome::Found(found));
         operations.push(Operation { start: at, end: Some(at), op: StringsOp::Read, outcome });
-        if let Verdict::Violation(violation) = verdict(operations) {
-            let detail = format!("what a majority holds is no next value: {}", violation.reason);
+        if let Verdict::Violation(violation) = verdict(operations.clone()) {
+            let told = told(&operations, &violation);
+            let detail = format!("what a majority holds is no next value: {told}");
             return Err(Failure::of_key(ORACLE_HELD, 0, key.as_bytes(), detail));
         }
     }
     Ok(())
+}
+
+/// Where the longest order that explains anything ends; the requests themselves are told elsewhere.
+fn told(operations: &[Operation<Strings>], violation: &Violation) -> String {
+    let count = operations.len();
+    let stuck = violation.operations.first().and_then(|index| operations.get(*index));
+    let Some(Operation { start, .. }) = stuck else {
+        return format!("no order explains all {count} requests");
+    };
+    let (ms, us) = (start / 1000, start % 1000);
+    format!("no order explains all {count} requests; it ends before the one of {ms}.{us:03} ms")
 }
 
 fn verdict(mut operations: Vec<Operation<Strings>>) -> Verdict {
@@ -204,7 +217,7 @@ mod tests {
     use super::*;
     use crate::oracle::{Replica, doctor};
 
-    fn told(mut history: Vec<Entry>, held: &[Option<&str>]) -> Option<String> {
+    fn wrong(mut history: Vec<Entry>, held: &[Option<&str>]) -> Option<String> {
         history.iter_mut().for_each(|entry| entry.db = 0);
         let replica = |(node, value): (usize, &Option<&str>)| {
             let mut holds = Replica::default();
@@ -236,14 +249,14 @@ mod tests {
     fn a_refused_write_must_never_show() {
         let span = (10, Some(20));
         let refused = Entry { outcome: Outcome::Refused, ..doctor::set("k", "v1", 0, span) };
-        assert!(told(vec![refused, read("v1", (30, 40))], &[]).is_some());
+        assert!(wrong(vec![refused, read("v1", (30, 40))], &[]).is_some());
         let add = |span, outcome| with(Op::Add { key: "k".to_owned(), by: 1 }, span, outcome);
         let refused = add((1, 2), Outcome::Refused);
-        assert_eq!(told(vec![refused.clone(), add((3, 4), Outcome::Count(1))], &[]), None);
-        assert!(told(vec![refused, add((3, 4), Outcome::Count(2))], &[]).is_some());
+        assert_eq!(wrong(vec![refused.clone(), add((3, 4), Outcome::Count(1))], &[]), None);
+        assert!(wrong(vec![refused, add((3, 4), Outcome::Count(2))], &[]).is_some());
         let doubt = add((1, 2), Outcome::InDoubt);
-        assert_eq!(told(vec![doubt.clone(), add((3, 4), Outcome::Count(2))], &[]), None);
-        assert!(told(vec![doubt, add((3, 4), Outcome::Count(3))], &[]).is_some());
+        assert_eq!(wrong(vec![doubt.clone(), add((3, 4), Outcome::Count(2))], &[]), None);
+        assert!(wrong(vec![doubt, add((3, 4), Outcome::Count(3))], &[]).is_some());
     }
 
     #[test]
@@ -251,9 +264,9 @@ mod tests {
         let sure = doctor::set("k", "v1", 0, (1, Some(2)));
         let doubt = doctor::set("k", "v2", 0, (3, None));
         let late = vec![sure, doubt, read("v1", (10, 20)), read("v2", (30, 40))];
-        assert_eq!(told(late.clone(), &[]), None);
+        assert_eq!(wrong(late.clone(), &[]), None);
         let gone = [late, vec![read("v1", (50, 60))]].concat();
-        assert!(told(gone, &[]).is_some());
+        assert!(wrong(gone, &[]).is_some());
     }
 
     #[test]
@@ -264,23 +277,23 @@ mod tests {
             with(Op::MGet { keys: keys() }, (10, 20), Outcome::List(values))
         };
         let sure = doctor::set("k", "v1", 0, (1, Some(2)));
-        assert_eq!(told(vec![sure.clone(), list(Some("v1"))], &[]), None);
-        assert!(told(vec![sure.clone(), list(None)], &[]).is_some());
+        assert_eq!(wrong(vec![sure.clone(), list(Some("v1"))], &[]), None);
+        assert!(wrong(vec![sure.clone(), list(None)], &[]).is_some());
         let dels = |count| with(Op::MDel { keys: keys() }, (10, 20), Outcome::Count(count));
-        assert_eq!(told(vec![sure.clone(), dels(1)], &[]), None);
-        assert!(told(vec![sure.clone(), dels(2)], &[]).is_some());
-        assert!(told(vec![sure, dels(0)], &[]).is_some());
+        assert_eq!(wrong(vec![sure.clone(), dels(1)], &[]), None);
+        assert!(wrong(vec![sure.clone(), dels(2)], &[]).is_some());
+        assert!(wrong(vec![sure, dels(0)], &[]).is_some());
     }
 
     #[test]
     fn what_majorities_hold_must_be_a_next_value() {
         let history = vec![doctor::set("k", "v1", 0, (1, Some(2)))];
-        assert_eq!(told(history.clone(), &[Some("v1"), Some("v1"), None]), None);
-        let why = told(history.clone(), &[Some("v1"), None, None]);
+        assert_eq!(wrong(history.clone(), &[Some("v1"), Some("v1"), None]), None);
+        let why = wrong(history.clone(), &[Some("v1"), None, None]);
         assert!(why.is_some_and(|why| why.contains("majority")));
         let doubt = doctor::set("k", "v2", 0, (3, None));
         let late = [history, vec![doubt]].concat();
-        assert_eq!(told(late, &[Some("v1"), Some("v1"), Some("v2")]), None);
+        assert_eq!(wrong(late, &[Some("v1"), Some("v1"), Some("v2")]), None);
     }
 
     #[test]
@@ -290,6 +303,6 @@ mod tests {
         history.push(doctor::set("k", "v1", 0, (100, Some(110))));
         history.push(doctor::set("k", "v2", 0, (120, Some(130))));
         history.push(read("v1", (140, 150)));
-        assert!(told(history, &[]).is_some());
+        assert!(wrong(history, &[]).is_some());
     }
 }

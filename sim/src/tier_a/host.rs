@@ -230,7 +230,13 @@ impl World<'_> {
     /// After a pause: all that came meanwhile.
     pub(super) fn wake_node(&mut self, id: usize) {
         self.hosts[id].paused = false;
-        for end in self.hosts[id].ends() {
+        // In any order, as a reactor would hear of them.
+        let mut ends = self.hosts[id].ends();
+        let mut chance = self.disk_chance(id);
+        for left in (1..ends.len()).rev() {
+            ends.swap(left, chance.below(left as u64 + 1) as usize);
+        }
+        for end in ends {
             self.net.schedule(self.net.now_us, Event::Room(end));
             self.net.schedule(self.net.now_us, Event::Pump(end));
         }

@@ -162,6 +162,7 @@ impl Strong {
         self.step_down(ctx, &slot_only);
         self.lose(slot);
         self.end_campaigns(ctx);
+        self.reschedule(ctx);
     }
 
     /// Our log has a batch: promises to ourselves that were in it count.
@@ -272,7 +273,7 @@ impl Strong {
 
     /// Goes on with a slot as far as is known.
     fn advance(&mut self, ctx: &mut Ctx<'_>, ballot: Ballot, slot: u32) {
-        let quorum = self.quorum;
+        let (quorum, patience) = (self.quorum, self.patience());
         let campaign = self.campaigns.iter_mut().find(|campaign| campaign.ballot == ballot);
         let Some(campaign) = campaign.filter(|campaign| campaign.slots.contains(slot)) else {
             return;
@@ -295,23 +296,28 @@ impl Strong {
                 );
                 self.leader.win(slot, unsettled);
                 self.upkeep.on_won(slot);
-                self.lead_changed = true;
+                campaign.until = ctx.now.mono + patience;
+                self.terms.gain(ctx.now.mono, self.me, ballot, slot);
+                (self.lead_changed, self.won) = (true, true);
             }
         }
     }
 
-    /// Forgets campaigns that have nothing left to win.
+    /// Forgets campaigns that have nothing left to win. It is called for every message, so it costs
+    /// nothing that grows with the number of slots unless a campaign is over.
     fn end_campaigns(&mut self, ctx: &mut Ctx<'_>) {
+        let before = self.campaigns.len();
         self.campaigns.retain(|campaign| !campaign.slots.is_empty());
-        if self.lead_changed {
+        if std::mem::take(&mut self.won) {
             reached(Hook::Elected);
-            tracing::info!(slots = self.led().len(), "leading");
             self.attempts = 0;
             self.upkeep.hurry(ctx.now.mono + self.timing.heartbeat);
-            self.claim_own(ctx);
             self.try_parked(ctx);
         }
-        self.reschedule(ctx);
+        if self.campaigns.len() < before {
+            tracing::info!(slots = self.led().len(), "leading");
+            self.reschedule(ctx);
+        }
     }
 
     /// Gives up a campaign; after some time there may be another.

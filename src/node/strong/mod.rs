@@ -95,6 +95,8 @@ pub(crate) struct Strong {
     highest: Ballot,
     /// What we lead has changed since the peers were told.
     lead_changed: bool,
+    /// Slots were won since parked requests were last tried.
+    won: bool,
     /// No majority can be reached since then.
     alone_since: Option<Instant>,
     /// Requests that a peer refused are tried again then.
@@ -150,6 +152,7 @@ impl Strong {
             jitter: Millis(0),
             highest: Ballot::NONE,
             lead_changed: false,
+            won: false,
             alone_since: None,
             retry_at: None,
             upkeep: Upkeep::default(),

@@ -96,7 +96,7 @@ impl Strong {
     pub(super) fn ask_state(&mut self, ctx: &mut Ctx<'_>, peer: NodeId) {
         let nonce = self.recovery.as_ref().map(|recovery| recovery.nonce);
         // The other databases may still wait for a member that knows of our loss.
-        let nonce = nonce.or(self.recovered.then_some(0));
+        let nonce = nonce.or_else(|| self.recovered.then_some(0));
         if let (Some(nonce), Some(to)) = (nonce, ctx.peers.get_mut(peer)) {
             to.ask(&Frame::Recover { nonce });
         }

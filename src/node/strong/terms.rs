@@ -80,6 +80,27 @@ impl Terms {
         self.settle(now);
     }
 
+    /// A member leads one slot more: the same as to claim all that it leads, but it costs no more
+    /// than the slot.
+    pub(crate) fn gain(&mut self, now: Instant, node: NodeId, ballot: Ballot, slot: u32) {
+        let Some(claims) = self.claims.get_mut(node.index()) else { return };
+        match claims.iter_mut().find(|(known, _)| *known == ballot) {
+            Some((_, slots)) => {
+                slots.insert(slot);
+            }
+            None => {
+                let mut slots = SlotSet::new(self.leaders.len() as u32);
+                slots.insert(slot);
+                claims.push((ballot, slots));
+            }
+        }
+        let all = self.claims.iter().enumerate();
+        let all = all.flat_map(|(index, claims)| claims.iter().map(move |claim| (index, claim)));
+        let of_slot = all.filter(|(_, (_, slots))| slots.contains(slot));
+        let best = of_slot.max_by_key(|(_, (ballot, _))| *ballot);
+        self.set_leader(now, slot, best.map(|(index, _)| NodeId(index as u16)));
+    }
+
     /// Gives a candidate time before anybody else stands for these slots.
     pub(crate) fn hold_off(&mut self, slots: &SlotSet, until: Instant) {
         for slot in slots.iter() {
@@ -146,19 +167,23 @@ impl Terms {
             }
         }
         for (slot, (_, leader)) in best.into_iter().enumerate() {
-            let Some(place) = self.leaders.get_mut(slot) else { continue };
-            if place.is_some()
-                && leader.is_none()
-                && let Some(from) = self.vacant_from.get_mut(slot)
-            {
-                *from = now.max(*from);
-            }
-            *place = leader;
-            if leader.is_some() {
-                self.vacant.remove(slot as u32);
-            } else {
-                self.vacant.insert(slot as u32);
-            }
+            self.set_leader(now, slot as u32, leader);
+        }
+    }
+
+    fn set_leader(&mut self, now: Instant, slot: u32, leader: Option<NodeId>) {
+        let Some(place) = self.leaders.get_mut(slot as usize) else { return };
+        if place.is_some()
+            && leader.is_none()
+            && let Some(from) = self.vacant_from.get_mut(slot as usize)
+        {
+            *from = now.max(*from);
+        }
+        *place = leader;
+        if leader.is_some() {
+            self.vacant.remove(slot);
+        } else {
+            self.vacant.insert(slot);
         }
     }
 }
@@ -198,6 +223,10 @@ mod tests {
             [0, 1, 2, 3].map(|slot| terms.leader(slot).map(|node| node.0)),
             [Some(1), Some(2), Some(2), None]
         );
+        terms.gain(at(2), NodeId(0), low, 3);
+        terms.gain(at(2), NodeId(0), low, 2);
+        assert_eq!([2, 3].map(|slot| terms.leader(slot).map(|node| node.0)), [Some(2), Some(0)]);
+        terms.claim(at(3), NodeId(0), Vec::new());
         terms.claim(at(3), NodeId(2), Vec::new());
         assert_eq!([1, 2].map(|slot| terms.leader(slot).map(|node| node.0)), [Some(1), None]);
         assert_eq!(terms.vacant().len(), 6);
