@@ -42,8 +42,7 @@ impl Drama {
     /// The drama of `seed`, if it has one.
     pub(super) fn draw(seed: u64) -> Option<Self> {
         let mut chance = Chance::new(seed, "drama", 0);
-        let dramas =
-            [Self::Around, Self::Forgetful, Self::Lagging, Self::Pauses, Self::Rotation];
+        let dramas = [Self::Around, Self::Forgetful, Self::Lagging, Self::Pauses, Self::Rotation];
         chance.percent(35).then(|| chance.pick(&dramas))
     }
 

@@ -132,12 +132,11 @@ impl Style {
         let reads = self.reads(seed, client, db);
         let at_ms = chance.between(config.start_ms, config.span_ms);
         let nodes = config.nodes as u64;
-        let mut node =
-            if chance.percent(self.roam_percent.max(if reads { 20 } else { 0 })) {
-                chance.below(nodes) as usize
-            } else {
-                home
-            };
+        let mut node = if chance.percent(self.roam_percent.max(if reads { 20 } else { 0 })) {
+            chance.below(nodes) as usize
+        } else {
+            home
+        };
         if self.quiet.is_some_and(|(quiet, from)| node == quiet && at_ms >= from) {
             node = (node + 1) % config.nodes;
         }
