@@ -9,6 +9,8 @@
 //! birth 1763000000000
 //! lost no
 //! begun 4711
+//! fsync everysec
+//! boot 0c3a51de-8a0b-4a5c-9f6e-5b8b5c1f2a10
 //! members localhost:9000 localhost:9001 localhost:9002
 //! checksum 83f7c1a2b4d5e6f7
 //! ```
@@ -18,7 +20,10 @@
 //! incarnation that stands in it. The checksum is the xxh3 of the lines before it. The file is
 //! replaced whole: written under another name, synced, renamed. `lost` stays `yes` from a repair
 //! until the node has again what it lost. `begun` is the first frame of this life: the mark of a
-//! clean shutdown counts only if the last life wrote it. Members stand here only for messages.
+//! clean shutdown counts only if the last life wrote it. `fsync` says what made a write count as
+//! durable in this life, and `boot` which boot of the machine it began in, or `unknown`: a life that
+//! vouched for what the disk did not have yet has lost some of it when the machine went down. A file
+//! without the two is of a life that did not. Members stand here only for messages.
 
 use xxhash_rust::xxh3::xxh3_64;
 
@@ -40,6 +45,9 @@ const SIZE_MAX: u64 = 64 * 1024;
 /// The first format that has a birth.
 const WITH_BIRTH: u16 = 2;
 const TITLE: &str = "quorate identity";
+const LAX: &str = "everysec";
+const STRICT: &str = "always";
+const NO_BOOT: &str = "unknown";
 
 /// Who opens a directory.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -52,6 +60,23 @@ pub struct Home {
     pub slots: u32,
     /// The names of all members, in order.
     pub members: Vec<String>,
+}
+
+/// What a life vouches for, and when.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Habit {
+    /// It vouches for what the system has and the disk may not have yet.
+    pub lax: bool,
+    /// The boot of the machine that it begins in; empty if nobody can tell.
+    pub boot: String,
+}
+
+impl Habit {
+    /// Whether a life that did not end cleanly, followed by one of this habit, may have lost what
+    /// it vouched for.
+    pub(super) fn may_have_lost(&self, next: &Self) -> bool {
+        self.lax && (self.boot.is_empty() || self.boot != next.boot)
+    }
 }
 
 impl Home {
@@ -85,6 +110,7 @@ pub(super) struct Identity {
     pub(super) birth: u64,
     pub(super) lost: bool,
     pub(super) begun: Seq,
+    pub(super) habit: Habit,
 }
 
 impl Identity {
@@ -146,9 +172,12 @@ impl Identity {
         let (incarnation, birth) = (self.incarnation, self.birth);
         let members = members.join(" ");
         let lost = if self.lost { "yes" } else { "no" };
+        let fsync = if self.habit.lax { LAX } else { STRICT };
+        let boot = if self.habit.boot.is_empty() { NO_BOOT } else { &self.habit.boot };
         let text = format!(
             "{TITLE} {FORMAT}\ncluster {cluster:016x}\nnode {}\nslots {slots}\n\
-             incarnation {incarnation}\nbirth {birth}\nlost {lost}\nbegun {}\nmembers {members}\n",
+             incarnation {incarnation}\nbirth {birth}\nlost {lost}\nbegun {}\nfsync {fsync}\n\
+             boot {boot}\nmembers {members}\n",
             node.0, self.begun
         );
         let checksum = xxh3_64(text.as_bytes());
@@ -156,10 +185,10 @@ impl Identity {
     }
 
     fn parse(text: &str) -> Result<Self, Fault> {
-        let mut lines = text.lines();
+        let mut lines = text.lines().peekable();
         let mut value = |name: &str| {
-            let line = lines.next()?.strip_prefix(name)?;
-            line.strip_prefix(' ')
+            let named = |line: &&str| line.strip_prefix(name).is_some_and(|l| l.starts_with(' '));
+            lines.next_if(named)?.strip_prefix(name)?.strip_prefix(' ')
         };
         let title = value(TITLE).and_then(|format| format.parse::<u16>().ok());
         let format = match title {
@@ -176,9 +205,12 @@ impl Identity {
                 if format < WITH_BIRTH { incarnation } else { value("birth")?.parse().ok()? };
             let lost = value("lost")? == "yes";
             let begun = Seq(value("begun")?.parse().ok()?);
+            let lax = value("fsync").is_some_and(|fsync| fsync == LAX);
+            let boot = value("boot").filter(|boot| *boot != NO_BOOT).unwrap_or_default();
+            let habit = Habit { lax, boot: boot.to_owned() };
             let members = value("members")?.split_whitespace().map(str::to_owned).collect();
             let home = Home { cluster, node, slots, members };
-            Some(Self { home, incarnation, birth, lost, begun })
+            Some(Self { home, incarnation, birth, lost, begun, habit })
         };
         read().ok_or(Fault::Identity)
     }

@@ -16,7 +16,7 @@ use super::{
     entry::Entry,
     frame::Seq,
     header::{HEADER_SIZE, Header, Kind, Owner, UNFINISHED},
-    identity::{Home, IDENTITY, Identity, UNFINISHED_IDENTITY},
+    identity::{Habit, Home, IDENTITY, Identity, UNFINISHED_IDENTITY},
     image::{Imager, sweep},
     survey::{Cut, Fault, Files, Finding, Progress, Survey},
     walk::{Step, Walk},
@@ -149,12 +149,28 @@ pub fn open<D: Disk>(
     replay: &mut dyn FnMut(Entry<'_>),
     progress: &mut dyn FnMut(Progress),
 ) -> Result<Opened<D>, OpenError> {
+    open_with(disk, (home, &Habit::default()), wall_ms, mode, replay, progress)
+}
+
+/// The same, for a life of this habit. If the last one may have vouched for what the machine then
+/// forgot, the directory has lost data.
+///
+/// # Errors
+/// As [`open`].
+pub fn open_with<D: Disk>(
+    disk: &mut D,
+    (home, habit): (&Home, &Habit),
+    wall_ms: u64,
+    mode: &Mode,
+    replay: &mut dyn FnMut(Entry<'_>),
+    progress: &mut dyn FnMut(Progress),
+) -> Result<Opened<D>, OpenError> {
     let names = disk.names()?;
     let found = identify(disk, home, &names)?;
     if let (Found::Broken(finding), Mode::Normal) = (&found, mode) {
         return Err(OpenError::Damage(vec![finding.clone()]));
     }
-    let mut identity = next_life(&found, home, wall_ms);
+    let mut identity = next_life(&found, home, habit, wall_ms);
     let Identity { incarnation, birth, begun, .. } = identity;
     for name in [UNFINISHED, UNFINISHED_IDENTITY] {
         if names.iter().any(|held| held == name) {
@@ -180,6 +196,10 @@ pub fn open<D: Disk>(
     if !survey.findings.is_empty() {
         return Err(OpenError::Damage(survey.findings));
     }
+    let clean = survey.clean && survey.end > begun;
+    if let Found::Mine(last) = &found {
+        identity.lost |= !clean && last.habit.may_have_lost(habit);
+    }
     identity.begun = survey.next;
     identity.store(disk)?;
     let rewritten = settle(disk, home.owner(), &survey)?;
@@ -188,7 +208,7 @@ pub fn open<D: Disk>(
     let report = Report {
         fresh: matches!(found, Found::Fresh),
         lost: identity.lost,
-        clean: survey.clean && survey.end > begun,
+        clean,
         checkpoint,
         segments,
         frames: survey.frames,
@@ -213,19 +233,20 @@ enum Found {
 }
 
 /// Who lives here from now on.
-fn next_life(found: &Found, home: &Home, wall_ms: u64) -> Identity {
-    let home = home.clone();
+fn next_life(found: &Found, home: &Home, habit: &Habit, wall_ms: u64) -> Identity {
+    let (home, habit) = (home.clone(), habit.clone());
     match found {
         Found::Mine(last) => {
             let incarnation = wall_ms.max(last.incarnation.saturating_add(1));
             let Identity { birth, lost, begun, .. } = *last;
-            Identity { home, incarnation, birth, lost, begun }
+            Identity { home, incarnation, birth, lost, begun, habit }
         }
         // What is damaged may have forgotten what it promised: it must not pass for what it was.
         Found::Broken(_) | Found::Fresh | Found::Restored => {
             let incarnation = wall_ms.max(1);
             let lost = matches!(found, Found::Broken(_));
-            Identity { home, incarnation, birth: incarnation, lost, begun: Seq(u64::MAX) }
+            let begun = Seq(u64::MAX);
+            Identity { home, incarnation, birth: incarnation, lost, begun, habit }
         }
     }
 }

@@ -62,8 +62,7 @@ impl Node {
                     self.replica.merge_flush(now, db, flushed)?;
                 }
                 let (peer, walk) = self.walk(to, link).ok_or(Hangup::Unexpected)?;
-                if peer.repair.on_differ(walk, db, bits)? {
-                    peer.on_walk_complete();
+                if peer.on_differ(walk, db, bits)? {
                     tracing::debug!(peer = %self.members.name(to), "a repair walk is complete");
                 }
                 self.links.touch(link);

@@ -7,14 +7,18 @@
 
 use std::collections::VecDeque;
 
-use super::{LinkId, outbox::Outbox, repair::Repair};
+use super::{
+    LinkId,
+    outbox::Outbox,
+    repair::{Repair, Unexpected, Walk},
+};
 use crate::{
     limits::{Limits, Timing},
     log::Batch,
     members::Members,
     probe::{Mutant, planted},
     proto::peer::Frame,
-    record::NodeId,
+    record::{Db, NodeId},
     rng::Rng,
     time::{Instant, Millis, Now},
 };
@@ -135,9 +139,18 @@ impl Peer {
         }
     }
 
-    /// A walk in the present session is complete.
-    pub(crate) const fn on_walk_complete(&mut self) {
-        self.walked = self.generation;
+    /// An answer to a walk's digests. True when the walk is complete.
+    pub(crate) fn on_differ(
+        &mut self,
+        walk: Walk<'_>,
+        db: Db,
+        bits: &[u8],
+    ) -> Result<bool, Unexpected> {
+        let complete = self.repair.on_differ(walk, db, bits)?;
+        if complete {
+            self.walked = self.generation;
+        }
+        Ok(complete)
     }
 
     /// Whether it has all that went before the present session.

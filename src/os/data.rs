@@ -12,8 +12,8 @@ use super::directory::Directory;
 use crate::{
     config::Fsync,
     log::{
-        self, Appender, Disk as _, DiskError, Entry, Home, Mode, OpenError, Opened, Progress,
-        Report,
+        self, Appender, Disk as _, DiskError, Entry, Habit, Home, Mode, OpenError, Opened,
+        Progress, Report,
     },
     members::Members,
     node::{Found, Node},
@@ -22,6 +22,9 @@ use crate::{
 
 /// How often a long recovery says how far it is.
 const SAY_EVERY: Duration = Duration::from_secs(1);
+
+/// A longer name of a boot is cut.
+const BOOT_SIZE_MAX: usize = 64;
 
 /// Where a node keeps its data, and how.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -130,13 +133,22 @@ pub(super) fn open(
             say(Recovering { progress, took: started.elapsed() });
         }
     };
-    let opened = log::open(&mut directory, &home, now.wall_ms, &mode, &mut replay, &mut progress);
+    let habit = Habit { lax: options.fsync == Fsync::EverySec, boot: boot_id() };
+    let who = (&home, &habit);
+    let opened =
+        log::open_with(&mut directory, who, now.wall_ms, &mode, &mut replay, &mut progress);
     let Opened { incarnation, birth, appender, report, .. } = opened.map_err(failed)?;
     tell(&report);
     let checkpoint_size = checkpoint_size(&mut directory).map_err(|e| failed(e.into()))?;
     let log_size = report.bytes.saturating_sub(checkpoint_size);
     node.recovered(now, Found { incarnation, birth, checkpoint_size, log_size, lost: report.lost });
     Ok(Data { directory, appender, recovered: Recovered { report, took: started.elapsed() } })
+}
+
+/// The name that Linux gives each boot of the machine; empty where there is none.
+fn boot_id() -> String {
+    let boot = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
+    boot.trim().chars().filter(|c| c.is_ascii_graphic()).take(BOOT_SIZE_MAX).collect()
 }
 
 /// How large the checkpoint is that the next one must be worth replacing; 0 if there is none.

@@ -80,8 +80,8 @@ enum Phase {
 
 impl Reactor {
     /// A node of `members` that serves `listeners`, holds at most `links_max` links at a time,
-    /// suspects others by `timing` and keeps its data where `options` say. It has recovered when this returns; `say` is told how
-    /// far that is now and then.
+    /// suspects others by `timing` and keeps its data where `options` say. It has recovered when
+    /// this returns; `say` is told how far that is now and then.
     ///
     /// # Errors
     /// If the data can't be used, or the system can't give what a reactor needs: an event queue, a

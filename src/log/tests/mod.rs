@@ -4,6 +4,7 @@ use super::{Appender, Entry, Home, Mode, OpenError, Opened, memory::MemoryDisk, 
 use crate::record::{Db, NodeId, Record, Version};
 
 mod basic;
+mod boot;
 mod crash;
 mod kinds;
 mod rot;

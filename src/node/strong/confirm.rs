@@ -27,6 +27,13 @@ pub(crate) struct Read {
     pub(crate) after: Option<Number>,
 }
 
+impl Read {
+    /// Bytes that it holds while it waits.
+    fn size(&self) -> usize {
+        self.answer.size() + self.request.bytes().len()
+    }
+}
+
 /// Questions that are under way together.
 #[derive(Clone, Debug, PartialEq)]
 struct Round {
@@ -47,19 +54,26 @@ pub(crate) struct Reads {
     /// Confirmed, and waiting for a write.
     blocked: BTreeMap<Number, Vec<Read>>,
     last_id: u64,
-    /// Bytes of all answers.
+    count: usize,
+    /// Bytes of all of them.
     size: usize,
 }
 
 impl Reads {
-    /// Bytes of answers that wait.
+    /// How many wait.
+    pub(crate) const fn len(&self) -> usize {
+        self.count
+    }
+
+    /// Bytes of reads that wait.
     pub(crate) const fn size(&self) -> usize {
         self.size
     }
 
     /// A read arrived at the leader of its slot under `ballot`.
     pub(crate) fn add(&mut self, read: Read, ballot: Ballot) {
-        self.size += read.answer.size();
+        self.count += 1;
+        self.size += read.size();
         if planted(Mutant::OldConfirmation)
             && let Some(round) = self.rounds.back_mut()
         {
@@ -135,14 +149,14 @@ impl Reads {
                 }
             }
         }
-        self.size -= free.iter().map(|read| read.answer.size()).sum::<usize>();
+        self.forget(&free);
         free
     }
 
     /// Reads that waited for this write only.
     pub(crate) fn on_committed(&mut self, number: Number) -> Vec<Read> {
         let free = self.blocked.remove(&number).unwrap_or_default();
-        self.size -= free.iter().map(|read| read.answer.size()).sum::<usize>();
+        self.forget(&free);
         free
     }
 
@@ -156,8 +170,13 @@ impl Reads {
         }
         self.blocked.retain(|_, reads| !reads.is_empty());
         self.rounds.retain(|round| !round.reads.is_empty());
-        self.size -= taken.iter().map(|read| read.answer.size()).sum::<usize>();
+        self.forget(&taken);
         taken
+    }
+
+    fn forget(&mut self, reads: &[Read]) {
+        self.count -= reads.len();
+        self.size -= reads.iter().map(Read::size).sum::<usize>();
     }
 
     /// When the first read has waited long enough; patience is the same for all.

@@ -34,7 +34,7 @@ pub(crate) struct FastReads {
     asked: BTreeMap<u64, Batch>,
     last_id: u64,
     /// How many of them are in each slot.
-    slots: BTreeMap<u32, usize>,
+    slots: Counts,
 }
 
 /// Reads that were asked about together.
@@ -55,11 +55,16 @@ pub(crate) struct Decided {
 }
 
 impl FastReads {
+    /// How many wait.
+    pub(crate) const fn len(&self) -> usize {
+        self.slots.all
+    }
+
     /// A read arrived; this node holds `version` and has accepted it.
     pub(crate) fn begin(&mut self, me: NodeId, request: Request, version: Version) {
         let mut same = Votes::default();
         same.add(me);
-        *self.slots.entry(request.slot).or_default() += 1;
+        self.slots.add(request.slot);
         self.gathering.push(FastRead { request, version, same, other: Votes::default() });
     }
 
@@ -107,14 +112,14 @@ impl FastReads {
         if batch.reads.iter().all(Option::is_none) {
             self.asked.remove(&id);
         }
-        decided.chosen.iter().for_each(|read| forget(&mut self.slots, read.request.slot));
-        decided.unclear.iter().for_each(|request| forget(&mut self.slots, request.slot));
+        decided.chosen.iter().for_each(|read| self.slots.remove(read.request.slot));
+        decided.unclear.iter().for_each(|request| self.slots.remove(request.slot));
         decided
     }
 
     /// Takes out all reads of a slot.
     pub(crate) fn take_slot(&mut self, slot: u32) -> Vec<Request> {
-        if self.slots.remove(&slot).is_none() {
+        if !self.slots.clear(slot) {
             return Vec::new();
         }
         let batches = self.asked.values_mut();
@@ -142,7 +147,7 @@ impl FastReads {
             let reads = first.remove().reads.into_iter().flatten();
             late.extend(reads.map(|read| read.request));
         }
-        late.iter().for_each(|request| forget(&mut self.slots, request.slot));
+        late.iter().for_each(|request| self.slots.remove(request.slot));
         late
     }
 
@@ -152,13 +157,34 @@ impl FastReads {
     }
 }
 
-/// One read less in a slot.
-fn forget(slots: &mut BTreeMap<u32, usize>, slot: u32) {
-    if let Some(count) = slots.get_mut(&slot) {
-        *count -= 1;
-        if *count == 0 {
-            slots.remove(&slot);
+/// Reads, counted by slot.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct Counts {
+    of: BTreeMap<u32, usize>,
+    all: usize,
+}
+
+impl Counts {
+    fn add(&mut self, slot: u32) {
+        *self.of.entry(slot).or_default() += 1;
+        self.all += 1;
+    }
+
+    fn remove(&mut self, slot: u32) {
+        if let Some(count) = self.of.get_mut(&slot) {
+            *count -= 1;
+            self.all -= 1;
+            if *count == 0 {
+                self.of.remove(&slot);
+            }
         }
+    }
+
+    /// Forgets a slot; whether it had any.
+    fn clear(&mut self, slot: u32) -> bool {
+        let count = self.of.remove(&slot);
+        self.all -= count.unwrap_or_default();
+        count.is_some()
     }
 }
 

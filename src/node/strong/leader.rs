@@ -117,9 +117,14 @@ impl Leader {
         self.unsettled.get(&slot).is_some_and(|unsettled| unsettled.contains(key, true))
     }
 
-    /// Operations whose answer is not known.
+    /// Writes in flight.
     pub(crate) const fn pending(&self) -> usize {
         self.flights.len()
+    }
+
+    /// Operations whose answer is not given.
+    pub(crate) const fn under_way(&self) -> usize {
+        self.flights.len() + self.reads.len()
     }
 
     /// Whether nothing is under way.

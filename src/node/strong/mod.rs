@@ -267,7 +267,7 @@ impl Strong {
 
     /// Operations under way and bytes that they hold.
     pub(crate) fn load(&self) -> (usize, usize) {
-        let count = self.leader.pending() + self.forwards.len();
+        let count = self.leader.under_way() + self.fast.len() + self.forwards.len();
         (count, self.leader.size() + self.forwards.size())
     }
 

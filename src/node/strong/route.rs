@@ -99,7 +99,7 @@ impl Strong {
 
     /// Whether no more operations are begun here: what is under way must become less before.
     pub(super) const fn is_full(&self) -> bool {
-        self.leader.pending() > self.limits.requests_max
+        self.leader.under_way() > self.limits.requests_max
             || self.leader.size() > self.limits.requests_size_max
     }
 

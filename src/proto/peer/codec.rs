@@ -72,12 +72,12 @@ impl<'a> Frame<'a> {
     fn encode_body(&self, body: Body<'_>) {
         let body = body.u8(self.kind());
         let _written = match *self {
-            Self::Ack { generation, pos } => body.u64(generation).u64(pos),
+            Self::Ack { generation, pos } | Self::Begin { generation, pos } => {
+                body.u64(generation).u64(pos)
+            }
             Self::Answer { id, answer } => body.u64(id).bytes(answer),
             Self::Answers { id, db, entries } => body.u64(id).db(db).bytes(entries),
-            Self::Backing { id, slots } => body.u64(id).bytes(slots),
-            Self::Begin { generation, pos } => body.u64(generation).u64(pos),
-            Self::Canvass { id, slots } => body.u64(id).bytes(slots),
+            Self::Backing { id, slots } | Self::Canvass { id, slots } => body.u64(id).bytes(slots),
             Self::Compare { db, flushed, first, span, digests } => {
                 body.db(db).version(flushed).u32(first).u32(span).bytes(digests)
             }
@@ -89,8 +89,6 @@ impl<'a> Frame<'a> {
             Self::Fetch { ballot, slot, keys } => body.ballot(ballot).u32(slot).bytes(keys),
             Self::Fill { pos, ballot, record } => body.u64(pos).ballot(ballot).bytes(record),
             Self::Flush { pos, db, version } => body.u64(pos).db(db).version(version),
-            Self::FlushSlots { id, slots } => body.u64(id).bytes(slots),
-            Self::Flushed { db, version } => body.db(db).version(version),
             Self::Formation { births } => body.bytes(births),
             Self::Formed { birth, formed } => body.u64(birth).flag(formed),
             Self::Forward { id, op } => body.u64(id).bytes(op),
@@ -98,8 +96,6 @@ impl<'a> Frame<'a> {
             Self::Hello(hello) => body.hello(&hello),
             Self::Known { member, incarnation } => body.u16(member.0).u64(incarnation),
             Self::Lead { entries } => body.bytes(entries),
-            Self::Locate { id, db, key } => body.u64(id).db(db).bytes(key),
-            Self::Located { id, version, flags } => body.u64(id).version(version).u8(flags),
             Self::Nack { ballot, promised, slot } => body.ballot(ballot).ballot(promised).u32(slot),
             Self::Offer { db, entries } => body.db(db).bytes(entries),
             Self::Ping { asked_ms } => body.u64(asked_ms),
@@ -113,8 +109,9 @@ impl<'a> Frame<'a> {
                 .sized(copied)
                 .bytes(digests),
             Self::Pull { ballot, slot, cursor } => body.ballot(ballot).u32(slot).pair(cursor),
-            Self::Query { id, db, keys } => body.u64(id).db(db).bytes(keys),
-            Self::QueryFull { id, db, keys } => body.u64(id).db(db).bytes(keys),
+            Self::Query { id, db, keys } | Self::QueryFull { id, db, keys } => {
+                body.u64(id).db(db).bytes(keys)
+            }
             Self::Record { pos, record } => body.u64(pos).bytes(record),
             Self::Records { ballot, slot, records } => body.ballot(ballot).u32(slot).bytes(records),
             Self::Recover { nonce } => body.u64(nonce),
@@ -122,7 +119,6 @@ impl<'a> Frame<'a> {
             Self::SlotClean { pos, ballot, slot, digest } => {
                 body.u64(pos).ballot(ballot).u32(slot).u128(digest)
             }
-            Self::SlotsFlushed { id, done, failed } => body.u64(id).sized(done).bytes(failed),
             Self::State { nonce, first, ballots, digests } => {
                 body.u64(nonce).u32(first).sized(ballots).bytes(digests)
             }
@@ -139,7 +135,20 @@ impl<'a> Frame<'a> {
                 let body = body.u64(incarnation).u64(generation).u64(pos).u64(wall_ms);
                 body.u64(birth).flag(formed)
             }
+            other => other.encode_more(body),
         };
+    }
+
+    /// What clients' rare questions add.
+    fn encode_more<'v>(self, body: Body<'v>) -> Body<'v> {
+        match self {
+            Self::FlushSlots { id, slots } => body.u64(id).bytes(slots),
+            Self::Flushed { db, version } => body.db(db).version(version),
+            Self::Locate { id, db, key } => body.u64(id).db(db).bytes(key),
+            Self::Located { id, version, flags } => body.u64(id).version(version).u8(flags),
+            Self::SlotsFlushed { id, done, failed } => body.u64(id).sized(done).bytes(failed),
+            other => unreachable!("{other:?} is encoded with the others"),
+        }
     }
 
     const fn kind(&self) -> u8 {
