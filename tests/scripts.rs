@@ -10,7 +10,8 @@
 //! (its incarnation), `start N` (with nothing on its disk), `restart N` (with what is durable
 //! there), `disk N stalls`, `disk N works`, `stop N`, `stall A B`, `partition A B`, `heal`, `cut A
 //! B`, `clock N MS`, `advance MS`, `converge MS`, `table [DB]` (each key's value on each node), `info N WORD`
-//! (INFO lines that contain the word), `drained N`, `led N` (how many slots it leads), `outbox N` (whether anything waits for a peer).
+//! (INFO lines that contain the word), `drained N`, `led N` (how many slots it leads), `outbox N`
+//! (whether anything waits for a peer).
 
 use std::{env, fmt::Write as _, fs, path::PathBuf};
 

@@ -316,7 +316,11 @@ mod tests {
         let told = |op: &Op, reply: &str| {
             let resp = decode(Dialect::Resp, op, format!("-{reply}\r\n").as_bytes());
             let text = decode(Dialect::Text, op, format!("{reply}\n").as_bytes());
-            assert_eq!(resp.as_ref().map(|r| &r.0), text.as_ref().map(|t| &t.0));
+            // What neither understands is repeated in its own style.
+            let kind = |reply: &Option<(Outcome, usize)>| {
+                reply.as_ref().map(|reply| std::mem::discriminant(&reply.0))
+            };
+            assert_eq!(kind(&resp), kind(&text));
             resp.expect("whole").0
         };
         assert_eq!(told(&set, "INDOUBT the write may"), Outcome::InDoubt);

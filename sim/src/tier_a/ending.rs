@@ -109,14 +109,14 @@ impl World<'_> {
         self.net.schedule(self.net.now_us, Event::Wake(client));
     }
 
-    /// Whether a node is bound to serve a database. Strong operations need a majority of members
+    /// Whether a node is bound to serve a database. Databases 0 and 1 need a majority of members
     /// that have formed the cluster and lost nothing since.
     fn must_serve(&self, probe: &Probe) -> bool {
         let core = &self.case.config.core;
         let votes = |node: &usize| self.hosts[*node].node.as_ref().is_some_and(|n| n.votes());
         let whole = core.len() == self.hosts.len() && !self.lost;
         let voters = core.iter().filter(|node| votes(node)).count();
-        probe.db != 0 || whole || (votes(&probe.node) && voters >= self.quorum())
+        probe.db == 2 || whole || (votes(&probe.node) && voters >= self.quorum())
     }
 
     const fn quorum(&self) -> usize {
