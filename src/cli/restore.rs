@@ -125,7 +125,7 @@ fn to_directory(file: &Path, data: &Path) -> Result<(), Failure> {
     let data = data.display();
     say(format_args!(
         "{data}: {records} records, {tombstones} of them tombstones\n\
-         start the first node of a fresh cluster with --data {data}, the others without data\n"
+         restore it so for each node of a fresh cluster, then start them, this one with --data {data}\n"
     ));
     Ok(())
 }

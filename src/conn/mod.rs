@@ -60,8 +60,10 @@ pub struct Ticket(pub u64);
 /// What became of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Done {
-    /// Nothing is written; the reply will be given by its ticket.
-    Later,
+    /// Nothing is written; the reply will be given by its ticket. It is expected to hold so many
+    /// bytes of values, which count as if they were there: a client that asks for much at once must
+    /// not find out how much memory there is.
+    Later(usize),
     /// The reply is written; it may have to wait before it leaves.
     Now(Option<Wait>),
 }

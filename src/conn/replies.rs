@@ -43,6 +43,8 @@ pub(super) struct Replies {
     held: usize,
     /// How many places have a wait.
     waits: usize,
+    /// Bytes that open places expect.
+    expected: usize,
 }
 
 /// A reply, or replies one behind another.
@@ -51,6 +53,8 @@ struct Place {
     style: Style,
     /// Nothing while it is open.
     reply: Option<OutBuf>,
+    /// Bytes that its reply is expected to have; none once that is known.
+    expected: usize,
     /// What its first byte must wait for once it is in the output.
     wait: Option<Wait>,
 }
@@ -67,6 +71,7 @@ impl Replies {
             behind: 0,
             held: 0,
             waits: 0,
+            expected: 0,
         }
     }
 
@@ -89,22 +94,22 @@ impl Replies {
         if self.places.is_empty() {
             let (start, before) = (self.end(), self.output.len());
             match write(ReplyWriter::new(&mut self.output, style)) {
-                Done::Later => {
+                Done::Later(expected) => {
                     debug_assert_eq!(
                         self.output.len(),
                         before,
                         "a deferred reply is written later"
                     );
-                    self.open(style);
+                    self.open(style, expected);
                 }
                 Done::Now(Some(wait)) => self.gate.hold(start, wait),
                 Done::Now(None) => {}
             }
         } else {
             match write(ReplyWriter::new(&mut self.fresh, style)) {
-                Done::Later => {
+                Done::Later(expected) => {
                     debug_assert!(self.fresh.is_empty(), "a deferred reply is written later");
-                    self.open(style);
+                    self.open(style, expected);
                 }
                 Done::Now(wait) => self.place_fresh(style, wait),
             }
@@ -127,6 +132,7 @@ impl Replies {
         if place.reply.is_some() {
             return false;
         }
+        self.expected -= mem::take(&mut place.expected);
         if index == 0 {
             write(&mut ReplyWriter::new(&mut self.output, place.style));
             self.pop();
@@ -193,9 +199,9 @@ impl Replies {
         self.output.is_empty() && self.places.is_empty()
     }
 
-    /// Bytes that are known and not taken.
+    /// Bytes that are known and not taken, and those that are expected.
     pub(super) const fn size(&self) -> usize {
-        self.output.len() + self.behind
+        self.output.len() + self.behind + self.expected
     }
 
     /// Memory held, in bytes.
@@ -224,6 +230,7 @@ impl Replies {
         assert!(self.places.front().is_none_or(|first| first.reply.is_none()));
         assert_eq!(self.behind, replies().map(OutBuf::len).sum::<usize>());
         assert_eq!(self.held, replies().map(OutBuf::capacity).sum::<usize>());
+        assert_eq!(self.expected, self.places.iter().map(|place| place.expected).sum::<usize>());
         assert_eq!(self.waits, self.places.iter().filter(|place| place.wait.is_some()).count());
         assert!(self.fresh.is_empty());
     }
@@ -233,8 +240,9 @@ impl Replies {
         self.written + self.output.len() as u64
     }
 
-    fn open(&mut self, style: Style) {
-        self.places.push_back(Place { style, reply: None, wait: None });
+    fn open(&mut self, style: Style, expected: usize) {
+        self.expected += expected;
+        self.places.push_back(Place { style, reply: None, expected, wait: None });
     }
 
     /// Gives the fresh reply a place behind all others, or a share of the last one.
@@ -252,7 +260,7 @@ impl Replies {
             let reply = mem::take(&mut self.fresh);
             self.held += reply.capacity();
             self.waits += usize::from(wait.is_some());
-            self.places.push_back(Place { style, reply: Some(reply), wait });
+            self.places.push_back(Place { style, reply: Some(reply), expected: 0, wait });
         }
     }
 
@@ -270,6 +278,7 @@ impl Replies {
         }
         if self.places.is_empty() {
             debug_assert_eq!((self.behind, self.held, self.waits), (0, 0, 0), "nothing is left");
+            debug_assert_eq!(self.expected, 0, "nothing is expected");
             self.fresh = OutBuf::new();
             self.places.shrink_to(PLACES_KEPT);
         }

@@ -226,7 +226,7 @@ impl Executor<'_> {
     /// Something that is answered from all that the node knows.
     fn inquire(&mut self, ticket: Ticket, about: About) -> Done {
         self.inquiries.push(Inquiry { link: self.link, ticket, about });
-        Done::Later
+        Done::Later(0)
     }
 
     /// One operation on one key.
@@ -242,8 +242,9 @@ impl Executor<'_> {
         }
         if place.db != Db::EVENTUAL && !(place.readonly && op.is_read()) {
             let origin = Origin::Client { link: self.link, ticket: place.ticket };
+            let expected = self.expected(place.db, op);
             self.submit(place, origin, op);
-            return Done::Later;
+            return Done::Later(expected);
         }
         if op.is_read() {
             let record = self.replica.store.get(place.db, op.key);
@@ -270,11 +271,13 @@ impl Executor<'_> {
         }
         if place.db != Db::EVENTUAL && !(place.readonly && reads) {
             let gather = self.gathers.begin(self.link, place.ticket, join, ops.len());
+            let mut expected = 0;
             for (index, op) in ops.enumerate() {
                 let origin = Origin::Part { gather, index: index as u32 };
+                expected += self.expected(place.db, &op);
                 self.submit(place, origin, &op);
             }
-            return Done::Later;
+            return Done::Later(expected);
         }
         let mut batch = None;
         let mut answers = Vec::with_capacity(ops.len());
@@ -284,6 +287,15 @@ impl Executor<'_> {
         }
         join.write(&answers, reply);
         Done::Now(batch.map(Wait::Durable))
+    }
+
+    /// Bytes that the answer to an operation will have, as far as this node's copy tells.
+    fn expected(&self, db: Db, op: &Op<'_>) -> usize {
+        if !op.shows_value() {
+            return 0;
+        }
+        let held = self.replica.store.get(db, op.key);
+        held.and_then(|record| record.value).map_or(0, <[u8]>::len)
     }
 
     fn submit(&mut self, place: Place, origin: Origin, op: &Op<'_>) {
@@ -347,7 +359,7 @@ impl Executor<'_> {
             let Self { now, replica, peers, rng, .. } = self;
             let mut ctx = Ctx { now: *now, replica, peers, rng };
             self.quorum.flush(&mut ctx, Origin::Client { link: self.link, ticket });
-            return Done::Later;
+            return Done::Later(0);
         }
         if self.clock_refused {
             reply.error(CLOCK_REFUSED);
@@ -365,7 +377,7 @@ impl Executor<'_> {
         let Self { now, replica, peers, rng, .. } = self;
         let mut ctx = Ctx { now: *now, replica, peers, rng };
         self.strong.flush(&mut ctx, origin);
-        Done::Later
+        Done::Later(0)
     }
 
     fn info(&self, section: Option<&[u8]>, reply: &mut ReplyWriter<'_>) {

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, thread};
 
-use super::common::{Client, Nodes};
+use super::common::{Client, Nodes, wait_until};
 
 fn keys(name: &str, count: u32) -> BTreeSet<String> {
     (0..count).map(|n| format!("{name}{n}")).collect()
@@ -27,6 +27,11 @@ fn a_killed_node_comes_back_empty_and_catches_up() {
     assert!(table.iter().all(|value| value.starts_with("from")), "a write is missing");
 
     nodes.kill(2);
+    // What was on its way to a node that is gone is in doubt; the others notice at once that it is.
+    for node in [0, 1] {
+        let mut client = nodes.client(node);
+        wait_until("a node that misses a member", || client.info("strong").contains("voters:2\r"));
+    }
     let later = keys("later", 100);
     set_all(&mut nodes.client(0), &later, "1");
     set_all(&mut nodes.client(1), &sets[2], "again");

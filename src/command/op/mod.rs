@@ -166,6 +166,15 @@ impl<'a> Op<'a> {
         matches!(self.action, Action::Exists | Action::Get | Action::Strlen | Action::Version)
     }
 
+    /// Whether its answer is, or may be, a value that is held.
+    #[must_use]
+    pub const fn shows_value(&self) -> bool {
+        matches!(
+            self.action,
+            Action::Get | Action::GetDelete | Action::Set { reply: SetReply::Held, .. }
+        )
+    }
+
     /// Whether it reads before it writes: what it writes, whether it does, or what it answers to a
     /// write depends on what is held. Not so a plain SET, and not DEL, whose count is by the way.
     #[must_use]

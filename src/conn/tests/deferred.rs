@@ -67,10 +67,14 @@ impl Talk {
                     let state = wait.map_or(State::Given, |_| State::Waiting(count));
                     (state, Done::Now(wait))
                 }
-                None if key.starts_with("later") => (State::Open, Done::Later),
-                None => (State::Given, Done::Now(None)),
+                None => match key.strip_prefix("later") {
+                    Some(expected) => {
+                        (State::Open, Done::Later(expected.parse().unwrap_or_default()))
+                    }
+                    None => (State::Given, Done::Now(None)),
+                },
             };
-            if done != Done::Later {
+            if !matches!(done, Done::Later(_)) {
                 reply.bulk(text.as_bytes());
             }
             let reply = out.pending().to_vec();
@@ -201,6 +205,24 @@ fn a_wait_counts_behind_a_deferred_reply_too() {
     talk.save(2);
     assert_eq!(talk.read_all(), "3 wait2\n4 now\n5 wait1\n");
     assert!(!talk.connection.is_held());
+}
+
+/// Otherwise a client that reads nothing could have as many large values held for it as it may have
+/// requests open.
+#[test]
+fn what_replies_are_expected_to_hold_counts_as_if_it_were_there() {
+    let mut talk = Talk::new(Limits { output_pause: 100, ..LIMITS });
+    talk.send(&b"GET later60\n".repeat(5));
+    assert_eq!(talk.asked.len(), 2, "120 bytes are expected");
+    assert!(talk.connection.is_paused() && !talk.connection.wants_read());
+    assert!(talk.give(1));
+    talk.input(Input::Resume);
+    assert_eq!(talk.asked.len(), 2, "more than half of the limit");
+    assert!(talk.give(0));
+    assert_eq!(talk.read_all(), "0 later60\n1 later60\n");
+    assert_eq!(talk.asked.len(), 4);
+    talk.settle();
+    assert_eq!(talk.asked.len(), 5);
 }
 
 #[test]
