@@ -2,11 +2,11 @@
 
 use proptest::prelude::{Just, Strategy, any, prop, prop_oneof};
 
-use super::*;
+use super::{apply::*, codec::*, *};
 use crate::{
     buffer::OutBuf,
     proto::{Style, reply::ReplyWriter},
-    record::{Db, NodeId},
+    record::{Db, KEY_SIZE_MAX, NodeId, VALUE_SIZE_MAX},
 };
 
 const DEADLINE: Option<u64> = Some(77);
