@@ -54,10 +54,10 @@ impl Asked {
                 number = by.to_string();
                 ("INCRBY", vec![number.as_bytes()])
             }
-            Action::Set { value, condition: Condition::Absent, reply: SetReply::Flag } => {
+            Action::Set { value, condition: Condition::Absent, reply: SetReply::Flag, .. } => {
                 ("SETNX", vec![value])
             }
-            Action::Set { value, condition, reply } => {
+            Action::Set { value, condition, reply, .. } => {
                 let mut words = vec![value];
                 match condition {
                     Condition::Absent => words.push(b"NX"),
@@ -65,6 +65,9 @@ impl Asked {
                     Condition::Different(operand) => words.extend([&b"IFNE"[..], operand]),
                     Condition::Equal(operand) => words.extend([&b"IFEQ"[..], operand]),
                     Condition::Present => words.push(b"XX"),
+                    Condition::DigestDifferent(_) | Condition::DigestEqual(_) => {
+                        unreachable!("no workload has digests")
+                    }
                 }
                 if reply == SetReply::Held {
                     words.push(b"GET");
@@ -73,6 +76,8 @@ impl Asked {
             }
             Action::Strlen => ("STRLEN", Vec::new()),
             Action::Version => ("VERSION", Vec::new()),
+            // No workload has them yet.
+            other => unreachable!("{other:?} is not checked"),
         };
         let words = [name.as_bytes(), key].into_iter().chain(rest);
         words.map(<[u8]>::to_vec).collect()
@@ -90,7 +95,7 @@ impl Model for Cell {
 
     fn step(state: &Self::State, asked: &Self::Op) -> (Self::State, Self::Outcome) {
         let held = |value| Held { value, expires_at_ms: None, version: Version::NONE };
-        let (effect, answer) = asked.op().apply(state.as_deref().map(held));
+        let (effect, answer) = asked.op().apply(state.as_deref().map(held), 0);
         let after = match effect {
             Effect::Delete => None,
             Effect::None => state.clone(),
@@ -114,7 +119,7 @@ impl Display for Told {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.0 {
             Answer::Bulk(value) => value.escape_ascii().fmt(f),
-            Answer::Error(text) | Answer::Text(text) => f.write_str(text),
+            Answer::Error(text) | Answer::Status(text) | Answer::Text(text) => f.write_str(text),
             Answer::Integer(number) => number.fmt(f),
             Answer::Nil => f.write_str("nothing"),
             Answer::NotSet => f.write_str("not set"),
@@ -127,11 +132,12 @@ impl Display for Told {
 mod tests {
     use super::*;
     use crate::check::{Budget, History, Operation, Verdict, search};
+    use crate::command::op::Expiry;
 
     const OK: Answer<'static> = Answer::Ok;
 
     fn set(value: &'static [u8], condition: Condition<'static>) -> Action<'static> {
-        Action::Set { value, condition, reply: SetReply::Outcome }
+        Action::Set { value, condition, reply: SetReply::Outcome, expiry: Expiry::Never }
     }
 
     fn bulk(value: &'static [u8]) -> Answer<'static> {
@@ -229,8 +235,12 @@ mod tests {
 
     #[test]
     fn words_are_what_the_parser_takes() {
-        let action =
-            Action::Set { value: b"v", condition: Condition::Equal(b"w"), reply: SetReply::Held };
+        let action = Action::Set {
+            value: b"v",
+            condition: Condition::Equal(b"w"),
+            reply: SetReply::Held,
+            expiry: Expiry::Never,
+        };
         let asked = Asked::new(&Op::new(b"key", action));
         assert_eq!(asked.to_string(), "SET v IFEQ w GET");
         assert_eq!(asked.words().concat(), b"SETkeyvIFEQwGET");

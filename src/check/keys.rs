@@ -73,7 +73,7 @@ pub fn judge<'e>(events: impl IntoIterator<Item = &'e Event>, budget: &Budget) -
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::command::op::{Action, Answer, Condition, Op, SetReply};
+    use crate::command::op::{Action, Answer, Condition, Expiry, Op, SetReply};
 
     fn event(key: &[u8], start: u64, action: Action<'_>, fate: Fate) -> Event {
         let asked = Asked::new(&Op::new(key, action));
@@ -82,8 +82,12 @@ mod tests {
 
     #[test]
     fn each_key_is_judged_by_itself_and_failures_count_as_nothing() {
-        let write =
-            Action::Set { value: b"v", condition: Condition::Always, reply: SetReply::Outcome };
+        let write = Action::Set {
+            value: b"v",
+            condition: Condition::Always,
+            reply: SetReply::Outcome,
+            expiry: Expiry::Never,
+        };
         let seen = |value: &'static [u8]| Fate::Ok(Told(Answer::Bulk(value.into())));
         let refused = || Fate::Failed("NOREPLICAS".to_owned());
         let doubt = || Fate::Unknown("INDOUBT".to_owned());

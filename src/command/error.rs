@@ -3,7 +3,7 @@
 
 use std::fmt;
 
-use super::{op, table::Spec};
+use super::{op, spec::Spec};
 use crate::{
     proto::Args,
     record::{Db, KEY_SIZE_MAX, VALUE_SIZE_MAX},
@@ -24,6 +24,22 @@ pub enum CommandError<'a> {
     DbRange,
     /// DECRBY of the one number that has no negative.
     DecrementOverflow,
+    /// A condition on a hash that is none.
+    DigestInvalid,
+    /// An end that no time of day can be, or none where one is needed.
+    ExpireTime {
+        /// The command.
+        spec: &'static Spec,
+    },
+    /// Options of EXPIRE that exclude each other: NX and any other.
+    ExpireNx,
+    /// Options of EXPIRE that exclude each other: GT and LT.
+    ExpireGtLt,
+    /// An option that EXPIRE does not have.
+    ExpireOption {
+        /// What it is.
+        option: &'a [u8],
+    },
     /// SELECT of something that is neither number nor name.
     InvalidDb,
     /// A key over [`KEY_SIZE_MAX`].
@@ -31,6 +47,14 @@ pub enum CommandError<'a> {
         /// Its size.
         size: usize,
     },
+    /// A bit that is neither 0 nor 1.
+    NotABit,
+    /// Not a place where a bit can be.
+    NotABitOffset,
+    /// Not a number with a fraction where one is wanted.
+    NotAFloat,
+    /// A place in front of the first byte.
+    OffsetRange,
     /// Not a number where one is wanted.
     NotAnInteger,
     /// SET with something behind its value that is no option, or options that exclude each other.
@@ -46,6 +70,8 @@ pub enum CommandError<'a> {
     TimeoutInvalid,
     /// A span of time below zero.
     TimeoutNegative,
+    /// A value that would be over [`VALUE_SIZE_MAX`] after a write in its middle.
+    TooLong,
     /// No such command.
     UnknownCommand {
         /// The whole request.
@@ -81,6 +107,24 @@ impl fmt::Display for CommandError<'_> {
             }
             Self::DbRange => f.write_str("ERR DB index is out of range"),
             Self::DecrementOverflow => f.write_str("ERR decrement would overflow"),
+            Self::DigestInvalid => f.write_str("ERR must be exactly 16 hexadecimal characters"),
+            Self::ExpireTime { spec } => {
+                write!(f, "ERR invalid expire time in '{}' command", spec.name)
+            }
+            Self::ExpireNx => {
+                f.write_str("ERR NX and XX, GT or LT options at the same time are not compatible")
+            }
+            Self::ExpireGtLt => {
+                f.write_str("ERR GT and LT options at the same time are not compatible")
+            }
+            Self::ExpireOption { option } => {
+                write!(f, "ERR Unsupported option {}", lossy(option, QUOTED_SIZE_MAX))
+            }
+            Self::NotABit => f.write_str("ERR bit is not an integer or out of range"),
+            Self::NotABitOffset => f.write_str("ERR bit offset is not an integer or out of range"),
+            Self::NotAFloat => f.write_str(op::NOT_A_FLOAT),
+            Self::OffsetRange => f.write_str("ERR offset is out of range"),
+            Self::TooLong => f.write_str(op::TOO_LONG),
             Self::InvalidDb => f.write_str("ERR invalid DB index"),
             Self::KeySize { size } => {
                 write!(f, "ERR key of {size} bytes is over the limit of {KEY_SIZE_MAX}")
@@ -137,7 +181,10 @@ impl fmt::Display for ForPeople<'_> {
             }
             CommandError::SetSyntax => {
                 let usage = "SET takes one value: put it in quotes if it has spaces";
-                write!(f, "{error}; {usage}; behind it one of NX, XX, IFEQ v, IFNE v, and GET")
+                write!(
+                    f,
+                    "{error}; {usage}; behind it one of NX, XX, IFEQ v, IFNE v, then GET, EX seconds"
+                )
             }
             CommandError::Syntax => write!(f, "{error}; try HELP"),
             CommandError::UnknownCommand { args } => {
@@ -149,6 +196,16 @@ impl fmt::Display for ForPeople<'_> {
                 write!(f, "ERR unknown subcommand '{subcommand}'; try HELP")
             }
             CommandError::DecrementOverflow
+            | CommandError::DigestInvalid
+            | CommandError::ExpireGtLt
+            | CommandError::ExpireNx
+            | CommandError::ExpireOption { .. }
+            | CommandError::ExpireTime { .. }
+            | CommandError::NotABit
+            | CommandError::NotABitOffset
+            | CommandError::NotAFloat
+            | CommandError::OffsetRange
+            | CommandError::TooLong
             | CommandError::KeySize { .. }
             | CommandError::NotAnInteger
             | CommandError::SubcommandArity { .. }

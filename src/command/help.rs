@@ -4,7 +4,10 @@
 
 use std::fmt::Write;
 
-use super::table::{Group, Spec, TABLE, lookup};
+use super::{
+    spec::{Group, Spec},
+    table::{TABLE, lookup},
+};
 
 /// Room for a usage line in front of its summary.
 pub(super) const USAGE_WIDTH: usize = 42;

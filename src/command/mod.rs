@@ -15,10 +15,15 @@ pub mod op;
 pub mod table;
 
 mod error;
+mod expiry;
+mod spec;
 mod strings;
 
 pub use self::error::{CommandError, ForPeople};
-use self::{op::Op, table::Name};
+use self::{
+    op::{Action, Op},
+    spec::Name,
+};
 use crate::{
     proto::{Args, Dialect, integer},
     record::{Db, KEY_SIZE_MAX, VALUE_SIZE_MAX},
@@ -156,6 +161,7 @@ impl<'a> Command<'a> {
             (Name::LastSave, _, _) => Self::LastSave,
             (Name::MGet, _, _) => Self::MGet { keys: keys(args)? },
             (Name::MSet, _, _) => Self::MSet { pairs: strings::pairs(spec, args)? },
+            (Name::Object, Some(subcommand), key) => object(subcommand, key)?,
             (Name::Ping, message, None) => Self::Ping { message },
             (Name::Proto, Some(name), _) => proto(name)?,
             (Name::Quit, _, _) => Self::Quit,
@@ -176,6 +182,7 @@ impl<'a> Command<'a> {
                 Name::Config
                 | Name::Echo
                 | Name::Key(_)
+                | Name::Object
                 | Name::Proto
                 | Name::Replicas
                 | Name::Select,
@@ -204,6 +211,17 @@ fn config<'a>(args: Args<'a>, subcommand: &'a [u8]) -> Result<Command<'a>, Comma
         return Err(CommandError::SubcommandArity { name: "config|get" });
     }
     Ok(Command::ConfigGet)
+}
+
+fn object<'a>(
+    subcommand: &'a [u8],
+    key: Option<&'a [u8]>,
+) -> Result<Command<'a>, CommandError<'a>> {
+    if !subcommand.eq_ignore_ascii_case(b"encoding") {
+        return Err(CommandError::UnknownSubcommand { command: "OBJECT", subcommand });
+    }
+    let key = key.ok_or(CommandError::SubcommandArity { name: "object|encoding" })?;
+    Ok(Command::Op { name: "OBJECT", op: Op::new(checked_key(key)?, Action::Encoding) })
 }
 
 fn keys(args: Args<'_>) -> Result<Args<'_>, CommandError<'_>> {

@@ -4,369 +4,147 @@
 //! run that HELP does not know. It stands in the order in which HELP shows it; lookup goes through
 //! an index that the compiler sorts. Names are at most 16 bytes, compared as one integer.
 
-use super::help;
+use super::spec::{
+    Group::{Connection, Data, Server},
+    KeyName, NAME_SIZE_MAX, Name, Spec,
+};
+
+/// A command a line: name, arity, what it parses to, where HELP shows it, how it is typed, what it
+/// does.
+macro_rules! specs {
+    ($($name:literal $arity:literal $kind:expr, $group:expr, $usage:literal $summary:literal)*) => {
+        [$(Spec::new($name, $arity, $kind, $group, $usage, $summary)),*]
+    };
+}
 
 /// Commands in the order of HELP.
-pub static TABLE: [Spec; 37] = [
-    Spec::new("get", 2, Name::Key(KeyName::Get), Group::Data, "GET key", "The value of a key."),
-    Spec::new(
-        "set",
-        -3,
-        Name::Key(KeyName::Set),
-        Group::Data,
-        "SET key value [NX|XX|IFEQ v|IFNE v] [GET]",
-        "Sets a key to a value, if what it holds is as asked.",
-    ),
-    Spec::new(
-        "setnx",
-        3,
-        Name::Key(KeyName::SetNx),
-        Group::Data,
-        "SETNX key value",
-        "Sets a key that there is not; 1 if it did, else 0.",
-    ),
-    Spec::new(
-        "getset",
-        3,
-        Name::Key(KeyName::GetSet),
-        Group::Data,
-        "GETSET key value",
-        "Sets a key and answers what it held before.",
-    ),
-    Spec::new(
-        "getdel",
-        2,
-        Name::Key(KeyName::GetDel),
-        Group::Data,
-        "GETDEL key",
-        "Removes a key and answers what it held.",
-    ),
-    Spec::new("mget", -2, Name::MGet, Group::Data, "MGET key [key ...]", "The values of keys."),
-    Spec::new(
-        "mset",
-        -3,
-        Name::MSet,
-        Group::Data,
-        "MSET key value [key value ...]",
-        "Sets keys, one after another.",
-    ),
-    Spec::new(
-        "incr",
-        2,
-        Name::Key(KeyName::Incr),
-        Group::Data,
-        "INCR key",
-        "Adds 1 to a number; the sum.",
-    ),
-    Spec::new(
-        "decr",
-        2,
-        Name::Key(KeyName::Decr),
-        Group::Data,
-        "DECR key",
-        "Takes 1 from a number.",
-    ),
-    Spec::new(
-        "incrby",
-        3,
-        Name::Key(KeyName::IncrBy),
-        Group::Data,
-        "INCRBY key number",
-        "Adds a number.",
-    ),
-    Spec::new(
-        "decrby",
-        3,
-        Name::Key(KeyName::DecrBy),
-        Group::Data,
-        "DECRBY key number",
-        "Takes away a number.",
-    ),
-    Spec::new(
-        "append",
-        3,
-        Name::Key(KeyName::Append),
-        Group::Data,
-        "APPEND key value",
-        "Puts more behind a value; how long it is then.",
-    ),
-    Spec::new(
-        "strlen",
-        2,
-        Name::Key(KeyName::Strlen),
-        Group::Data,
-        "STRLEN key",
-        "How long a value is.",
-    ),
-    Spec::new(
-        "del",
-        -2,
-        Name::Del,
-        Group::Data,
-        "DEL key [key ...]",
-        "Removes keys; how many there were.",
-    ),
-    Spec::new("unlink", -2, Name::Del, Group::Data, "UNLINK key [key ...]", "The same as DEL."),
-    Spec::new(
-        "exists",
-        -2,
-        Name::Exists,
-        Group::Data,
-        "EXISTS key [key ...]",
-        "How many of the keys there are.",
-    ),
-    Spec::new(
-        "version",
-        2,
-        Name::Key(KeyName::Version),
-        Group::Data,
-        "VERSION key",
-        "A key's version, which rises with every write.",
-    ),
-    Spec::new(
-        "replicas",
-        2,
-        Name::Replicas,
-        Group::Data,
-        "REPLICAS key",
-        "Which node holds which version of a key.",
-    ),
-    Spec::new("dbsize", 1, Name::DbSize, Group::Data, "DBSIZE", "How many keys the database has."),
-    Spec::new(
-        "flushdb",
-        -1,
-        Name::FlushDb,
-        Group::Data,
-        "FLUSHDB [ASYNC|SYNC]",
-        "Removes all keys of the database.",
-    ),
-    Spec::new(
-        "flushall",
-        -1,
-        Name::FlushAll,
-        Group::Data,
-        "FLUSHALL [ASYNC|SYNC]",
-        "Removes all keys of all databases.",
-    ),
-    Spec::new(
-        "select",
-        2,
-        Name::Select,
-        Group::Connection,
-        "SELECT 0|1|2|strong|quorum|eventual",
-        "Chooses the database, and with it the consistency.",
-    ),
-    Spec::new(
-        "readonly",
-        1,
-        Name::ReadOnly,
-        Group::Connection,
-        "READONLY",
-        "Lets this node's copy answer strong reads from now on.",
-    ),
-    Spec::new(
-        "readwrite",
-        1,
-        Name::ReadWrite,
-        Group::Connection,
-        "READWRITE",
-        "Takes READONLY back.",
-    ),
-    Spec::new(
-        "wait",
-        3,
-        Name::Wait,
-        Group::Connection,
-        "WAIT replicas milliseconds",
-        "Waits until so many nodes have what was written.",
-    ),
-    Spec::new(
-        "ping",
-        -1,
-        Name::Ping,
-        Group::Connection,
-        "PING [message]",
-        "Answers PONG, or the message.",
-    ),
-    Spec::new("echo", 2, Name::Echo, Group::Connection, "ECHO message", "Answers the message."),
-    Spec::new(
-        "proto",
-        2,
-        Name::Proto,
-        Group::Connection,
-        "PROTO TEXT|RESP",
-        "Sets the protocol, instead of detecting it per request.",
-    ),
-    Spec::new("quit", -1, Name::Quit, Group::Connection, "QUIT", "Closes the connection."),
-    Spec::new(
-        "help",
-        -1,
-        Name::Help,
-        Group::Server,
-        "HELP [command]",
-        "This list, or one command.",
-    ),
-    Spec::new(
-        "status",
-        1,
-        Name::Status,
-        Group::Server,
-        "STATUS",
-        "How this node and its peers are.",
-    ),
-    Spec::new("info", -1, Name::Info, Group::Server, "INFO [section]", "Facts about this node."),
-    Spec::new(
-        "bgsave",
-        -1,
-        Name::BgSave,
-        Group::Server,
-        "BGSAVE",
-        "Starts a checkpoint of all data.",
-    ),
-    Spec::new(
-        "save",
-        1,
-        Name::Save,
-        Group::Server,
-        "SAVE",
-        "The same, answered when it is complete.",
-    ),
-    Spec::new(
-        "lastsave",
-        1,
-        Name::LastSave,
-        Group::Server,
-        "LASTSAVE",
-        "When the last checkpoint was completed, in Unix seconds.",
-    ),
-    Spec::new(
-        "config",
-        -2,
-        Name::Config,
-        Group::Server,
-        "CONFIG GET pattern",
-        "For clients that ask; no parameters yet.",
-    ),
-    Spec::new(
-        "command",
-        -1,
-        Name::Command,
-        Group::Server,
-        "COMMAND",
-        "For clients that ask; an empty list.",
-    ),
-];
-
-/// The longest name: what fits an index key.
-const NAME_SIZE_MAX: usize = 16;
+pub static TABLE: [Spec; 61] = specs! {
+    "get" 2 Name::Key(KeyName::Get), Data, "GET key"
+        "The value of a key."
+    "set" -3 Name::Key(KeyName::Set), Data, "SET key value [options]"
+        "Sets a key: NX|XX|IFEQ v|IFNE v|IFDEQ h|IFDNE h, GET, EX|PX|EXAT|PXAT t|KEEPTTL."
+    "setnx" 3 Name::Key(KeyName::SetNx), Data, "SETNX key value"
+        "Sets a key that there is not; 1 if it did, else 0."
+    "setex" 4 Name::Key(KeyName::SetEx), Data, "SETEX key seconds value"
+        "Sets a key for so long."
+    "psetex" 4 Name::Key(KeyName::PSetEx), Data, "PSETEX key milliseconds value"
+        "The same in milliseconds."
+    "getset" 3 Name::Key(KeyName::GetSet), Data, "GETSET key value"
+        "Sets a key and answers what it held before."
+    "getdel" 2 Name::Key(KeyName::GetDel), Data, "GETDEL key"
+        "Removes a key and answers what it held."
+    "getex" -2 Name::Key(KeyName::GetEx), Data, "GETEX key [EX|PX|EXAT|PXAT t|PERSIST]"
+        "The value of a key, which ends at another time from now on."
+    "delex" -2 Name::Key(KeyName::DelEx), Data, "DELEX key [IFEQ v|IFNE v|IFDEQ h|IFDNE h]"
+        "Removes a key if its value is as asked; 1 if it did, else 0."
+    "digest" 2 Name::Key(KeyName::Digest), Data, "DIGEST key"
+        "The XXH3 hash of a value, as IFDEQ takes it."
+    "mget" -2 Name::MGet, Data, "MGET key [key ...]"
+        "The values of keys."
+    "mset" -3 Name::MSet, Data, "MSET key value [key value ...]"
+        "Sets keys, one after another."
+    "incr" 2 Name::Key(KeyName::Incr), Data, "INCR key"
+        "Adds 1 to a number; the sum."
+    "decr" 2 Name::Key(KeyName::Decr), Data, "DECR key"
+        "Takes 1 from a number."
+    "incrby" 3 Name::Key(KeyName::IncrBy), Data, "INCRBY key number"
+        "Adds a number."
+    "decrby" 3 Name::Key(KeyName::DecrBy), Data, "DECRBY key number"
+        "Takes away a number."
+    "incrbyfloat" 3 Name::Key(KeyName::IncrByFloat), Data, "INCRBYFLOAT key number"
+        "Adds a number that may have a fraction."
+    "append" 3 Name::Key(KeyName::Append), Data, "APPEND key value"
+        "Puts more behind a value; how long it is then."
+    "strlen" 2 Name::Key(KeyName::Strlen), Data, "STRLEN key"
+        "How long a value is."
+    "getrange" 4 Name::Key(KeyName::GetRange), Data, "GETRANGE key start end"
+        "Part of a value, both ends included; -1 is the last byte."
+    "substr" 4 Name::Key(KeyName::GetRange), Data, "SUBSTR key start end"
+        "The same as GETRANGE."
+    "setrange" 4 Name::Key(KeyName::SetRange), Data, "SETRANGE key offset value"
+        "Overwrites part of a value; how long it is then."
+    "getbit" 3 Name::Key(KeyName::GetBit), Data, "GETBIT key offset"
+        "One bit of a value."
+    "setbit" 4 Name::Key(KeyName::SetBit), Data, "SETBIT key offset 0|1"
+        "Sets one bit; what it was before."
+    "bitcount" -2 Name::Key(KeyName::BitCount), Data, "BITCOUNT key [start end [BYTE|BIT]]"
+        "How many bits are set."
+    "del" -2 Name::Del, Data, "DEL key [key ...]"
+        "Removes keys; how many there were."
+    "unlink" -2 Name::Del, Data, "UNLINK key [key ...]"
+        "The same as DEL."
+    "exists" -2 Name::Exists, Data, "EXISTS key [key ...]"
+        "How many of the keys there are."
+    "touch" -2 Name::Exists, Data, "TOUCH key [key ...]"
+        "The same as EXISTS."
+    "type" 2 Name::Key(KeyName::Type), Data, "TYPE key"
+        "string, or none."
+    "object" -2 Name::Object, Data, "OBJECT ENCODING key"
+        "How Redis would hold a value."
+    "expire" -3 Name::Key(KeyName::Expire), Data, "EXPIRE key seconds [NX|XX|GT|LT]"
+        "Lets a key end after so long; 1 if it will, else 0."
+    "pexpire" -3 Name::Key(KeyName::PExpire), Data, "PEXPIRE key milliseconds [NX|XX|GT|LT]"
+        "The same in milliseconds."
+    "expireat" -3 Name::Key(KeyName::ExpireAt), Data, "EXPIREAT key time [NX|XX|GT|LT]"
+        "Lets a key end at a Unix time."
+    "pexpireat" -3 Name::Key(KeyName::PExpireAt), Data, "PEXPIREAT key time [NX|XX|GT|LT]"
+        "The same in milliseconds."
+    "ttl" 2 Name::Key(KeyName::Ttl), Data, "TTL key"
+        "Seconds until a key ends; -1 never, -2 no key."
+    "pttl" 2 Name::Key(KeyName::PTtl), Data, "PTTL key"
+        "The same in milliseconds."
+    "expiretime" 2 Name::Key(KeyName::ExpireTime), Data, "EXPIRETIME key"
+        "When a key ends, in Unix seconds; -1 never, -2 no key."
+    "pexpiretime" 2 Name::Key(KeyName::PExpireTime), Data, "PEXPIRETIME key"
+        "The same in milliseconds."
+    "persist" 2 Name::Key(KeyName::Persist), Data, "PERSIST key"
+        "Lets a key have no end; 1 if it had one, else 0."
+    "version" 2 Name::Key(KeyName::Version), Data, "VERSION key"
+        "A key's version, which rises with every write."
+    "replicas" 2 Name::Replicas, Data, "REPLICAS key"
+        "Which node holds which version of a key."
+    "dbsize" 1 Name::DbSize, Data, "DBSIZE"
+        "How many keys the database has."
+    "flushdb" -1 Name::FlushDb, Data, "FLUSHDB [ASYNC|SYNC]"
+        "Removes all keys of the database."
+    "flushall" -1 Name::FlushAll, Data, "FLUSHALL [ASYNC|SYNC]"
+        "Removes all keys of all databases."
+    "select" 2 Name::Select, Connection, "SELECT 0|1|2|strong|quorum|eventual"
+        "Chooses the database, and with it the consistency."
+    "readonly" 1 Name::ReadOnly, Connection, "READONLY"
+        "Lets this node's copy answer strong reads from now on."
+    "readwrite" 1 Name::ReadWrite, Connection, "READWRITE"
+        "Takes READONLY back."
+    "wait" 3 Name::Wait, Connection, "WAIT replicas milliseconds"
+        "Waits until so many nodes have what was written."
+    "ping" -1 Name::Ping, Connection, "PING [message]"
+        "Answers PONG, or the message."
+    "echo" 2 Name::Echo, Connection, "ECHO message"
+        "Answers the message."
+    "proto" 2 Name::Proto, Connection, "PROTO TEXT|RESP"
+        "Sets the protocol, instead of detecting it per request."
+    "quit" -1 Name::Quit, Connection, "QUIT"
+        "Closes the connection."
+    "help" -1 Name::Help, Server, "HELP [command]"
+        "This list, or one command."
+    "status" 1 Name::Status, Server, "STATUS"
+        "How this node and its peers are."
+    "info" -1 Name::Info, Server, "INFO [section]"
+        "Facts about this node."
+    "bgsave" -1 Name::BgSave, Server, "BGSAVE"
+        "Starts a checkpoint of all data."
+    "save" 1 Name::Save, Server, "SAVE"
+        "The same, answered when it is complete."
+    "lastsave" 1 Name::LastSave, Server, "LASTSAVE"
+        "When the last checkpoint was completed, in Unix seconds."
+    "config" -2 Name::Config, Server, "CONFIG GET pattern"
+        "For clients that ask; no parameters yet."
+    "command" -1 Name::Command, Server, "COMMAND"
+        "For clients that ask; an empty list."
+};
 
 /// Names as integers, sorted, with their places in [`TABLE`].
 static INDEX: [(u128, usize); TABLE.len()] = index();
-
-/// One command.
-#[derive(Debug)]
-pub struct Spec {
-    /// In small letters, as Redis' errors show it.
-    pub name: &'static str,
-    /// Redis' convention: the number of arguments with the name; negative if it is the least
-    /// number.
-    pub arity: i8,
-    /// How it is typed.
-    pub usage: &'static str,
-    /// What it does, in a sentence.
-    pub summary: &'static str,
-    /// Where HELP shows it.
-    pub group: Group,
-    /// What it parses to.
-    pub(super) kind: Name,
-}
-
-impl Spec {
-    const fn new(
-        name: &'static str,
-        arity: i8,
-        kind: Name,
-        group: Group,
-        usage: &'static str,
-        summary: &'static str,
-    ) -> Self {
-        assert!(name.len() <= NAME_SIZE_MAX);
-        assert!(usage.len() <= help::USAGE_WIDTH);
-        Self { name, arity, usage, summary, group, kind }
-    }
-
-    /// The name in capital letters.
-    #[must_use]
-    pub fn title(&self) -> &'static str {
-        self.usage.split_once(' ').map_or(self.usage, |(title, _)| title)
-    }
-
-    /// Whether `count` arguments, the name included, are a right number.
-    #[must_use]
-    pub const fn takes(&self, count: usize) -> bool {
-        let arity = self.arity.unsigned_abs() as usize;
-        if self.arity < 0 { count >= arity } else { count == arity }
-    }
-}
-
-/// Commands that HELP shows together.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Group {
-    /// About the connection that gives them.
-    Connection,
-    /// About keys and their values.
-    Data,
-    /// About the node.
-    Server,
-}
-
-/// The commands apart from their arguments; an alias has the name of the command it stands for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Name {
-    BgSave,
-    Command,
-    Config,
-    DbSize,
-    Del,
-    Echo,
-    Exists,
-    FlushAll,
-    FlushDb,
-    Help,
-    Info,
-    /// On one key.
-    Key(KeyName),
-    LastSave,
-    MGet,
-    MSet,
-    Ping,
-    Proto,
-    Quit,
-    ReadOnly,
-    ReadWrite,
-    Replicas,
-    Save,
-    Select,
-    Status,
-    Wait,
-}
-
-/// The commands on one key.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum KeyName {
-    Append,
-    Decr,
-    DecrBy,
-    Get,
-    GetDel,
-    GetSet,
-    Incr,
-    IncrBy,
-    Set,
-    SetNx,
-    Strlen,
-    Version,
-}
 
 /// The command of that name in any case.
 #[must_use]

@@ -1,7 +1,7 @@
 //! What requests parse to, and what those that are no commands are told.
 
 use super::{
-    op::{Action, Condition, SetReply},
+    op::{Action, Condition, Expiry, SetReply},
     *,
 };
 use crate::{
@@ -71,7 +71,7 @@ fn commands() {
 
 /// What people are told when they give SET what it does not take.
 const SET_ADVICE: &str = "; SET takes one value: put it in quotes if it has spaces; \
-    behind it one of NX, XX, IFEQ v, IFNE v, and GET";
+    behind it one of NX, XX, IFEQ v, IFNE v, then GET, EX seconds";
 
 /// The action that a line on the key `k` parses to, with the command's name.
 #[track_caller]
@@ -87,7 +87,8 @@ fn title_of(name: &str) -> &'static str {
 
 #[test]
 fn commands_on_one_key_are_operations() {
-    let set = |condition, reply| Action::Set { value: b"v", condition, reply };
+    let set =
+        |condition, reply| Action::Set { value: b"v", condition, reply, expiry: Expiry::Never };
     let (always, outcome, held) = (Condition::Always, SetReply::Outcome, SetReply::Held);
     for (line, title, expected) in [
         ("get k", "GET", Action::Get),

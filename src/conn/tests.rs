@@ -53,7 +53,7 @@ impl Pair {
                     let place = (db, op.key.to_vec());
                     let value = store.get(&place).cloned();
                     let held = |value| Held { value, expires_at_ms: None, version: Version::NONE };
-                    let (effect, answer) = op.apply(value.as_deref().map(held));
+                    let (effect, answer) = op.apply(value.as_deref().map(held), 0);
                     answer.write(&mut reply);
                     match effect {
                         Effect::Delete => drop(store.remove(&place)),

@@ -97,7 +97,7 @@ fn run(
             let place = (db, op.key.to_vec());
             let value = map.get(&place).cloned();
             let held = |value| Held { value, expires_at_ms: None, version: Version::NONE };
-            let (effect, answer) = op.apply(value.as_deref().map(held));
+            let (effect, answer) = op.apply(value.as_deref().map(held), 0);
             answer.write(reply);
             match effect {
                 Effect::Delete => drop(map.remove(&place)),

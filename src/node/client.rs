@@ -18,7 +18,7 @@ use super::{
 use crate::{
     command::{
         Command,
-        op::{Action, Answer, Condition, Held, Op, SetReply},
+        op::{Action, Answer, Condition, Expiry, Held, Op, SetReply},
     },
     conn::{Done, Request, Ticket, Wait},
     members::Members,
@@ -177,7 +177,8 @@ impl Executor<'_> {
             }
             Command::MSet { pairs } => {
                 let (condition, outcome) = (Condition::Always, SetReply::Outcome);
-                let set = |value| Action::Set { value, condition, reply: outcome };
+                let expiry = Expiry::Never;
+                let set = |value| Action::Set { value, condition, reply: outcome, expiry };
                 let ops = pairs.pairs().map(|(key, value)| Op::new(key, set(value)));
                 self.ops(place, Join::AllOk, ops, &mut reply)
             }
@@ -249,7 +250,7 @@ impl Executor<'_> {
         if op.is_read() {
             let record = self.replica.store.get(place.db, op.key);
             let held = record.and_then(|record| Held::of(&record, self.now.wall_ms));
-            op.apply(held).1.write(reply);
+            op.apply(held, self.now.wall_ms).1.write(reply);
             return Done::Now(self.local_wait(place.db, op));
         }
         let answer = self.local(place.db, op);
@@ -315,34 +316,34 @@ impl Executor<'_> {
             return Answer::Error(CLOCK_REFUSED.into());
         }
         match op.action {
-            Action::Set { value, .. } => {
-                let record = self.replica.set(now, db, op.key, value, None);
-                self.peers.iter_mut().for_each(|peer| {
-                    peer.outbox.push_record(record);
-                });
+            Action::Set { value, expiry, .. } => {
+                if let Some(expires_at_ms) = expiry.unheld(now.wall_ms) {
+                    let record = self.replica.set(now, db, op.key, value, expires_at_ms);
+                    self.peers.iter_mut().for_each(|peer| {
+                        peer.outbox.push_record(record);
+                    });
+                } else {
+                    self.delete_here(db, op.key);
+                }
                 Answer::Ok
             }
-            Action::Delete => {
-                let Some(record) = self.replica.delete(now, db, op.key) else {
-                    return Answer::Integer(0);
-                };
-                self.peers.iter_mut().for_each(|peer| {
-                    peer.outbox.push_record(record);
-                });
-                Answer::Integer(1)
-            }
-            Action::Append { .. }
-            | Action::Exists
-            | Action::Get
-            | Action::GetDelete
-            | Action::Increment { .. }
-            | Action::Strlen
-            | Action::Version => {
+            Action::Delete => Answer::Integer(i64::from(self.delete_here(db, op.key))),
+            _ => {
+                debug_assert!(op.is_read(), "others are for the strong database");
                 let record = self.replica.store.get(db, op.key);
                 let held = record.and_then(|record| Held::of(&record, now.wall_ms));
-                op.apply(held).1.into_owned()
+                op.apply(held, now.wall_ms).1.into_owned()
             }
         }
+    }
+
+    /// Deletes a key of this node's copy, and tells the peers. Whether it was there.
+    fn delete_here(&mut self, db: Db, key: &[u8]) -> bool {
+        let Some(record) = self.replica.delete(self.now, db, key) else { return false };
+        self.peers.iter_mut().for_each(|peer| {
+            peer.outbox.push_record(record);
+        });
+        true
     }
 
     /// What the answer to an operation on this node's copy waits for.

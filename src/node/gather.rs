@@ -126,6 +126,7 @@ fn number(answer: &Answer<'_>) -> i64 {
         | Answer::Nil
         | Answer::NotSet
         | Answer::Ok
+        | Answer::Status(_)
         | Answer::Text(_) => 0,
     }
 }

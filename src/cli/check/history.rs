@@ -57,7 +57,7 @@ fn quoted(bytes: &[u8]) -> String {
 mod tests {
     use quorate::{
         check::cell::{Asked, Told},
-        command::op::{Action, Answer, Condition, Op, SetReply},
+        command::op::{Action, Answer, Condition, Expiry, Op, SetReply},
     };
 
     use super::*;
@@ -65,7 +65,8 @@ mod tests {
     #[test]
     fn a_line_is_json() {
         let (value, condition) = (&b"a\"\\\n\x01"[..], Condition::Absent);
-        let action = Action::Set { value, condition, reply: SetReply::Outcome };
+        let action =
+            Action::Set { value, condition, reply: SetReply::Outcome, expiry: Expiry::Never };
         let asked = Asked::new(&Op::new(b"k", action));
         let fate = Fate::Ok(Told(Answer::Ok));
         let event = Event { process: 7, asked, start: 1, end: 2, fate };

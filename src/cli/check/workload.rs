@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use quorate::{
     check::cell::Asked,
-    command::op::{Action, Condition, Op, SetReply},
+    command::op::{Action, Condition, Expiry, Op, SetReply},
     rng::Rng,
 };
 
@@ -119,7 +119,7 @@ impl<'k> Workload<'k> {
             1 => SetReply::Held,
             _ => SetReply::Outcome,
         };
-        Action::Set { value, condition, reply }
+        Action::Set { value, condition, reply, expiry: Expiry::Never }
     }
 }
 

@@ -24,6 +24,7 @@ const NIL: u8 = 4;
 const NOT_SET: u8 = 5;
 const OK: u8 = 6;
 const TEXT: u8 = 7;
+const STATUS: u8 = 8;
 
 /// What a client hears.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -40,6 +41,8 @@ pub enum Answer<'a> {
     NotSet,
     /// It was carried out.
     Ok,
+    /// A word of ours, such as a type.
+    Status(Cow<'a, str>),
     /// Several lines.
     Text(Cow<'a, str>),
 }
@@ -54,6 +57,7 @@ impl<'a> Answer<'a> {
             Self::Nil => reply.null(),
             Self::NotSet => reply.not_set(),
             Self::Ok => reply.ok(),
+            Self::Status(word) => reply.simple(word),
             Self::Text(text) => reply.lines(text),
         }
     }
@@ -63,7 +67,7 @@ impl<'a> Answer<'a> {
     pub fn size(&self) -> usize {
         1 + match self {
             Self::Bulk(value) => value.len(),
-            Self::Error(text) | Self::Text(text) => text.len(),
+            Self::Error(text) | Self::Status(text) | Self::Text(text) => text.len(),
             Self::Integer(_) => 8,
             Self::Nil | Self::NotSet | Self::Ok => 0,
         }
@@ -88,6 +92,10 @@ impl<'a> Answer<'a> {
             Self::Nil => out.push(NIL),
             Self::NotSet => out.push(NOT_SET),
             Self::Ok => out.push(OK),
+            Self::Status(word) => {
+                out.push(STATUS);
+                out.extend_from_slice(word.as_bytes());
+            }
             Self::Text(text) => {
                 out.push(TEXT);
                 out.extend_from_slice(text.as_bytes());
@@ -111,6 +119,7 @@ impl<'a> Answer<'a> {
             NIL => bare(Self::Nil),
             NOT_SET => bare(Self::NotSet),
             OK => bare(Self::Ok),
+            STATUS if !body.iter().any(u8::is_ascii_control) => Some(Self::Status(text(body)?)),
             TEXT => Some(Self::Text(text(body)?)),
             _ => None,
         }
@@ -126,6 +135,7 @@ impl<'a> Answer<'a> {
             Self::Nil => Answer::Nil,
             Self::NotSet => Answer::NotSet,
             Self::Ok => Answer::Ok,
+            Self::Status(word) => Answer::Status(Cow::Owned(word.into_owned())),
             Self::Text(text) => Answer::Text(Cow::Owned(text.into_owned())),
         }
     }

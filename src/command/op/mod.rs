@@ -13,20 +13,30 @@
 
 use std::borrow::Cow;
 
+use xxhash_rust::xxh3::xxh3_64;
+
 use crate::record::{Record, Version};
 
 mod answer;
 mod apply;
+mod bits;
 mod codec;
+mod expiry;
+mod number;
 
 pub use answer::{ANSWER_SIZE_MAX, Answer};
+pub(super) use apply::TOO_LONG;
+pub use bits::{BIT_OFFSET_MAX, Unit};
 pub use codec::OP_SIZE_MAX;
+pub use expiry::{Expiry, TimeForm, When};
+pub(super) use number::NOT_A_FLOAT;
+pub use number::float;
 
 pub(super) const NOT_AN_INTEGER: &str = "ERR value is not an integer or out of range";
 /// What is done to one key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Op<'a> {
-    /// At most [`KEY_SIZE_MAX`] bytes.
+    /// At most [`crate::record::KEY_SIZE_MAX`] bytes.
     pub key: &'a [u8],
     /// What is done to it.
     pub action: Action<'a>,
@@ -37,33 +47,103 @@ pub struct Op<'a> {
 pub enum Action<'a> {
     /// APPEND: puts bytes behind the value; how long it is then.
     Append {
-        /// At most [`VALUE_SIZE_MAX`] bytes.
+        /// At most [`crate::record::VALUE_SIZE_MAX`] bytes.
         value: &'a [u8],
+    },
+    /// BITCOUNT: how many bits of the value are set.
+    BitCount {
+        /// The first and the last place that counts, from the end if negative; all without.
+        range: Option<(i64, i64)>,
+        /// What places are.
+        unit: Unit,
     },
     /// DEL: 1 if the key was there, else 0.
     Delete,
+    /// DELEX: 1 if the key was there and its value as asked, and is deleted, else 0.
+    DeleteIf {
+        /// Not [`Condition::Absent`].
+        condition: Condition<'a>,
+    },
+    /// DIGEST: the XXH3 hash of the value as 16 hexadecimal digits.
+    Digest,
+    /// OBJECT ENCODING: how Redis would hold the value.
+    Encoding,
     /// EXISTS: 1 if the key is there, else 0.
     Exists,
+    /// EXPIRE and the like: 1 if the key has a new end, else 0. A time that is over deletes it.
+    Expire {
+        /// [`Expiry::At`] or [`Expiry::In`].
+        expiry: Expiry,
+        /// In which case.
+        when: When,
+    },
     /// GET.
     Get,
+    /// GETBIT.
+    GetBit {
+        /// At most [`BIT_OFFSET_MAX`].
+        offset: u32,
+    },
     /// GETDEL: deletes the key and answers what it held.
     GetDelete,
+    /// GETEX with an option: GET, and the key has another end.
+    GetExpire {
+        /// Not [`Expiry::Keep`].
+        expiry: Expiry,
+    },
+    /// GETRANGE.
+    GetRange {
+        /// The first byte, from the end if negative.
+        start: i64,
+        /// The last byte, from the end if negative.
+        end: i64,
+    },
     /// INCR, DECR and the like: adds to a number, 0 if there is none; the sum.
     Increment {
         /// May be negative.
         by: i64,
     },
-    /// SET, SETNX, GETSET.
+    /// INCRBYFLOAT: adds to a decimal number; the sum.
+    IncrementFloat {
+        /// A number as [`float`] reads it.
+        by: &'a [u8],
+    },
+    /// PERSIST: 1 if the key had an end and now has none, else 0.
+    Persist,
+    /// SET, SETNX, SETEX, GETSET.
     Set {
-        /// At most [`VALUE_SIZE_MAX`] bytes.
+        /// At most [`crate::record::VALUE_SIZE_MAX`] bytes.
         value: &'a [u8],
         /// When to.
         condition: Condition<'a>,
         /// What the answer tells.
         reply: SetReply,
+        /// When its time is over. If that has been, the key is deleted.
+        expiry: Expiry,
+    },
+    /// SETBIT: the bit that was there.
+    SetBit {
+        /// At most [`BIT_OFFSET_MAX`].
+        offset: u32,
+        /// Whether it is set or cleared.
+        on: bool,
+    },
+    /// SETRANGE: overwrites from a byte on; how long the value is then.
+    SetRange {
+        /// Zeros fill what is missing in front.
+        offset: u32,
+        /// With the offset at most [`crate::record::VALUE_SIZE_MAX`] bytes.
+        value: &'a [u8],
     },
     /// STRLEN: the size of the value, 0 if there is none.
     Strlen,
+    /// TTL and the like: -2 if there is no key, -1 if it has no end.
+    Ttl {
+        /// What the number says.
+        form: TimeForm,
+    },
+    /// TYPE: `string`, or `none`.
+    Type,
     /// VERSION: the key's version as 32 hexadecimal digits, which have the order of the versions.
     Version,
 }
@@ -77,6 +157,10 @@ pub enum Condition<'a> {
     Always,
     /// IFNE: there is no value, or another one than this.
     Different(&'a [u8]),
+    /// IFDNE: there is no value, or one with another XXH3 hash.
+    DigestDifferent(u64),
+    /// IFDEQ: there is a value, and it has this XXH3 hash.
+    DigestEqual(u64),
     /// IFEQ: there is a value, and it is this one.
     Equal(&'a [u8]),
     /// XX: there is a value.
@@ -97,7 +181,7 @@ pub enum SetReply {
 /// What a reader sees of a key: a value that is neither deleted nor expired.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Held<'a> {
-    /// At most [`VALUE_SIZE_MAX`] bytes.
+    /// At most [`crate::record::VALUE_SIZE_MAX`] bytes.
     pub value: &'a [u8],
     /// Unix milliseconds from which on it reads as absent.
     pub expires_at_ms: Option<u64>,
@@ -114,7 +198,7 @@ pub enum Effect<'a> {
     None,
     /// The key has a new value.
     Put {
-        /// At most [`VALUE_SIZE_MAX`] bytes.
+        /// At most [`crate::record::VALUE_SIZE_MAX`] bytes.
         value: Cow<'a, [u8]>,
         /// Unix milliseconds from which on it reads as absent.
         expires_at_ms: Option<u64>,
@@ -131,7 +215,31 @@ impl<'a> Op<'a> {
     /// Whether it never writes.
     #[must_use]
     pub const fn is_read(&self) -> bool {
-        matches!(self.action, Action::Exists | Action::Get | Action::Strlen | Action::Version)
+        match self.action {
+            Action::BitCount { .. }
+            | Action::Digest
+            | Action::Encoding
+            | Action::Exists
+            | Action::Get
+            | Action::GetBit { .. }
+            | Action::GetRange { .. }
+            | Action::Strlen
+            | Action::Ttl { .. }
+            | Action::Type
+            | Action::Version => true,
+            Action::Append { .. }
+            | Action::Delete
+            | Action::DeleteIf { .. }
+            | Action::Expire { .. }
+            | Action::GetDelete
+            | Action::GetExpire { .. }
+            | Action::Increment { .. }
+            | Action::IncrementFloat { .. }
+            | Action::Persist
+            | Action::Set { .. }
+            | Action::SetBit { .. }
+            | Action::SetRange { .. } => false,
+        }
     }
 
     /// Whether its answer is, or may be, a value that is held.
@@ -139,7 +247,11 @@ impl<'a> Op<'a> {
     pub const fn shows_value(&self) -> bool {
         matches!(
             self.action,
-            Action::Get | Action::GetDelete | Action::Set { reply: SetReply::Held, .. }
+            Action::Get
+                | Action::GetDelete
+                | Action::GetExpire { .. }
+                | Action::GetRange { .. }
+                | Action::Set { reply: SetReply::Held, .. }
         )
     }
 
@@ -148,17 +260,19 @@ impl<'a> Op<'a> {
     #[must_use]
     pub const fn is_conditional(&self) -> bool {
         match self.action {
-            Action::Append { .. } | Action::GetDelete | Action::Increment { .. } => true,
-            Action::Set { condition: Condition::Always, reply: SetReply::Outcome, .. } => false,
-            Action::Set { .. } => true,
-            Action::Delete | Action::Exists | Action::Get | Action::Strlen | Action::Version => {
-                false
+            Action::Set {
+                condition: Condition::Always,
+                reply: SetReply::Outcome,
+                expiry: Expiry::At(_) | Expiry::In(_) | Expiry::Never,
+                ..
             }
+            | Action::Delete => false,
+            _ => !self.is_read(),
         }
     }
 }
 
-impl<'a> Condition<'a> {
+impl Condition<'_> {
     /// Whether a SET may write over what is held.
     #[must_use]
     pub fn is_met(self, held: Option<Held<'_>>) -> bool {
@@ -166,15 +280,10 @@ impl<'a> Condition<'a> {
             Self::Absent => held.is_none(),
             Self::Always => true,
             Self::Different(operand) => held.is_none_or(|held| held.value != operand),
+            Self::DigestDifferent(hash) => held.is_none_or(|held| xxh3_64(held.value) != hash),
+            Self::DigestEqual(hash) => held.is_some_and(|held| xxh3_64(held.value) == hash),
             Self::Equal(operand) => held.is_some_and(|held| held.value == operand),
             Self::Present => held.is_some(),
-        }
-    }
-
-    pub(super) const fn operand(self) -> Option<&'a [u8]> {
-        match self {
-            Self::Different(operand) | Self::Equal(operand) => Some(operand),
-            Self::Absent | Self::Always | Self::Present => None,
         }
     }
 }

@@ -205,7 +205,7 @@ impl Quorum {
         }
         let version = held(store, key).version;
         let holders = asking.tally.holders(version);
-        let answer = op.apply(visible).1.into_owned();
+        let answer = op.apply(visible, ctx.now.wall_ms).1.into_owned();
         if planted(Mutant::QuorumReadNoWriteBack) || planted(Mutant::QuorumReadOne) {
             return Decided::Over(answer);
         }
@@ -239,10 +239,14 @@ impl Quorum {
                 (version, Answer::Ok)
             }
             Some(op) => {
-                let (record, answer) = if let Action::Set { value, .. } = op.action {
-                    (Some(ctx.replica.set(now, db, op.key, value, None)), Answer::Ok)
-                } else {
-                    (ctx.replica.delete(now, db, op.key), Answer::Integer(1))
+                let (record, answer) = match op.action {
+                    Action::Set { value, expiry, .. } => {
+                        // A time that is over is kept as such: a tombstone needs somebody to find
+                        // a value, and there may be one that this node has not seen.
+                        let end = expiry.unheld(now.wall_ms).unwrap_or(Some(now.wall_ms));
+                        (Some(ctx.replica.set(now, db, op.key, value, end)), Answer::Ok)
+                    }
+                    _ => (ctx.replica.delete(now, db, op.key), Answer::Integer(1)),
                 };
                 let record = record.unwrap_or_default();
                 sent.extend(

@@ -2,7 +2,7 @@
 
 use super::{task::refused, *};
 use crate::{
-    command::op::{Action, Condition, SetReply},
+    command::op::{Action, Condition, Expiry, SetReply},
     conn::Ticket,
     node::{LinkId, eventual::Replica, peers::Peers},
     proto::peer::FrameStep,
@@ -72,7 +72,12 @@ impl World {
 
     fn set(&mut self, value: &str) {
         let (value, condition) = (value.as_bytes(), Condition::Always);
-        self.submit(Action::Set { value, condition, reply: SetReply::Outcome });
+        self.submit(Action::Set {
+            value,
+            condition,
+            reply: SetReply::Outcome,
+            expiry: Expiry::Never,
+        });
     }
 
     /// What is newly asked of a peer once the turn ends.

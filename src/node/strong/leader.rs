@@ -168,7 +168,7 @@ impl Leader {
             record.visible(wall_ms).map(|value| Held { value, expires_at_ms, version })
         });
         let expired = has_value && visible.is_none();
-        let (effect, answer) = op.apply(visible);
+        let (effect, answer) = op.apply(visible, wall_ms);
         let answer = answer.into_owned();
         let body = match &effect {
             Effect::Put { value, expires_at_ms } => {

@@ -204,7 +204,7 @@ impl Strong {
                 self.ask_leader(ctx, read.request);
                 continue;
             }
-            let (_, answer) = op.apply(held);
+            let (_, answer) = op.apply(held, ctx.now.wall_ms);
             let answer = answer.into_owned();
             self.answer(read.request.origin, answer);
         }
