@@ -20,6 +20,15 @@ pub enum CommandError<'a> {
         /// The command.
         spec: &'static Spec,
     },
+    /// CLIENT SETINFO of something else than Redis knows.
+    ClientAttribute {
+        /// What it is.
+        attribute: &'a [u8],
+    },
+    /// A connection's name with spaces or the like.
+    ClientName,
+    /// Not a place that SCAN gave.
+    CursorInvalid,
     /// SELECT of a number without database.
     DbRange,
     /// DECRBY of the one number that has no negative.
@@ -40,6 +49,11 @@ pub enum CommandError<'a> {
         /// What it is.
         option: &'a [u8],
     },
+    /// An option that HELLO does not have, or half of one.
+    HelloOption {
+        /// What it is.
+        option: &'a [u8],
+    },
     /// SELECT of something that is neither number nor name.
     InvalidDb,
     /// A key over [`KEY_SIZE_MAX`].
@@ -57,6 +71,10 @@ pub enum CommandError<'a> {
     OffsetRange,
     /// Not a number where one is wanted.
     NotAnInteger,
+    /// HELLO with something that is no number.
+    ProtocolNumber,
+    /// HELLO with a version of RESP that there is not.
+    ProtocolVersion,
     /// SET with something behind its value that is no option, or options that exclude each other.
     SetSyntax,
     /// Not a number of arguments that the subcommand takes.
@@ -105,6 +123,13 @@ impl fmt::Display for CommandError<'_> {
             Self::Arity { spec } => {
                 write!(f, "ERR wrong number of arguments for '{}' command", spec.name)
             }
+            Self::ClientAttribute { attribute } => {
+                write!(f, "ERR Unrecognized option '{}'", lossy(attribute, QUOTED_SIZE_MAX))
+            }
+            Self::ClientName => f.write_str(
+                "ERR Client names cannot contain spaces, newlines or special characters.",
+            ),
+            Self::CursorInvalid => f.write_str("ERR invalid cursor"),
             Self::DbRange => f.write_str("ERR DB index is out of range"),
             Self::DecrementOverflow => f.write_str("ERR decrement would overflow"),
             Self::DigestInvalid => f.write_str("ERR must be exactly 16 hexadecimal characters"),
@@ -125,11 +150,18 @@ impl fmt::Display for CommandError<'_> {
             Self::NotAFloat => f.write_str(op::NOT_A_FLOAT),
             Self::OffsetRange => f.write_str("ERR offset is out of range"),
             Self::TooLong => f.write_str(op::TOO_LONG),
+            Self::HelloOption { option } => {
+                write!(f, "ERR Syntax error in HELLO option '{}'", lossy(option, QUOTED_SIZE_MAX))
+            }
             Self::InvalidDb => f.write_str("ERR invalid DB index"),
             Self::KeySize { size } => {
                 write!(f, "ERR key of {size} bytes is over the limit of {KEY_SIZE_MAX}")
             }
             Self::NotAnInteger => f.write_str(op::NOT_AN_INTEGER),
+            Self::ProtocolNumber => {
+                f.write_str("ERR Protocol version is not an integer or out of range")
+            }
+            Self::ProtocolVersion => f.write_str("NOPROTO unsupported protocol version"),
             Self::SetSyntax | Self::Syntax => f.write_str("ERR syntax error"),
             Self::SubcommandArity { name } => {
                 write!(f, "ERR wrong number of arguments for '{name}' command")
@@ -195,7 +227,10 @@ impl fmt::Display for ForPeople<'_> {
                 let subcommand = lossy(subcommand, QUOTED_SIZE_MAX);
                 write!(f, "ERR unknown subcommand '{subcommand}'; try HELP")
             }
-            CommandError::DecrementOverflow
+            CommandError::ClientAttribute { .. }
+            | CommandError::ClientName
+            | CommandError::CursorInvalid
+            | CommandError::DecrementOverflow
             | CommandError::DigestInvalid
             | CommandError::ExpireGtLt
             | CommandError::ExpireNx
@@ -205,7 +240,10 @@ impl fmt::Display for ForPeople<'_> {
             | CommandError::NotABitOffset
             | CommandError::NotAFloat
             | CommandError::OffsetRange
+            | CommandError::ProtocolNumber
+            | CommandError::ProtocolVersion
             | CommandError::TooLong
+            | CommandError::HelloOption { .. }
             | CommandError::KeySize { .. }
             | CommandError::NotAnInteger
             | CommandError::SubcommandArity { .. }

@@ -10,13 +10,16 @@
 //! for people ([`CommandError::for_people`]). Options that a command does not know are errors,
 //! never ignored.
 
+pub mod about;
+pub mod glob;
 pub mod help;
 pub mod op;
+pub mod spec;
 pub mod table;
 
 mod error;
 mod expiry;
-mod spec;
+mod server;
 mod strings;
 
 pub use self::error::{CommandError, ForPeople};
@@ -33,10 +36,25 @@ use crate::{
 /// A request understood.
 #[derive(Clone, Copy, Debug)]
 pub enum Command<'a> {
-    /// COMMAND and any of its subcommands: about the table, in a form that only clients read.
-    Command,
+    /// AUTH.
+    Auth {
+        /// Without it, the one that everybody is.
+        user: Option<&'a [u8]>,
+    },
+    /// CLIENT.
+    Client(ClientAsk<'a>),
+    /// COMMAND: about the table, in a form for clients.
+    Command {
+        /// What of it.
+        ask: CommandAsk,
+        /// Of these commands; of all, if there are none.
+        names: Args<'a>,
+    },
     /// CONFIG GET.
-    ConfigGet,
+    ConfigGet {
+        /// One at least.
+        patterns: Args<'a>,
+    },
     /// DBSIZE.
     DbSize,
     /// DEL or UNLINK.
@@ -58,6 +76,15 @@ pub enum Command<'a> {
     FlushAll,
     /// FLUSHDB.
     FlushDb,
+    /// HELLO.
+    Hello {
+        /// 2 or 3; as before, without.
+        version: Option<u8>,
+        /// Whom the client says it is.
+        user: Option<&'a [u8]>,
+        /// What the connection is called from now on.
+        name: Option<&'a [u8]>,
+    },
     /// HELP.
     Help {
         /// The command to explain; all of them without.
@@ -67,6 +94,11 @@ pub enum Command<'a> {
     Info {
         /// The section to show; all of them without.
         section: Option<&'a [u8]>,
+    },
+    /// KEYS.
+    Keys {
+        /// See [`glob`].
+        pattern: &'a [u8],
     },
     /// LASTSAVE.
     LastSave,
@@ -99,6 +131,8 @@ pub enum Command<'a> {
     },
     /// QUIT.
     Quit,
+    /// RANDOMKEY.
+    RandomKey,
     /// READONLY or READWRITE.
     ReadOnly {
         /// Whether this node's copy may answer the connection's reads from now on.
@@ -109,10 +143,23 @@ pub enum Command<'a> {
         /// Of a right size.
         key: &'a [u8],
     },
+    /// RESET.
+    Reset,
     /// SAVE or BGSAVE.
     Save {
         /// Whether the reply does not wait for the checkpoint.
         background: bool,
+    },
+    /// SCAN.
+    Scan {
+        /// Where to go on: 0, or as the last reply said.
+        cursor: u64,
+        /// Keys that don't match are left out. See [`glob`].
+        pattern: Option<&'a [u8]>,
+        /// About how many records to look at; one at least.
+        count: u64,
+        /// Whether keys of a type are wanted that nothing has.
+        nothing: bool,
     },
     /// SELECT.
     Select {
@@ -121,6 +168,8 @@ pub enum Command<'a> {
     },
     /// STATUS.
     Status,
+    /// TIME.
+    Time,
     /// WAIT.
     Wait {
         /// How many other nodes must have what this connection has written.
@@ -128,6 +177,34 @@ pub enum Command<'a> {
         /// How long to wait for them; without end, if there is none.
         timeout: Option<Millis>,
     },
+}
+
+/// What CLIENT asks or says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ClientAsk<'a> {
+    /// GETNAME.
+    GetName,
+    /// ID.
+    Id,
+    /// INFO.
+    Info,
+    /// NO-EVICT, NO-TOUCH, REPLY ON, SETINFO: nothing that changes anything.
+    Noted,
+    /// SETNAME.
+    SetName(&'a [u8]),
+}
+
+/// What COMMAND asks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CommandAsk {
+    /// How many there are.
+    Count,
+    /// What they are for.
+    Docs,
+    /// Arity, flags and keys.
+    Info,
+    /// What they are called.
+    List,
 }
 
 impl<'a> Command<'a> {
@@ -143,8 +220,10 @@ impl<'a> Command<'a> {
         }
         let (first, second) = (args.get(1), args.get(2));
         Ok(match (spec.kind, first, second) {
-            (Name::Command, _, _) => Self::Command,
-            (Name::Config, Some(subcommand), _) => config(args, subcommand)?,
+            (Name::Auth, Some(first), second) => server::auth(args, first, second)?,
+            (Name::Client, Some(subcommand), _) => server::client(args, subcommand)?,
+            (Name::Command, subcommand, _) => server::command(args, subcommand)?,
+            (Name::Config, Some(subcommand), _) => server::config(args, subcommand)?,
             (Name::BgSave, option, None) => bg_save(option)?,
             (Name::DbSize, _, _) => Self::DbSize,
             (Name::Del, _, _) => Self::Del { keys: keys(args)? },
@@ -152,12 +231,14 @@ impl<'a> Command<'a> {
             (Name::Exists, _, _) => Self::Exists { keys: keys(args)? },
             (Name::FlushAll, option, None) => flush(option, Self::FlushAll)?,
             (Name::FlushDb, option, None) => flush(option, Self::FlushDb)?,
+            (Name::Hello, _, _) => server::hello(args)?,
             (Name::Help, topic, None) => Self::Help { topic },
             (Name::Info, section, None) => Self::Info { section },
             (Name::Key(name), Some(key), _) => {
                 let action = strings::action(spec, name, args)?;
                 Self::Op { name: spec.title(), op: Op::new(checked_key(key)?, action) }
             }
+            (Name::Keys, Some(pattern), _) => Self::Keys { pattern },
             (Name::LastSave, _, _) => Self::LastSave,
             (Name::MGet, _, _) => Self::MGet { keys: keys(args)? },
             (Name::MSet, _, _) => Self::MSet { pairs: strings::pairs(spec, args)? },
@@ -165,31 +246,23 @@ impl<'a> Command<'a> {
             (Name::Ping, message, None) => Self::Ping { message },
             (Name::Proto, Some(name), _) => proto(name)?,
             (Name::Quit, _, _) => Self::Quit,
+            (Name::RandomKey, _, _) => Self::RandomKey,
             (Name::ReadOnly, _, _) => Self::ReadOnly { on: true },
             (Name::ReadWrite, _, _) => Self::ReadOnly { on: false },
             (Name::Replicas, Some(key), _) => Self::Replicas { key: checked_key(key)? },
+            (Name::Reset, _, _) => Self::Reset,
             (Name::Save, _, _) => Self::Save { background: false },
+            (Name::Scan, Some(cursor), _) => server::scan(args, cursor)?,
             (Name::Select, Some(name), _) => Self::Select { db: database(name)? },
             (Name::Status, _, _) => Self::Status,
+            (Name::Time, _, _) => Self::Time,
             (Name::Wait, Some(replicas), Some(timeout)) => wait(replicas, timeout)?,
-            // Redis checks the most that PING takes by hand, with the words for its arity.
-            (Name::Help | Name::Ping, _, Some(_)) => return Err(CommandError::Arity { spec }),
             (Name::BgSave | Name::FlushAll | Name::FlushDb | Name::Info, _, Some(_)) => {
                 return Err(CommandError::Syntax);
             }
-            // The table's arity already refused these.
-            (
-                Name::Config
-                | Name::Echo
-                | Name::Key(_)
-                | Name::Object
-                | Name::Proto
-                | Name::Replicas
-                | Name::Select,
-                None,
-                _,
-            )
-            | (Name::Wait, _, _) => return Err(CommandError::Arity { spec }),
+            // Redis checks the most that PING takes by hand, with the words for its arity. The
+            // table's arity already refused the others.
+            (_, _, _) => return Err(CommandError::Arity { spec }),
         })
     }
 }
@@ -201,16 +274,6 @@ const fn bg_save<'a>(option: Option<&'a [u8]>) -> Result<Command<'a>, CommandErr
         Some(option) if !option.eq_ignore_ascii_case(b"schedule") => Err(CommandError::Syntax),
         Some(_) | None => Ok(Command::Save { background: true }),
     }
-}
-
-fn config<'a>(args: Args<'a>, subcommand: &'a [u8]) -> Result<Command<'a>, CommandError<'a>> {
-    if !subcommand.eq_ignore_ascii_case(b"get") {
-        return Err(CommandError::UnknownSubcommand { command: "CONFIG", subcommand });
-    }
-    if args.len() < 3 {
-        return Err(CommandError::SubcommandArity { name: "config|get" });
-    }
-    Ok(Command::ConfigGet)
 }
 
 fn object<'a>(

@@ -49,6 +49,41 @@ impl Spec {
         let arity = self.arity.unsigned_abs() as usize;
         if self.arity < 0 { count >= arity } else { count == arity }
     }
+
+    /// Where its keys are among its arguments: the first, the last (from the end if negative) and
+    /// the step from one to the next; all zero if it has none.
+    #[must_use]
+    pub const fn keys(&self) -> [i64; 3] {
+        match self.kind {
+            Name::Key(_) | Name::Replicas => [1, 1, 1],
+            Name::Del | Name::Exists | Name::MGet => [1, -1, 1],
+            Name::MSet => [1, -1, 2],
+            Name::Object => [2, 2, 1],
+            _ => [0, 0, 0],
+        }
+    }
+
+    /// What Redis says of such a command: whether it writes, whether it takes no time worth
+    /// mentioning.
+    #[must_use]
+    pub const fn flags(&self) -> &'static [&'static str] {
+        match self.kind {
+            Name::Key(name) if name.is_read() => &["readonly", "fast"],
+            Name::Key(_) => &["write", "denyoom", "fast"],
+            Name::MSet => &["write", "denyoom"],
+            Name::Del | Name::FlushAll | Name::FlushDb => &["write"],
+            Name::DbSize
+            | Name::Exists
+            | Name::Keys
+            | Name::MGet
+            | Name::Object
+            | Name::RandomKey
+            | Name::Replicas
+            | Name::Scan => &["readonly"],
+            Name::BgSave | Name::Config | Name::LastSave | Name::Save => &["admin"],
+            _ => &["fast", "loading", "stale"],
+        }
+    }
 }
 
 /// Commands that HELP shows together.
@@ -65,7 +100,9 @@ pub enum Group {
 /// The commands apart from their arguments; an alias has the name of the command it stands for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Name {
+    Auth,
     BgSave,
+    Client,
     Command,
     Config,
     DbSize,
@@ -74,10 +111,12 @@ pub(super) enum Name {
     Exists,
     FlushAll,
     FlushDb,
+    Hello,
     Help,
     Info,
     /// On one key.
     Key(KeyName),
+    Keys,
     LastSave,
     MGet,
     MSet,
@@ -85,12 +124,16 @@ pub(super) enum Name {
     Ping,
     Proto,
     Quit,
+    RandomKey,
     ReadOnly,
     ReadWrite,
     Replicas,
+    Reset,
     Save,
+    Scan,
     Select,
     Status,
+    Time,
     Wait,
 }
 
@@ -130,4 +173,24 @@ pub(super) enum KeyName {
     Ttl,
     Type,
     Version,
+}
+
+impl KeyName {
+    const fn is_read(self) -> bool {
+        matches!(
+            self,
+            Self::BitCount
+                | Self::Digest
+                | Self::ExpireTime
+                | Self::Get
+                | Self::GetBit
+                | Self::GetRange
+                | Self::PExpireTime
+                | Self::PTtl
+                | Self::Strlen
+                | Self::Ttl
+                | Self::Type
+                | Self::Version
+        )
+    }
 }

@@ -19,7 +19,7 @@ use memchr::memchr;
 
 use crate::{
     buffer::OutBuf,
-    command::{Command, CommandError, help},
+    command::{Command, CommandError},
     limits::Limits,
     probe::{Mutant, planted},
     proto::{
@@ -29,6 +29,7 @@ use crate::{
 };
 
 mod gate;
+mod own;
 mod replies;
 
 use gate::Gate;
@@ -76,6 +77,12 @@ pub struct Connection {
     db: Db,
     /// As READONLY and READWRITE have it.
     readonly: bool,
+    /// As HELLO has it: replies that are not for people are RESP3.
+    resp3: bool,
+    /// Its number among all of the node.
+    id: u64,
+    /// As the client calls it.
+    name: Box<[u8]>,
     /// Bytes read and not parsed. Empty unless they are unfinished, or had to wait because of a
     /// pause.
     tail: OutBuf,
@@ -113,17 +120,20 @@ impl Connection {
     /// A connection without any input yet, on the strong database.
     #[must_use]
     pub fn new() -> Self {
-        Self::numbered(Ticket(0))
+        Self::numbered(1, Ticket(0))
     }
 
-    /// The same, with tickets from this one on: where connections come and go, a ticket must not
-    /// name a reply of two of them.
+    /// The same, with a number and tickets from this one on: where connections come and go, a
+    /// ticket must not name a reply of two of them.
     #[must_use]
-    pub fn numbered(first: Ticket) -> Self {
+    pub fn numbered(id: u64, first: Ticket) -> Self {
         Self {
             dialect: Dialect::Detect,
             db: Db::STRONG,
             readonly: false,
+            resp3: false,
+            id,
+            name: Box::default(),
             tail: OutBuf::new(),
             progress: Progress::default(),
             need: 0,
@@ -288,6 +298,14 @@ impl Connection {
         self.tail.capacity() + self.replies.memory()
     }
 
+    /// The style that is meant where a request's own form says RESP.
+    const fn spoken(&self, style: Style) -> Style {
+        match style {
+            Style::Resp if self.resp3 => Style::Resp3,
+            Style::Plain | Style::Resp | Style::Resp3 => style,
+        }
+    }
+
     const fn parses(&self) -> bool {
         !self.is_paused() && !self.closing
     }
@@ -338,6 +356,7 @@ impl Connection {
                 let (dialect, eof) = (self.dialect, self.eof);
                 match next_request(rest, dialect, eof, limits, workspace, &mut self.progress) {
                     Step::Broken { error, style } => {
+                        let style = self.spoken(style);
                         self.refuse(error, style);
                         self.closing = true;
                         rest.len()
@@ -346,6 +365,7 @@ impl Connection {
                         if dialect == Dialect::Detect && rest.first() == Some(&b'*') {
                             self.dialect = Dialect::Resp;
                         }
+                        let style = self.spoken(style);
                         let command = Command::parse(args);
                         if self.replies.has_open() && command.is_ok_and(|c| self.waits(&c)) {
                             // It is carried out when all before it is answered.
@@ -355,7 +375,7 @@ impl Connection {
                         // It speaks of all keys, and other requests are in order for one key only.
                         let is_flush = matches!(command, Ok(Command::FlushAll | Command::FlushDb));
                         let before = self.replies.size();
-                        self.answer(command, style, execute);
+                        self.answer(command, style, limits, execute);
                         if is_flush && self.replies.has_open() {
                             self.pause_until_answered();
                         }
@@ -371,7 +391,7 @@ impl Connection {
                         0
                     }
                     Step::Reject { error, consumed, style } => {
-                        self.refuse(error, style);
+                        self.refuse(error, self.spoken(style));
                         consumed
                     }
                     Step::Skip { consumed } => consumed,
@@ -381,35 +401,6 @@ impl Connection {
             self.maybe_pause(limits);
         }
         if self.closing { bytes.len() } else { bytes.len() - rest.len() }
-    }
-
-    /// Whether a command must not begin before all requests before it are answered: it shows this
-    /// node's copy, or what became of them.
-    const fn waits(&self, command: &Command<'_>) -> bool {
-        match command {
-            Command::DbSize
-            | Command::FlushAll
-            | Command::FlushDb
-            | Command::Replicas { .. }
-            | Command::Wait { .. } => true,
-            Command::Op { op, .. } => self.readonly && op.is_read(),
-            Command::Exists { .. } | Command::MGet { .. } => self.readonly,
-            Command::Command
-            | Command::ConfigGet
-            | Command::Del { .. }
-            | Command::Echo { .. }
-            | Command::Help { .. }
-            | Command::Info { .. }
-            | Command::LastSave
-            | Command::MSet { .. }
-            | Command::Ping { .. }
-            | Command::Proto { .. }
-            | Command::Quit
-            | Command::ReadOnly { .. }
-            | Command::Save { .. }
-            | Command::Select { .. }
-            | Command::Status => false,
-        }
     }
 
     /// Drops an overlong line's bytes; answers when its end shows the style.
@@ -433,7 +424,7 @@ impl Connection {
 
     fn refuse_line(&mut self, limits: &Limits, crlf: bool) {
         let error = RequestError::LineSize { max: limits.line_size_max };
-        self.refuse(error, Style::of_line(self.dialect, crlf));
+        self.refuse(error, self.spoken(Style::of_line(self.dialect, crlf)));
     }
 
     fn refuse(&mut self, error: RequestError, style: Style) {
@@ -448,76 +439,15 @@ impl Connection {
         &mut self,
         command: Result<Command<'_>, CommandError<'_>>,
         style: Style,
+        limits: &Limits,
         execute: &mut impl FnMut(Request<'_>) -> Done,
     ) {
         match command {
-            Ok(command) => self.carry_out(command, style, execute),
+            Ok(command) => self.carry_out(command, style, limits, execute),
             Err(error) => self.replies.say(style, |reply| match style {
                 Style::Plain => reply.error(error.for_people()),
-                Style::Resp => reply.error(error),
+                Style::Resp | Style::Resp3 => reply.error(error),
             }),
-        }
-    }
-
-    /// Carries out a command, here or by `execute`.
-    fn carry_out(
-        &mut self,
-        command: Command<'_>,
-        style: Style,
-        execute: &mut impl FnMut(Request<'_>) -> Done,
-    ) {
-        match command {
-            // What reads or writes data, or speaks of the node.
-            Command::DbSize
-            | Command::Del { .. }
-            | Command::Exists { .. }
-            | Command::FlushAll
-            | Command::FlushDb
-            | Command::Info { .. }
-            | Command::LastSave
-            | Command::MGet { .. }
-            | Command::MSet { .. }
-            | Command::Op { .. }
-            | Command::Replicas { .. }
-            | Command::Save { .. }
-            | Command::Status
-            | Command::Wait { .. } => {
-                let (db, readonly) = (self.db, self.readonly);
-                let (ticket, behind) = (self.replies.next(), self.replies.has_open());
-                self.replies.answer(style, |reply| {
-                    execute(Request { db, command, reply, ticket, readonly, behind })
-                });
-            }
-            Command::Command | Command::ConfigGet => {
-                self.replies.say(style, |reply| reply.array(0));
-            }
-            Command::Echo { message } | Command::Ping { message: Some(message) } => {
-                self.replies.say(style, |reply| reply.bulk(message));
-            }
-            Command::Help { topic } => self.replies.say(style, |reply| match help::text(topic) {
-                Some(text) => reply.lines(&text),
-                None => reply.error("ERR no help for that; HELP lists the commands"),
-            }),
-            Command::Ping { message: None } => {
-                self.replies.say(style, |reply| reply.simple("PONG"));
-            }
-            // Answered in the new protocol already, as HELLO is.
-            Command::Proto { dialect } => {
-                self.dialect = dialect;
-                self.replies.ok(Style::of_line(dialect, false));
-            }
-            Command::Quit => {
-                self.closing = true;
-                self.replies.ok(style);
-            }
-            Command::ReadOnly { on } => {
-                self.readonly = on;
-                self.replies.ok(style);
-            }
-            Command::Select { db } => {
-                self.db = db;
-                self.replies.ok(style);
-            }
         }
     }
 

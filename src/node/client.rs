@@ -8,6 +8,7 @@ use super::{
     gather::{Gathers, Join},
     info::{self, Stats},
     inquiry::{About, Inquiry},
+    keyspace,
     links::End,
     peers::Peers,
     quorum::Quorum,
@@ -199,6 +200,27 @@ impl Executor<'_> {
                 self.info(section, &mut reply);
                 Done::Now(None)
             }
+            Command::Keys { pattern } => {
+                keyspace::keys(&self.replica.store, db, pattern, self.now.wall_ms, &mut reply);
+                Done::Now(self.all_durable())
+            }
+            Command::RandomKey => {
+                let (store, rng) = (&self.replica.store, &mut *self.rng);
+                keyspace::random_key(store, db, rng, self.now.wall_ms, &mut reply);
+                Done::Now(self.all_durable())
+            }
+            Command::Scan { cursor, pattern, count, nothing } => {
+                let scan = keyspace::Scan { cursor, pattern, count, nothing };
+                scan.run(&self.replica.store, db, self.now.wall_ms, &mut reply);
+                Done::Now(self.all_durable())
+            }
+            Command::Time => {
+                let (seconds, millis) = (self.now.wall_ms / 1000, self.now.wall_ms % 1000);
+                reply.array(2);
+                reply.bulk(seconds.to_string().as_bytes());
+                reply.bulk((millis * 1000).to_string().as_bytes());
+                Done::Now(None)
+            }
             Command::LastSave => {
                 reply.integer((self.checkpoint.completed_at_ms() / 1000) as i64);
                 Done::Now(None)
@@ -212,14 +234,18 @@ impl Executor<'_> {
                 let wrote = *self.ever;
                 self.inquire(ticket, About::Wait { wrote, replicas, timeout })
             }
-            Command::Command
-            | Command::ConfigGet
+            Command::Auth { .. }
+            | Command::Client(_)
+            | Command::Command { .. }
+            | Command::ConfigGet { .. }
             | Command::Echo { .. }
+            | Command::Hello { .. }
             | Command::Help { .. }
             | Command::Ping { .. }
             | Command::Proto { .. }
             | Command::Quit
             | Command::ReadOnly { .. }
+            | Command::Reset
             | Command::Select { .. } => unreachable!("answered by the connection itself"),
         }
     }

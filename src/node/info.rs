@@ -11,13 +11,11 @@ use super::{
     strong::Strong,
 };
 use crate::{
+    command::about::REDIS_VERSION,
     members::Members,
     record::Db,
     time::{Instant, Now},
 };
-
-/// The Redis version whose behaviour clients may expect: they choose features by it.
-const REDIS_VERSION: &str = "7.4.0";
 
 /// What a node counts.
 #[derive(Debug)]

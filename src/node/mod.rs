@@ -48,6 +48,7 @@ mod inbound;
 mod info;
 mod inquiry;
 mod journal;
+mod keyspace;
 mod links;
 mod locate;
 mod outbound;
@@ -479,7 +480,7 @@ impl Node {
     fn open_client(&mut self, link: LinkId) {
         // A late answer to a link that is gone must not find another connection under its id.
         let first = Ticket(self.stats.connections << 32);
-        let connection = Box::new(Connection::numbered(first));
+        let connection = Box::new(Connection::numbered(self.stats.connections + 1, first));
         let wrote = Wrote::default();
         self.links.insert(link, End::Client { connection, fresh: true, waits: false, wrote });
         self.stats.connections += 1;

@@ -75,6 +75,8 @@ pub enum Style {
     Plain,
     /// Clients that speak RESP2.
     Resp,
+    /// Clients that have said HELLO 3.
+    Resp3,
 }
 
 impl Style {

@@ -1,19 +1,20 @@
-//! Replies: the same answer as exact RESP2 for clients, or as plain lines for people and shell
-//! scripts.
+//! Replies: the same answer as exact RESP2 or RESP3 for clients, or as plain lines for people and
+//! shell scripts.
 //!
 //! | reply    | RESP                  | plain                                          |
 //! |----------|-----------------------|------------------------------------------------|
 //! | done     | `+OK`                 | `OK`                                           |
 //! | value    | `$5`, bytes           | the bytes as a line, quoted where that misleads |
-//! | absent   | `$-1`                 | `Not Found`, `Not Set`                         |
+//! | absent   | `$-1`, in RESP3 `_`   | `Not Found`, `Not Set`                         |
 //! | number   | `:5`                  | `5`                                            |
 //! | list     | `*2`, elements        | a line for each, then `END`                    |
+//! | map      | `*4`, in RESP3 `%2`   | a line for each key and value, then `END`      |
 //! | text     | `$90`, bytes          | the lines, then `END`                          |
 //! | error    | `-ERR ...`            | `ERR ...`                                      |
 //!
 //! Plain lines can be told apart: a value that is not one printable line, or that reads like
 //! another reply, is quoted so that [`super::text`] reads the same bytes back. An error is always
-//! one line. Lists don't nest. Nothing here allocates but the output itself.
+//! one line. Nothing here allocates but the output itself.
 
 #![deny(clippy::indexing_slicing)]
 
@@ -40,6 +41,8 @@ const ERROR_CODES: [&[u8]; 13] = [
     b"WRONGPASS",
     b"WRONGTYPE",
 ];
+/// How deep lists nest: COMMAND DOCS does not need more.
+const DEPTH_MAX: usize = 6;
 const HEX_DIGITS: &[u8; 16] = b"0123456789abcdef";
 
 /// Appends replies in one style to an output.
@@ -47,14 +50,15 @@ const HEX_DIGITS: &[u8; 16] = b"0123456789abcdef";
 pub struct ReplyWriter<'a> {
     out: &'a mut OutBuf,
     style: Style,
-    /// Elements that the open plain list still waits for before its `END`.
-    missing: usize,
+    /// Elements that each open plain list still waits for before its `END`, and how many are open.
+    missing: [usize; DEPTH_MAX],
+    depth: usize,
 }
 
 impl<'a> ReplyWriter<'a> {
     /// A writer to `out`.
     pub const fn new(out: &'a mut OutBuf, style: Style) -> Self {
-        Self { out, style, missing: 0 }
+        Self { out, style, missing: [0; DEPTH_MAX], depth: 0 }
     }
 
     /// The style of the replies.
@@ -73,7 +77,7 @@ impl<'a> ReplyWriter<'a> {
         debug_assert!(!line.chars().any(char::is_control), "a simple reply is one line");
         match self.style {
             Style::Plain => self.plain_line(line.as_bytes()),
-            Style::Resp => {
+            Style::Resp | Style::Resp3 => {
                 self.out.push(b'+');
                 self.out.extend(line.as_bytes());
                 self.out.extend(b"\r\n");
@@ -89,7 +93,7 @@ impl<'a> ReplyWriter<'a> {
                 quote(value, self.out.tail());
                 self.plain_line(b"");
             }
-            Style::Resp => {
+            Style::Resp | Style::Resp3 => {
                 self.header(b'$', value.len() as u64);
                 self.out.extend(value);
                 self.out.extend(b"\r\n");
@@ -109,7 +113,7 @@ impl<'a> ReplyWriter<'a> {
 
     /// A number.
     pub fn integer(&mut self, value: i64) {
-        if self.style == Style::Resp {
+        if self.style != Style::Plain {
             self.out.push(b':');
         }
         if value < 0 {
@@ -118,13 +122,13 @@ impl<'a> ReplyWriter<'a> {
         self.out.extend(Decimal::of(value.unsigned_abs()).digits());
         match self.style {
             Style::Plain => self.plain_line(b""),
-            Style::Resp => self.out.extend(b"\r\n"),
+            Style::Resp | Style::Resp3 => self.out.extend(b"\r\n"),
         }
     }
 
     /// An error: a text that starts with its code, such as `ERR`. Line ends in it become spaces.
     pub fn error(&mut self, error: impl Display) {
-        if self.style == Style::Resp {
+        if self.style != Style::Plain {
             self.out.push(b'-');
         }
         let out = self.out.tail();
@@ -137,7 +141,7 @@ impl<'a> ReplyWriter<'a> {
         );
         match self.style {
             Style::Plain => self.plain_line(b""),
-            Style::Resp => self.out.extend(b"\r\n"),
+            Style::Resp | Style::Resp3 => self.out.extend(b"\r\n"),
         }
     }
 
@@ -145,17 +149,38 @@ impl<'a> ReplyWriter<'a> {
     pub fn error_with_hint(&mut self, error: impl Display, hint: impl Display) {
         match self.style {
             Style::Plain => self.error(format_args!("{error}; {hint}")),
-            Style::Resp => self.error(error),
+            Style::Resp | Style::Resp3 => self.error(error),
         }
     }
 
     /// A list of `count` elements, which the caller writes next.
     pub fn array(&mut self, count: usize) {
-        debug_assert_eq!(self.missing, 0, "lists don't nest");
+        self.list(b'*', count, count);
+    }
+
+    /// A map of `count` keys with their values, which the caller writes next, in turn.
+    pub fn map(&mut self, count: usize) {
+        self.list(b'%', count, 2 * count);
+    }
+
+    /// A set of `count` elements, which the caller writes next.
+    pub fn set(&mut self, count: usize) {
+        self.list(b'~', count, count);
+    }
+
+    fn list(&mut self, sigil: u8, count: usize, elements: usize) {
         match self.style {
-            Style::Plain if count == 0 => self.plain_line(b"END"),
-            Style::Plain => self.missing = count,
-            Style::Resp => self.header(b'*', count as u64),
+            Style::Plain if elements == 0 => self.plain_line(b"END"),
+            Style::Plain => {
+                if let Some(missing) = self.missing.get_mut(self.depth) {
+                    *missing = elements;
+                    self.depth += 1;
+                } else {
+                    debug_assert!(false, "lists nest too deep");
+                }
+            }
+            Style::Resp => self.header(b'*', elements as u64),
+            Style::Resp3 => self.header(sigil, count as u64),
         }
     }
 
@@ -170,6 +195,13 @@ impl<'a> ReplyWriter<'a> {
                 self.plain_line(b"END");
             }
             Style::Resp => self.bulk(text.as_bytes()),
+            Style::Resp3 => {
+                // A verbatim string says what it is.
+                self.header(b'=', text.len() as u64 + 4);
+                self.out.extend(b"txt:");
+                self.out.extend(text.as_bytes());
+                self.out.extend(b"\r\n");
+            }
         }
     }
 
@@ -177,6 +209,7 @@ impl<'a> ReplyWriter<'a> {
         match self.style {
             Style::Plain => self.plain_line(word),
             Style::Resp => self.out.extend(b"$-1\r\n"),
+            Style::Resp3 => self.out.extend(b"_\r\n"),
         }
     }
 
@@ -190,11 +223,15 @@ impl<'a> ReplyWriter<'a> {
     fn plain_line(&mut self, rest: &[u8]) {
         self.out.extend(rest);
         self.out.push(b'\n');
-        if self.missing > 0 {
-            self.missing -= 1;
-            if self.missing == 0 {
-                self.out.extend(b"END\n");
+        while let Some(missing) = self.depth.checked_sub(1).and_then(|at| self.missing.get_mut(at))
+        {
+            *missing -= 1;
+            if *missing > 0 {
+                break;
             }
+            // The list that ends here is an element of the one around it.
+            self.out.extend(b"END\n");
+            self.depth -= 1;
         }
     }
 }

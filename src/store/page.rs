@@ -4,6 +4,8 @@
 //! removals have left in it; then the walk starts over, which repeats some records but misses none
 //! that was there all the time.
 
+use hashbrown::HashTable;
+
 use super::Store;
 use crate::{
     record::{Blob, Db, Record},
@@ -33,6 +35,16 @@ impl PageCursor {
 }
 
 impl Store {
+    /// Size and moves of a slot's table: while they are the same its records stay in their places.
+    #[must_use]
+    pub fn layout(&self, db: Db, slot: Slot) -> u64 {
+        let database = self.database(db);
+        let buckets = database.tables.get(slot.index()).map_or(0, HashTable::num_buckets);
+        let moves = database.moves.get(slot.index()).copied().unwrap_or_default();
+        // A table of 2^32 buckets would take more memory than its node has.
+        u64::from(moves) << 32 | buckets as u64
+    }
+
     /// Shows `visit` the records of `slot` from `cursor` on, until it returns false or the slot
     /// ends. Returns where to go on, or nothing at the slot's end. The record at which `visit`
     /// returned false counts as seen.
@@ -44,10 +56,7 @@ impl Store {
         mut visit: impl FnMut(Record<'_>) -> bool,
     ) -> Option<PageCursor> {
         let table = self.database(db).tables.get(slot.index())?;
-        let buckets = table.num_buckets();
-        let moves = self.database(db).moves.get(slot.index()).copied().unwrap_or_default();
-        // A table of 2^32 buckets would take more memory than its node has.
-        let layout = u64::from(moves) << 32 | buckets as u64;
+        let (buckets, layout) = (table.num_buckets(), self.layout(db, slot));
         if cursor.layout != layout {
             cursor = PageCursor { layout, next: 0 };
         }

@@ -1,0 +1,181 @@
+//! What a connection answers by itself, and what it hands on.
+
+use super::{Connection, Done, Request};
+use crate::{
+    command::{ClientAsk, Command, about, help},
+    limits::Limits,
+    proto::Style,
+    record::Db,
+};
+
+/// Whom everybody is, as long as there are no users.
+const DEFAULT_USER: &[u8] = b"default";
+const NO_PASSWORDS: &str = "ERR AUTH <password> called without any password configured for the default user. \
+                            Are you sure your configuration is correct?";
+const NO_USER: &str = "WRONGPASS invalid username-password pair or user is disabled.";
+
+impl Connection {
+    /// Whether a command must not begin before all requests before it are answered: it shows this
+    /// node's copy, or what became of them.
+    pub(super) const fn waits(&self, command: &Command<'_>) -> bool {
+        match command {
+            Command::DbSize
+            | Command::FlushAll
+            | Command::FlushDb
+            | Command::Keys { .. }
+            | Command::RandomKey
+            | Command::Replicas { .. }
+            | Command::Scan { .. }
+            | Command::Wait { .. } => true,
+            Command::Op { op, .. } => self.readonly && op.is_read(),
+            Command::Exists { .. } | Command::MGet { .. } => self.readonly,
+            Command::Auth { .. }
+            | Command::Client(_)
+            | Command::Command { .. }
+            | Command::ConfigGet { .. }
+            | Command::Del { .. }
+            | Command::Echo { .. }
+            | Command::Hello { .. }
+            | Command::Help { .. }
+            | Command::Info { .. }
+            | Command::LastSave
+            | Command::MSet { .. }
+            | Command::Ping { .. }
+            | Command::Proto { .. }
+            | Command::Quit
+            | Command::ReadOnly { .. }
+            | Command::Reset
+            | Command::Save { .. }
+            | Command::Select { .. }
+            | Command::Status
+            | Command::Time => false,
+        }
+    }
+
+    /// Carries out a command, here or by `execute`.
+    pub(super) fn carry_out(
+        &mut self,
+        command: Command<'_>,
+        style: Style,
+        limits: &Limits,
+        execute: &mut impl FnMut(Request<'_>) -> Done,
+    ) {
+        match command {
+            // What reads or writes data, or speaks of the node.
+            Command::DbSize
+            | Command::Del { .. }
+            | Command::Exists { .. }
+            | Command::FlushAll
+            | Command::FlushDb
+            | Command::Info { .. }
+            | Command::Keys { .. }
+            | Command::LastSave
+            | Command::MGet { .. }
+            | Command::MSet { .. }
+            | Command::Op { .. }
+            | Command::RandomKey
+            | Command::Replicas { .. }
+            | Command::Save { .. }
+            | Command::Scan { .. }
+            | Command::Status
+            | Command::Time
+            | Command::Wait { .. } => {
+                let (db, readonly) = (self.db, self.readonly);
+                let (ticket, behind) = (self.replies.next(), self.replies.has_open());
+                self.replies.answer(style, |reply| {
+                    execute(Request { db, command, reply, ticket, readonly, behind })
+                });
+            }
+            Command::Auth { user } => self.replies.say(style, |reply| match user {
+                None => reply.error(NO_PASSWORDS),
+                Some(user) if user == DEFAULT_USER => reply.ok(),
+                Some(_) => reply.error(NO_USER),
+            }),
+            Command::Client(ask) => self.client(ask, style),
+            Command::Command { ask, names } => {
+                self.replies.say(style, |reply| about::commands(ask, names, reply));
+            }
+            Command::ConfigGet { patterns } => {
+                self.replies.say(style, |reply| about::parameters(patterns, limits, reply));
+            }
+            Command::Echo { message } | Command::Ping { message: Some(message) } => {
+                self.replies.say(style, |reply| reply.bulk(message));
+            }
+            Command::Hello { version, user, name } => self.hello(version, user, name, style),
+            Command::Help { topic } => self.replies.say(style, |reply| match help::text(topic) {
+                Some(text) => reply.lines(&text),
+                None => reply.error("ERR no help for that; HELP lists the commands"),
+            }),
+            Command::Ping { message: None } => {
+                self.replies.say(style, |reply| reply.simple("PONG"));
+            }
+            // Answered in the new protocol already, as HELLO is.
+            Command::Proto { dialect } => {
+                self.dialect = dialect;
+                self.replies.ok(self.spoken(Style::of_line(dialect, false)));
+            }
+            Command::Quit => {
+                self.closing = true;
+                self.replies.ok(style);
+            }
+            Command::ReadOnly { on } => {
+                self.readonly = on;
+                self.replies.ok(style);
+            }
+            Command::Reset => {
+                (self.db, self.readonly, self.resp3) = (Db::STRONG, false, false);
+                self.name = Box::default();
+                let style = if style == Style::Plain { style } else { Style::Resp };
+                self.replies.say(style, |reply| reply.simple("RESET"));
+            }
+            Command::Select { db } => {
+                self.db = db;
+                self.replies.ok(style);
+            }
+        }
+    }
+
+    /// Chooses the version of RESP, and says who answers.
+    fn hello(
+        &mut self,
+        version: Option<u8>,
+        user: Option<&[u8]>,
+        name: Option<&[u8]>,
+        style: Style,
+    ) {
+        if user.is_some_and(|user| user != DEFAULT_USER) {
+            return self.replies.say(style, |reply| reply.error(NO_USER));
+        }
+        if let Some(version) = version {
+            self.resp3 = version == 3;
+        }
+        if let Some(name) = name {
+            self.name = name.into();
+        }
+        // Answered in the new version already.
+        let style = if style == Style::Plain { style } else { self.spoken(Style::Resp) };
+        let (version, id) = (if self.resp3 { 3 } else { 2 }, self.id as i64);
+        self.replies.say(style, |reply| about::hello(version, id, reply));
+    }
+
+    /// Answers CLIENT.
+    fn client(&mut self, ask: ClientAsk<'_>, style: Style) {
+        let Self { id, name, db, resp3, .. } = self;
+        match ask {
+            ClientAsk::GetName if name.is_empty() => self.replies.say(style, |reply| reply.null()),
+            ClientAsk::GetName => self.replies.say(style, |reply| reply.bulk(name)),
+            ClientAsk::Id => self.replies.say(style, |reply| reply.integer(*id as i64)),
+            ClientAsk::Info => {
+                let (name, db) = (String::from_utf8_lossy(name), db.number());
+                let version = if *resp3 { 3 } else { 2 };
+                let line = format!("id={id} name={name} db={db} resp={version} user=default\n");
+                self.replies.say(style, |reply| reply.lines(&line));
+            }
+            ClientAsk::Noted => self.replies.ok(style),
+            ClientAsk::SetName(new) => {
+                *name = new.into();
+                self.replies.ok(style);
+            }
+        }
+    }
+}
