@@ -190,9 +190,13 @@ fn strong(source: &Source<'_>, text: &mut String) {
 
 fn keyspace(source: &Source<'_>, text: &mut String) {
     for db in Db::ALL {
-        let (live, dead) = (source.replica.store.live(db), source.replica.store.tombstones(db));
+        let store = &source.replica.store;
+        let (live, dead, ends) = (store.live(db), store.tombstones(db), store.expiring(db));
         if live + dead > 0 {
-            line(text, format_args!("db{}:keys={live},expires=0,tombstones={dead}", db.number()));
+            line(
+                text,
+                format_args!("db{}:keys={live},expires={ends},tombstones={dead}", db.number()),
+            );
         }
     }
 }

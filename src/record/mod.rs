@@ -302,6 +302,10 @@ impl Blob {
         self.0.first().is_some_and(|flags| flags & TOMBSTONE != 0)
     }
 
+    pub(crate) fn expires(&self) -> bool {
+        self.0.first().is_some_and(|flags| flags & EXPIRES != 0)
+    }
+
     /// Version and key, side by side.
     pub(crate) fn version_and_key(&self) -> &[u8] {
         let parts = self.parts();

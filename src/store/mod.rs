@@ -41,10 +41,32 @@ struct Database {
     digests: Vec<u128>,
     /// How often each table has moved its records without growing.
     moves: Vec<u32>,
-    live: u64,
-    tombstones: u64,
+    counts: Counts,
     /// Records at or below this stamp are dead.
     flushed: Version,
+}
+
+/// How many records of each kind a database holds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Counts {
+    live: u64,
+    tombstones: u64,
+    /// Of the live ones.
+    expiring: u64,
+}
+
+impl Counts {
+    fn add(&mut self, blob: &Blob) {
+        self.live += u64::from(!blob.is_tombstone());
+        self.tombstones += u64::from(blob.is_tombstone());
+        self.expiring += u64::from(blob.expires());
+    }
+
+    fn drop(&mut self, blob: &Blob) {
+        self.live -= u64::from(!blob.is_tombstone());
+        self.tombstones -= u64::from(blob.is_tombstone());
+        self.expiring -= u64::from(blob.expires());
+    }
 }
 
 impl Store {
@@ -55,8 +77,7 @@ impl Store {
             tables: (0..slots).map(|_| HashTable::new()).collect(),
             digests: vec![0; slots as usize],
             moves: vec![0; slots as usize],
-            live: 0,
-            tombstones: 0,
+            counts: Counts::default(),
             flushed: Version::NONE,
         };
         Self { databases: std::array::from_fn(|_| database()), slots, table_seed, digest_seed }
@@ -87,13 +108,19 @@ impl Store {
     /// Keys that hold a value.
     #[must_use]
     pub const fn live(&self, db: Db) -> u64 {
-        self.database(db).live
+        self.database(db).counts.live
+    }
+
+    /// Keys that hold a value whose time will be over, or is.
+    #[must_use]
+    pub const fn expiring(&self, db: Db) -> u64 {
+        self.database(db).counts.expiring
     }
 
     /// Deleted keys that are still remembered.
     #[must_use]
     pub const fn tombstones(&self, db: Db) -> u64 {
-        self.database(db).tombstones
+        self.database(db).counts.tombstones
     }
 
     /// Records of one slot, tombstones included.
@@ -170,8 +197,7 @@ impl Store {
                     *digest = digest.wrapping_sub(outdated);
                 }
                 rewritten = true;
-                database.live -= u64::from(!blob.is_tombstone());
-                database.tombstones -= u64::from(blob.is_tombstone());
+                database.counts.drop(blob);
                 blob.replace(&record);
                 blob
             }
@@ -180,8 +206,7 @@ impl Store {
         if !(rewritten && planted(Mutant::DigestNotUpdated)) {
             *digest = digest.wrapping_add(digest_item(blob, digest_seed));
         }
-        database.live += u64::from(!blob.is_tombstone());
-        database.tombstones += u64::from(blob.is_tombstone());
+        database.counts.add(blob);
         Some(blob.bytes())
     }
 
@@ -200,8 +225,7 @@ impl Store {
         let Ok(held) = table.find_entry(hash, exactly) else { return false };
         let (blob, _) = held.remove();
         *digest = digest.wrapping_sub(digest_item(&blob, seed));
-        database.live -= u64::from(!blob.is_tombstone());
-        database.tombstones -= u64::from(blob.is_tombstone());
+        database.counts.drop(&blob);
         if table.is_empty() {
             *table = HashTable::new();
         }
@@ -216,16 +240,14 @@ impl Store {
             return false;
         }
         database.flushed = stamp;
-        (database.live, database.tombstones) = (0, 0);
+        database.counts = Counts::default();
         for (table, digest) in database.tables.iter_mut().zip(&mut database.digests) {
             table.retain(|blob| blob.version() > stamp);
             if table.is_empty() {
                 *table = HashTable::new();
             }
             *digest = table.iter().fold(0, |sum, blob| sum.wrapping_add(digest_item(blob, seed)));
-            let tombstones = table.iter().filter(|blob| blob.is_tombstone()).count();
-            database.tombstones += tombstones as u64;
-            database.live += (table.len() - tombstones) as u64;
+            table.iter().for_each(|blob| database.counts.add(blob));
         }
         true
     }
@@ -252,12 +274,9 @@ impl Store {
                     assert!(blob.version() > database.flushed, "a flushed record is held");
                 }
             }
-            let held = |wanted| {
-                let blobs = database.tables.iter().flatten();
-                blobs.filter(|blob| blob.is_tombstone() == wanted).count() as u64
-            };
-            assert_eq!(database.live, held(false), "live keys of database {}", db.number());
-            assert_eq!(database.tombstones, held(true), "tombstones of database {}", db.number());
+            let mut counts = Counts::default();
+            database.tables.iter().flatten().for_each(|blob| counts.add(blob));
+            assert_eq!(database.counts, counts, "counts of database {}", db.number());
         }
     }
 

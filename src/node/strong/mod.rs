@@ -33,6 +33,7 @@ mod candidate;
 mod confirm;
 mod elect;
 mod erase;
+mod expire;
 mod fast;
 mod flush;
 mod forward;
@@ -50,6 +51,7 @@ mod upkeep;
 use acceptor::Acceptor;
 use candidate::Campaign;
 use erase::Erasures;
+use expire::Expiries;
 use fast::FastReads;
 use flush::Flushes;
 use forward::Forwards;
@@ -118,6 +120,7 @@ pub(crate) struct Strong {
     stopping: bool,
     flushes: Flushes,
     erasures: Erasures,
+    expiries: Expiries,
     outcomes: Vec<Outcome>,
 }
 
@@ -166,6 +169,7 @@ impl Strong {
             stopping: false,
             flushes: Flushes::default(),
             erasures: Erasures::default(),
+            expiries: Expiries::default(),
             outcomes: Vec::new(),
         }
     }
@@ -354,6 +358,7 @@ impl Strong {
     pub(crate) fn end_turn(&mut self, ctx: &mut Ctx<'_>) {
         self.tell_erased(ctx);
         self.note_tombstones(ctx.now.mono);
+        self.expect_expiries(ctx);
         self.run_handovers(ctx);
         if let Some((id, slots)) = self.leader.begin_round() {
             let entries = encode_slots(slots);
@@ -392,6 +397,7 @@ impl Strong {
             self.upkeep.next_timer().filter(|_| self.has_room()),
             self.next_handover(),
             self.flushes.next_timer(),
+            self.expiries.next_timer().filter(|_| self.has_room()),
             (self.erasures.is_ready() || self.flushes.is_due()).then_some(Instant::ZERO),
         ];
         timers.into_iter().flatten().min()
@@ -430,6 +436,7 @@ impl Strong {
         self.settle_some(ctx);
         self.run_flush(ctx);
         self.erase_some(ctx);
+        self.expire_some(ctx);
         self.keep_up(ctx);
         self.run_handovers(ctx);
         self.run_campaigns(ctx);
