@@ -10,6 +10,7 @@ mod crash;
 mod crowd;
 mod damage;
 mod demo;
+mod differential;
 mod directory;
 mod failover;
 mod hostile;

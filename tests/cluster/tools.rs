@@ -22,7 +22,7 @@ fn redis_cli_talks_to_a_node() {
     assert_eq!(cli(1, &["-n", "2", "GET", "name"]), "");
     assert_eq!(cli(1, &["DEL", "name"]), "1");
     assert!(cli(1, &["INFO"]).contains("quorate_version:"));
-    assert_eq!(cli(1, &["CONFIG", "GET", "save"]), "");
+    assert_eq!(cli(1, &["CONFIG", "GET", "save"]), "save");
     assert!(cli(1, &["NONSENSE", "a"]).starts_with("ERR unknown command 'NONSENSE'"));
     // A session: redis-cli asks for COMMAND first, and QUIT ends it.
     let session = b"SET a 1\nGET a\nSELECT 1\nGET a\n";
