@@ -200,8 +200,14 @@ impl Plan {
                 unreachable!("not in a plan")
             }
         };
+        let when = self.when(&mut chance, at_ms, kind, [a, b]);
+        Fault { when, for_ms, kind }
+    }
+
+    /// At a time, or when a node has just done something.
+    fn when(&self, chance: &mut Chance, at_ms: u64, kind: FaultKind, [a, b]: [usize; 2]) -> When {
         let trigger = chance.percent(self.triggered_percent);
-        let when = if trigger {
+        if trigger {
             // When something was read that is not durable, the power had better not fail.
             let held = matches!(kind, FaultKind::PowerLoss { .. }) && chance.percent(40);
             let eventual = held || chance.percent(35);
@@ -216,7 +222,6 @@ impl Plan {
             When::OnNth { node, hook, nth: chance.pick(&[1, 1, 2, 5, 20]) }
         } else {
             When::At(at_ms)
-        };
-        Fault { when, for_ms, kind }
+        }
     }
 }

@@ -151,10 +151,13 @@ impl Strong {
             let id = first_id + messages.len() as u64;
             self.upkeep.last_id = id;
             let mut set = SlotSet::new(self.slots);
-            let mut digests = Vec::new();
-            for slot in slots {
+            slots.iter().for_each(|slot| {
                 set.insert(*slot);
-                let digest = ctx.replica.store.digest(Db::STRONG, *slot, 1);
+            });
+            // In the order of the set, which is the one that members read them in.
+            let mut digests = Vec::new();
+            for slot in set.iter() {
+                let digest = ctx.replica.store.digest(Db::STRONG, slot, 1);
                 digests.extend_from_slice(&digest.to_le_bytes());
             }
             let mut bytes = Vec::new();
