@@ -162,6 +162,8 @@ impl Strong {
     /// A tombstone that all members hold is no longer needed.
     pub(crate) fn on_drop(&mut self, ctx: &mut Ctx<'_>, key: &[u8], version: Version) {
         if self.votes() {
+            let held = ctx.replica.store.get(Db::STRONG, key).map(|record| record.version);
+            let version = held.filter(|_| planted(Mutant::DropNotExact)).unwrap_or(version);
             ctx.replica.drop_tombstone(key, version);
         }
     }
