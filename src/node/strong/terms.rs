@@ -102,8 +102,8 @@ impl Terms {
     }
 
     /// Gives a candidate time before anybody else stands for these slots.
-    pub(crate) fn hold_off(&mut self, slots: &SlotSet, until: Instant) {
-        for slot in slots.iter() {
+    pub(crate) fn hold_off(&mut self, slots: impl IntoIterator<Item = u32>, until: Instant) {
+        for slot in slots {
             if let Some(from) = self.vacant_from.get_mut(slot as usize) {
                 *from = until.max(*from);
             }
