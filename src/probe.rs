@@ -152,6 +152,8 @@ named! {
 named! {
     /// A planted bug.
     Mutant {
+        /// A member acknowledges a leader's record before it is durable.
+        AcceptAckedEarly => "accept_acked_early",
         /// A record is taken whatever was promised.
         AcceptIgnoresPromised => "accept_ignores_promised",
         /// What is written is acknowledged, to clients and peers, before it is durable.
@@ -174,6 +176,8 @@ named! {
         DigestIgnoresTombstones => "digest_ignores_tombstones",
         /// A slot's digest stays as it is when a key is written again.
         DigestNotUpdated => "digest_not_updated",
+        /// A dropped tombstone takes with it whatever the key holds by then.
+        DropNotExact => "drop_not_exact",
         /// A tombstone is dropped when a majority has it.
         DroppedEarly => "dropped_early",
         /// A failed condition is answered without confirmation.
@@ -232,6 +236,8 @@ named! {
         RecoveryDropsPromise => "recovery_drops_promise",
         /// A recovering node keeps what only its disk shows.
         RecoveryKeepsDisk => "recovery_keeps_disk",
+        /// A write that was stamped is refused as if it had not been.
+        RefusedAfterStamp => "refused_after_stamp",
         /// A walk leaves out the last differing slot of each span.
         RepairSkipsSlot => "repair_skips_slot",
         /// Two replies of one pipeline change places.

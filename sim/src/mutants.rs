@@ -75,6 +75,7 @@ pub fn hunt(tier: Tier, from: u64, out: &mut impl Write) -> io::Result<(u8, Stri
 #[must_use]
 pub const fn what(mutant: Mutant) -> &'static str {
     match mutant {
+        Mutant::AcceptAckedEarly => "a leader's record is acknowledged before it is durable",
         Mutant::AcceptIgnoresPromised => "a record is taken whatever was promised",
         Mutant::AckBeforeSync => "what is written is acknowledged before it is durable",
         Mutant::AckSkipsRecord => "a cursor moves past a record that was not applied",
@@ -86,6 +87,7 @@ pub const fn what(mutant: Mutant) -> &'static str {
         Mutant::DamageAsTail => "a bad frame below a mark is taken for the torn end of the log",
         Mutant::DigestIgnoresTombstones => "deleted keys are left out of digests",
         Mutant::DigestNotUpdated => "a digest stays as it is when a key is written again",
+        Mutant::DropNotExact => "a dropped tombstone takes with it what the key holds by then",
         Mutant::DroppedEarly => "a tombstone is dropped when a majority has it",
         Mutant::FailedConditionUnconfirmed => "a failed condition is answered unconfirmed",
         Mutant::FastAbsentIsTombstone => "a fast read takes a tombstone for an absent key",
@@ -117,6 +119,7 @@ pub const fn what(mutant: Mutant) -> &'static str {
         Mutant::RecoversFromFew => "a node recovers from one member too few",
         Mutant::RecoveryDropsPromise => "a recovering node does not take over what others promised",
         Mutant::RecoveryKeepsDisk => "a recovering node keeps what only its disk shows",
+        Mutant::RefusedAfterStamp => "a stamped write is refused as if it had not been",
         Mutant::RepairSkipsSlot => "a walk leaves out the last differing slot of each span",
         Mutant::RepliesSwapped => "two replies of one pipeline change places",
         Mutant::RestampOldVersion => "a new leader sends unsettled records with their old version",

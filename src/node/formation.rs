@@ -24,6 +24,8 @@ pub(crate) struct Formation {
     members: usize,
     /// Of this node's data.
     birth: u64,
+    /// Some of this node's data is gone, and with it perhaps that the cluster had formed.
+    damaged: bool,
     stage: Stage,
     /// Of all members' data, once it is decided.
     births: Vec<u8>,
@@ -49,6 +51,7 @@ impl Formation {
             me: members.me(),
             members: members.len(),
             birth,
+            damaged: false,
             stage: Stage::New,
             births: Vec::new(),
             missing: Vec::new(),
@@ -63,7 +66,7 @@ impl Formation {
 
     /// This node's data was born then, and may since have lost something.
     pub(crate) fn set_birth(&mut self, birth: u64, lost: bool) {
-        self.birth = birth;
+        (self.birth, self.damaged) = (birth, lost);
         let ours = peer::births(&self.births).nth(self.me.index()).flatten();
         if self.is_formed() && (lost || ours != Some(birth)) {
             self.stage = Stage::Lost;
@@ -129,7 +132,9 @@ impl Formation {
         }
         let ours = peer::births(births).nth(self.me.index()).flatten();
         self.births = births.to_vec();
-        if ours != Some(self.birth) && !planted(Mutant::VotesAtOnce) {
+        // What is gone may be that it had formed, and all that was promised and accepted since.
+        let gone = self.damaged || ours != Some(self.birth);
+        if gone && !planted(Mutant::VotesAtOnce) {
             self.stage = Stage::Lost;
             return None;
         }
@@ -195,5 +200,17 @@ mod tests {
         assert_eq!(wiped.learn(&births, Batch(1)), None);
         assert!(wiped.is_lost() && !wiped.is_formed());
         assert_eq!(wiped.decide([Some(1), Some(2)].into_iter(), Batch(1)), None);
+    }
+
+    #[test]
+    fn who_lost_even_the_forming_has_lost_what_came_after_it() {
+        let mut first = node(0);
+        let births = first.decide([Some(101), Some(102)].into_iter(), Batch(1));
+        let births = births.expect("all are there").to_vec();
+        let mut damaged = node(1);
+        damaged.set_birth(101, true);
+        assert!(!damaged.is_lost(), "nothing says that the cluster has formed");
+        assert_eq!(damaged.learn(&births, Batch(1)), None);
+        assert!(damaged.is_lost() && !damaged.is_formed());
     }
 }

@@ -150,9 +150,9 @@ impl Config {
         let skew = timing.skew_max.0.min(4000) / 3;
         let offset = |chance: &mut Chance| chance.between(0, skew) as i64 - (skew / 2) as i64;
         let skewed = chance.percent(60);
-        let strong = style::uses_strong(seed);
-        // Through the eye of a needle an operation takes many ways there and back.
-        let quick = !strong || slowest_ms <= 50;
+        // Through the eye of a needle an operation takes many ways there and back. In the end every
+        // database has to serve, whichever the clients use.
+        let quick = slowest_ms <= 50;
         let (tight, limits) = (chance.percent(12) && quick, draw_limits(seed, latency_ms.1));
         let windows: &[usize] =
             if quick { &[200, 2000, 64 << 10, 64 << 10] } else { &[4000, 64 << 10] };

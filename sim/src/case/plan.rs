@@ -91,6 +91,9 @@ impl Plan {
                 classes.push(class);
             }
         }
+        if crashes && Chance::new(seed, "wipes", 0).percent(15) {
+            classes.push(FaultClass::Wipe);
+        }
         let mut triggered_percent = chance.pick(&[0, 0, 40, 100]);
         let alone = chance.percent(6);
         if alone {
@@ -107,7 +110,8 @@ impl Plan {
 
     /// Whether processes end.
     pub(super) fn crashes(&self) -> bool {
-        let crashes = [FaultClass::Blackout, FaultClass::Kill, FaultClass::PowerLoss];
+        let crashes =
+            [FaultClass::Blackout, FaultClass::Kill, FaultClass::PowerLoss, FaultClass::Wipe];
         let mut others = [FaultClass::DiskFull, FaultClass::SyncFails].into_iter();
         self.classes.iter().any(|class| crashes.contains(class))
             || others.any(|class| self.classes.contains(&class))
@@ -196,6 +200,7 @@ impl Plan {
             }
             FaultClass::SyncFails => FaultKind::SyncFails { node: a },
             FaultClass::Unreadable => FaultKind::Unreadable { node: a },
+            FaultClass::Wipe => FaultKind::Wipe { node: a },
             FaultClass::CutRead | FaultClass::CutWrite | FaultClass::TornRequest => {
                 unreachable!("not in a plan")
             }

@@ -52,6 +52,8 @@ pub(super) struct Drive {
     silent: bool,
     /// The next sync was told to fail.
     sync_fails: bool,
+    /// It is a new one, and no start has seen it since.
+    wiped: bool,
     /// A bit of it was flipped, and no start has read it since: in which file, and which.
     pub(super) rotten: Option<(String, usize)>,
 }
@@ -194,6 +196,11 @@ impl Drive {
         self.medium.lose_power(&mut fate, &mut |count| names.below(count as u64 + 1) as usize);
     }
 
+    /// Another one takes its place, with nothing on it.
+    pub(super) fn wipe(&mut self) {
+        (self.medium, self.rotten, self.wiped) = (MemoryDisk::default(), None, true);
+    }
+
     /// The next sync fails, and what it should have written is lost with the next power failure.
     pub(super) fn fail_next_sync(&mut self) {
         self.medium.set_trouble(Some(Trouble::SyncFails(self.medium.changes())));
@@ -294,6 +301,7 @@ impl World<'_> {
                 Ok(found) => {
                     // All that counts has been read.
                     drive.rotten = None;
+                    let wiped = std::mem::take(&mut drive.wiped);
                     if std::mem::take(&mut drive.silent) {
                         let detail =
                             format!("n{id} did not say that a bit of its data had flipped");
@@ -302,7 +310,7 @@ impl World<'_> {
                     node.recovered(now, found);
                     // What rotted may have been the bound. The number of the life keeps versions
                     // apart even so.
-                    if mode == Mode::Normal {
+                    if mode == Mode::Normal && !wiped {
                         self.check_stamps(id, node.clock());
                     }
                     return Some(node);

@@ -68,6 +68,7 @@ impl World<'_> {
             FaultKind::SlowReader { client } => self.players[client].mute = true,
             FaultKind::SyncFails { node } => self.hosts[node].drive.fail_next_sync(),
             FaultKind::Unreadable { node } => self.hosts[node].drive.unreadable += 1,
+            FaultKind::Wipe { node } => self.wipe(node),
         }
         fault.kind.nodes().into_iter().for_each(|node| self.plan_trouble(node, fault.kind));
     }
@@ -87,7 +88,9 @@ impl World<'_> {
             | FaultKind::SyncFails { .. } => {}
             FaultKind::DiskFull { node } => self.hosts[node].drive.full -= 1,
             FaultKind::Isolation { node, way } => self.isolate(node, way, Net::unblock),
-            FaultKind::Kill { node } | FaultKind::PowerLoss { node } => self.come_up(node),
+            FaultKind::Kill { node } | FaultKind::PowerLoss { node } | FaultKind::Wipe { node } => {
+                self.come_up(node)
+            }
             FaultKind::OneWay { from, to } => self.net.unblock(from, to),
             FaultKind::Partition { a, b } => {
                 self.net.unblock(a, b);
@@ -139,6 +142,21 @@ impl World<'_> {
         let rotten = self.hosts.iter().any(|host| host.drive.rotten.is_some());
         if rotten || !self.hosts[node].drive.rot(&mut chance) {
             self.fired[FaultClass::BitRot as usize] -= 1;
+        }
+    }
+
+    /// A machine gets an empty disk. The fault atlas: fewer than a majority may miss what they had,
+    /// and who is down or does not vote may.
+    fn wipe(&mut self, node: usize) {
+        let votes = |id: &usize| self.hosts[*id].node.as_ref().is_some_and(|node| node.votes());
+        let whole = (0..self.hosts.len()).filter(|id| *id != node && votes(id)).count();
+        let may_lose = self.hosts.len() - whole <= self.hosts.len() / 2;
+        self.go_down(node, false);
+        if may_lose {
+            self.hosts[node].drive.wipe();
+            self.lost = true;
+        } else {
+            self.fired[FaultClass::Wipe as usize] -= 1;
         }
     }
 

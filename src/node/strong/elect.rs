@@ -110,11 +110,14 @@ impl Strong {
     ) -> Option<()> {
         let (ballot, slot) = place;
         let entries: Vec<_> = peer::offers(entries).collect::<Option<_>>()?;
+        let until = ctx.now.mono + self.patience();
         let stands = |c: &&mut Campaign| c.ballot == ballot && c.slots.contains(slot);
         let Some(campaign) = self.campaigns.iter_mut().find(stands) else {
             self.on_listed(ctx, from, place, next, entries);
             return Some(());
         };
+        // A long list takes its time; who goes on with it is there.
+        campaign.until = until.max(campaign.until);
         campaign.on_versions(slot, from, entries.into_iter(), next.is_none());
         if let (Some(cursor), Some(to)) = (next, ctx.peers.get_mut(from)) {
             to.ask(&Frame::Pull { ballot, slot, cursor });
@@ -133,8 +136,10 @@ impl Strong {
         records: &[u8],
     ) -> Option<()> {
         let (ballot, slot) = place;
+        let until = ctx.now.mono + self.patience();
         let campaign = self.campaigns.iter_mut().find(|campaign| campaign.ballot == ballot);
         let Some(campaign) = campaign else { return Some(()) };
+        campaign.until = until.max(campaign.until);
         for bytes in peer::records(records) {
             let bytes = bytes?;
             let record = Record::decode(bytes).ok()?;
@@ -331,7 +336,7 @@ impl Strong {
     fn stand_back(&mut self, ctx: &mut Ctx<'_>, slots: &SlotSet) {
         self.attempts = (self.attempts + 1).min(ATTEMPTS_MAX);
         let wait = ctx.rng.below(self.patience().0);
-        self.terms.hold_off(slots, ctx.now.mono + Millis(wait));
+        self.terms.hold_off(slots.iter(), ctx.now.mono + Millis(wait));
         self.jitter = Millis(ctx.rng.below(terms::STEP.0));
         self.reschedule(ctx);
     }

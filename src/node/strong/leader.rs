@@ -359,7 +359,9 @@ impl Leader {
             if write.origin != Origin::Nobody && write.deadline <= now {
                 reached(Hook::InDoubt);
                 let origin = std::mem::replace(&mut write.origin, Origin::Nobody);
-                self.outcomes.push(Outcome::Answered { origin, answer: IN_DOUBT });
+                let refused = planted(Mutant::RefusedAfterStamp);
+                let answer = if refused { refusal.clone() } else { IN_DOUBT };
+                self.outcomes.push(Outcome::Answered { origin, answer });
             }
         }
         for read in self.reads.take(|read| read.request.deadline <= now) {

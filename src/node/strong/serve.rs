@@ -20,7 +20,7 @@ use crate::{
     record::{Ballot, Db, NodeId, Record, Version},
     slot::{Slot, SlotSet},
     store::PageCursor,
-    time::Millis,
+    time::{Instant, Millis},
 };
 
 /// Bytes of records sent in one message, unless one alone is larger.
@@ -162,6 +162,8 @@ impl Strong {
     /// A tombstone that all members hold is no longer needed.
     pub(crate) fn on_drop(&mut self, ctx: &mut Ctx<'_>, key: &[u8], version: Version) {
         if self.votes() {
+            let held = ctx.replica.store.get(Db::STRONG, key).map(|record| record.version);
+            let version = held.filter(|_| planted(Mutant::DropNotExact)).unwrap_or(version);
             ctx.replica.drop_tombstone(key, version);
         }
     }
@@ -193,6 +195,11 @@ impl Strong {
         self.highest = self.highest.max(ballot);
         self.step_down(ctx, slots);
         slots.iter().for_each(|slot| self.lose(slot));
+    }
+
+    /// A candidate gets as long as a campaign may take, after each sign that it goes on.
+    fn candidate_until(&self, ctx: &Ctx<'_>) -> Instant {
+        ctx.now.mono + Millis(self.timing.silence.0 / 5)
     }
 
     fn on_canvass(&mut self, ctx: &mut Ctx<'_>, from: NodeId, id: u64, mut slots: SlotSet) {
@@ -229,9 +236,8 @@ impl Strong {
                 ctx.replica.journal.promise(ballot, &prepared.raised);
             }
             self.yield_to(ctx, ballot, &prepared.raised);
-            // The candidate gets as long as a campaign may take.
-            let until = ctx.now.mono + Millis(self.timing.silence.0 / 5);
-            self.terms.hold_off(&prepared.raised, until);
+            let until = self.candidate_until(ctx);
+            self.terms.hold_off(prepared.raised.iter(), until);
             self.reschedule(ctx);
         }
         let (mut granted, mut copied) = (Vec::new(), Vec::new());
@@ -265,6 +271,10 @@ impl Strong {
         let recovers = ballot == Ballot::NONE && self.votes();
         if !recovers && !self.take(ctx, from, slot, ballot) {
             return;
+        }
+        if !recovers {
+            let until = self.candidate_until(ctx);
+            self.terms.hold_off([slot], until);
         }
         let Some(peer) = ctx.peers.get_mut(from) else { return };
         let mut entries = Vec::new();
