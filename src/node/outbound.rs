@@ -63,14 +63,15 @@ impl Node {
                 }
                 let (peer, walk) = self.walk(to, link).ok_or(Hangup::Unexpected)?;
                 if peer.on_differ(walk, db, bits)? {
-                    tracing::debug!(peer = %self.members.name(to), "a repair walk is complete");
+                    self.on_walk_complete(to);
                 }
                 self.links.touch(link);
                 Ok(())
             }
-            Frame::Want { bits } if live => {
+            Frame::Want { bits, dead } if live => {
                 let (peer, walk) = self.walk(to, link).ok_or(Hangup::Unexpected)?;
-                peer.repair.on_want(walk, bits)?;
+                let dead = peer.repair.on_want(walk, bits, dead)?;
+                self.drop_dead(&dead);
                 self.links.touch(link);
                 Ok(())
             }
@@ -94,6 +95,7 @@ impl Node {
         generation: u64,
         pos: u64,
     ) -> Result<(), Hangup> {
+        self.on_welcomed_anew(now, to, incarnation);
         let peer = self.peers.get_mut(to).ok_or(Hangup::Unexpected)?;
         let same = peer.receiver == incarnation && peer.generation == generation;
         let resumed = if same && peer.outbox.resume(pos) {
