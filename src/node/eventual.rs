@@ -12,8 +12,8 @@ use super::{
 };
 use crate::{
     log::Entry,
-    proto::peer,
     probe::{Hook, Mutant, planted, reached},
+    proto::peer,
     record::{Db, NodeId, Record, RecordError, Version},
     store::Store,
     time::{Millis, Now},
@@ -272,9 +272,7 @@ impl Replica {
     /// ahead to be.
     pub(crate) fn lacks(&self, from: NodeId, db: Db, key: &[u8], version: Version) -> bool {
         let held = self.store.get(db, key).map_or(Version::NONE, |held| held.version);
-        version > held
-            && version > self.store.flushed(db)
-            && !self.refuses(from, db, key, version)
+        version > held && version > self.store.flushed(db) && !self.refuses(from, db, key, version)
     }
 
     /// Whether a stamp is too far ahead of our wall clock to be taken.

@@ -40,8 +40,8 @@ mod closing;
 mod consensus;
 mod durable;
 mod eventual;
-mod floor;
 mod flights;
+mod floor;
 mod flush;
 mod formation;
 mod gather;
@@ -433,11 +433,17 @@ impl Node {
         self.replica.clock()
     }
 
-    /// Up to which stamp this node knows that deletions have reached all members; 0 if it knows
-    /// nothing of that, as after a loss of data.
+    /// Up to which stamp this node knows that deletions have reached all members; nothing if it may
+    /// lack something itself, as after a loss of data.
     #[must_use]
-    pub const fn floor(&self) -> u64 {
-        self.replica.floors.floor().hlc
+    pub fn floor(&self) -> Option<u64> {
+        self.replica.floors.is_sound().then(|| self.replica.floors.floor().hlc)
+    }
+
+    /// Whether the log has everything.
+    #[must_use]
+    pub fn is_durable(&self) -> bool {
+        self.replica.journal.is_idle()
     }
 
     /// What this node has promised for a slot of the strong database.

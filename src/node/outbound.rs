@@ -71,8 +71,7 @@ impl Node {
             Frame::Want { bits, dead } if live => {
                 let (peer, walk) = self.walk(to, link).ok_or(Hangup::Unexpected)?;
                 let dead = peer.repair.on_want(walk, bits, dead)?;
-                self.drop_dead(&dead);
-                self.links.touch(link);
+                self.drop_dead(link, &dead);
                 Ok(())
             }
             // It votes from now on.

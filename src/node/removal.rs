@@ -164,7 +164,8 @@ impl Node {
 
     /// A peer that has a floor says that these were deleted. A node that has one too will find out by
     /// itself; one that may lack something has no other way to know.
-    pub(super) fn drop_dead(&mut self, dead: &[Dead]) {
+    pub(super) fn drop_dead(&mut self, link: LinkId, dead: &[Dead]) {
+        self.links.touch(link);
         if self.replica.floors.is_sound() {
             return;
         }

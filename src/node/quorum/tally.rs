@@ -23,8 +23,7 @@ impl Shown {
     /// Whether who shows this has a record of this version, or something that outlives it: a newer
     /// one, a flush, or the knowledge that it is dead.
     pub(crate) const fn reaches(self, version: Version) -> bool {
-        self.version.to_bits() >= version.to_bits()
-            || (!self.record && version.hlc() <= self.floor)
+        self.version.to_bits() >= version.to_bits() || (!self.record && version.hlc() <= self.floor)
     }
 }
 

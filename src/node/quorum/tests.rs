@@ -108,7 +108,8 @@ impl World {
     fn answer(&mut self, from: NodeId, id: u64, shown: &[Shown]) {
         let mut entries = Vec::new();
         shown.iter().for_each(|one| peer::push_state(&mut entries, one.version, one.record));
-        self.with(|quorum, ctx| quorum.on_answers(ctx, from, id, (0, &entries))).expect("well formed");
+        self.with(|quorum, ctx| quorum.on_answers(ctx, from, id, (0, &entries)))
+            .expect("well formed");
     }
 
     /// Asks a peer whatever there is to ask, and lets it answer.

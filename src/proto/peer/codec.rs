@@ -77,9 +77,6 @@ impl<'a> Frame<'a> {
                 body.u64(generation).u64(pos)
             }
             Self::Answer { id, answer } => body.u64(id).bytes(answer),
-            Self::Answers { id, db, floor, entries } => {
-                body.u64(id).db(db).u64(floor).bytes(entries)
-            }
             Self::Backing { id, slots } | Self::Canvass { id, slots } => body.u64(id).bytes(slots),
             Self::Compare { db, flushed, first, span, digests } => {
                 body.db(db).version(flushed).u32(first).u32(span).bytes(digests)
@@ -142,9 +139,12 @@ impl<'a> Frame<'a> {
         };
     }
 
-    /// What clients' rare questions add.
+    /// What databases 1 and 2 and clients' rare questions add.
     fn encode_more<'v>(self, body: Body<'v>) -> Body<'v> {
         match self {
+            Self::Answers { id, db, floor, entries } => {
+                body.u64(id).db(db).u64(floor).bytes(entries)
+            }
             Self::Floor { begins, clock, promised, hlc, lives, row } => {
                 let body = body.flag(begins).u64(clock).u64(promised).u64(hlc);
                 body.sized(lives).bytes(row)
@@ -277,13 +277,10 @@ impl<'a> Frame<'a> {
         })
     }
 
-    /// What databases 0 and 1 add.
+    /// What database 0 adds.
     fn decode_strong_fields(kind: u8, f: &mut Fields<'a>) -> Option<Self> {
         Some(match kind {
             kind::ANSWER => Self::Answer { id: f.u64()?, answer: f.rest() },
-            kind::ANSWERS => {
-                Self::Answers { id: f.u64()?, db: f.db()?, floor: f.u64()?, entries: f.rest() }
-            }
             kind::BACKING => Self::Backing { id: f.u64()?, slots: f.rest() },
             kind::CANVASS => Self::Canvass { id: f.u64()?, slots: f.rest() },
             kind::CONFIRM => Self::Confirm { id: f.u64()?, entries: f.rest() },
@@ -291,14 +288,6 @@ impl<'a> Frame<'a> {
             kind::DROP => Self::Drop { pos: f.u64()?, version: f.version()?, key: f.rest() },
             kind::FETCH => Self::Fetch { ballot: f.ballot()?, slot: f.u32()?, keys: f.rest() },
             kind::FILL => Self::Fill { pos: f.u64()?, ballot: f.ballot()?, record: f.rest() },
-            kind::FLOOR => Self::Floor {
-                begins: f.flag()?,
-                clock: f.u64()?,
-                promised: f.u64()?,
-                hlc: f.u64()?,
-                lives: f.sized()?,
-                row: f.rest(),
-            },
             kind::FLUSH_SLOTS => Self::FlushSlots { id: f.u64()?, slots: f.rest() },
             kind::FLUSHED => Self::Flushed { db: f.db()?, version: f.version()? },
             kind::FORMATION => Self::Formation { births: f.rest() },
@@ -354,6 +343,24 @@ impl<'a> Frame<'a> {
                 from: f.pair()?,
                 next: f.maybe_pair()?,
                 entries: f.rest(),
+            },
+            other => return Self::decode_more(other, f),
+        })
+    }
+
+    /// What databases 1 and 2 add.
+    fn decode_more(kind: u8, f: &mut Fields<'a>) -> Option<Self> {
+        Some(match kind {
+            kind::ANSWERS => {
+                Self::Answers { id: f.u64()?, db: f.db()?, floor: f.u64()?, entries: f.rest() }
+            }
+            kind::FLOOR => Self::Floor {
+                begins: f.flag()?,
+                clock: f.u64()?,
+                promised: f.u64()?,
+                hlc: f.u64()?,
+                lives: f.sized()?,
+                row: f.rest(),
             },
             _ => return None,
         })
