@@ -171,8 +171,8 @@ fn replication(source: &Source<'_>, text: &mut String) {
     }
 }
 
-/// Whether deletions of databases 1 and 2 get as far as being forgotten. A floor that grows old
-/// while tombstones grow many has a member to blame, which the marks of the rows name.
+/// Whether deletions of databases 1 and 2 get as far as being forgotten. The floor rests when nobody
+/// writes; one that is older than the oldest tombstone for long has a member to blame.
 fn removal(source: &Source<'_>, text: &mut String) {
     let Source { now, members, replica, removal, .. } = source;
     let (reach, removed) = removal.told();
@@ -186,6 +186,12 @@ fn removal(source: &Source<'_>, text: &mut String) {
     if reach > 0 {
         let age_ms = now.wall_ms.saturating_sub(hlc_ms(reach));
         line(text, format_args!("tombstone_floor_age_ms:{age_ms}"));
+    }
+    let oldest = Db::ALL.into_iter().filter(|db| *db != Db::STRONG);
+    let oldest = oldest.map(|db| replica.store.oldest_tombstone(db)).min();
+    if let Some(oldest) = oldest.filter(|oldest| *oldest < u64::MAX) {
+        let age_ms = now.wall_ms.saturating_sub(hlc_ms(oldest));
+        line(text, format_args!("tombstone_oldest_age_ms:{age_ms}"));
     }
     if let Some(slowest) = floors.slowest() {
         line(text, format_args!("tombstone_floor_held_by:{}", members.name(slowest)));

@@ -32,7 +32,8 @@ pub struct Growth {
     bodies: BTreeMap<(DbKey, u128), (u64, u64)>,
     /// Looks at all nodes.
     looks: u64,
-    /// By node: its floor when last durable, and which tombstones it removed, and at which look.
+    /// By node: its floor when last durable, and the versions below which nothing may come back of
+    /// keys that it removed, with the look that found it out.
     floors: Vec<u64>,
     removed: Vec<BTreeMap<DbKey, (u128, u64)>>,
     /// Tombstones that the last look found removed.
@@ -178,16 +179,16 @@ impl Growth {
     /// A key is held that was not.
     fn came(&mut self, node: usize, (db, key): (Db, &[u8]), version: u128) {
         let name = (db.number(), key.to_vec());
-        let Some((removed, when)) = self.removed[node].remove(&name) else { return };
+        let Some((below, when)) = self.removed[node].remove(&name) else { return };
         let known = self.bodies.get(&(name, version)).is_some_and(|(_, first)| *first < when);
-        if version < removed && known {
-            let detail = format!("n{node} has {version:x} again after it removed {removed:x}");
+        if version < below && known {
+            let detail = format!("n{node} has {version:x} again, which it had deleted for good");
             self.fail(db, key, detail);
         }
     }
 
     /// A key is held no more: it must have been a tombstone that the floor covers, if the node has
-    /// one.
+    /// one. The tombstone may have come since the last look.
     fn went(
         &mut self,
         node: usize,
@@ -198,11 +199,15 @@ impl Growth {
     ) {
         let Some(floor) = floor else { return };
         let covered = Version::from_bits(held.version).hlc() <= floor;
-        if held.body != 0 || !covered {
+        if !covered {
             return self.went_back(node, life, (db, key), held.version, None);
         }
-        self.removed[node].insert((db.number(), key.to_vec()), (held.version, self.looks));
-        self.removed_now.push((db, key.to_vec(), held.version));
+        let tombstone = held.body == 0;
+        let below = held.version + u128::from(!tombstone);
+        self.removed[node].insert((db.number(), key.to_vec()), (below, self.looks));
+        if tombstone {
+            self.removed_now.push((db, key.to_vec(), held.version));
+        }
     }
 
     fn went_back(
