@@ -249,9 +249,10 @@ impl Node {
             };
             let due = |version| floor.covers(version);
             let next = store.find_tombstones(db, slot, cursor, &mut budget, due, &mut found);
-            let (slot, cursor) =
-                next.map_or((slot + 1, PageCursor::default()), |cursor| (slot, cursor));
-            self.removal.at = Some(Place { db: position, slot, cursor });
+            self.removal.at = Some(match next {
+                Some(cursor) => Place { db: position, slot, cursor },
+                None => Place { db: position, slot: slot + 1, cursor: PageCursor::default() },
+            });
             for (key, version) in found.drain(..) {
                 reached(Hook::TombstoneRemoved);
                 self.removal.removed += u64::from(self.replica.remove(db, &key, version));

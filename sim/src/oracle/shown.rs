@@ -71,7 +71,8 @@ fn taken_back(reads: &[&Entry], stays: bool) -> Option<String> {
                         && first.is_some_and(|first| first.precedes(read))
                 });
                 if let Some(other) = other {
-                    let other = value(other).map_or("nothing".to_owned(), |v| brief(Some(v)));
+                    let other =
+                        value(other).map_or_else(|| "nothing".to_owned(), |v| brief(Some(v)));
                     let again = brief(Some(again));
                     return Some(format!("showed {again}, then {other}, then {again}"));
                 }
