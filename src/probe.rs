@@ -42,6 +42,8 @@ named! {
         AckSent => "ack_sent",
         /// A stamp from too far ahead was not taken.
         AheadRefused => "ahead_refused",
+        /// A record was refused because its key is known to be deleted.
+        BelowFloorRefused => "below_floor_refused",
         /// An outbox went over its limit on a live link.
         Behind => "behind",
         /// A candidate did not get what it needs in time.
@@ -58,6 +60,8 @@ named! {
         CopyCleaned => "copy_cleaned",
         /// Repair brought a record.
         CopyTaken => "copy_taken",
+        /// A node that may lack something dropped what a peer knows to be deleted.
+        DeadDropped => "dead_dropped",
         /// Slots were won.
         Elected => "elected",
         /// A leader removes a key for a flush.
@@ -70,6 +74,12 @@ named! {
         FastReadUnclear => "fast_read_unclear",
         /// A leader sends a chosen record of an earlier ballot.
         Filled => "filled",
+        /// A node without a floor begins to take over another's.
+        FloorDonorFound => "floor_donor_found",
+        /// A floor went up so that something can be removed.
+        FloorRaised => "floor_raised",
+        /// A node without a floor has one.
+        FloorTaken => "floor_taken",
         /// All slots of the strong database were emptied.
         Flushed => "flushed",
         /// A flush came from a peer.
@@ -134,6 +144,8 @@ named! {
         Surveyed => "surveyed",
         /// A tombstone that all members hold is dropped.
         TombstoneDropped => "tombstone_dropped",
+        /// A tombstone that the floor covers is removed.
+        TombstoneRemoved => "tombstone_removed",
         /// A tombstone was stamped.
         TombstoneStamped => "tombstone_stamped",
         /// A member did not stand when it was asked to.
@@ -186,6 +198,16 @@ named! {
         FastAbsentIsTombstone => "fast_absent_is_tombstone",
         /// A fast read answers the newest of unequal copies.
         FastReadNewest => "fast_read_newest",
+        /// What the log says of the floor is forgotten at a restart.
+        FloorForgotten => "floor_forgotten",
+        /// Records below the floor are taken.
+        FloorIgnored => "floor_ignored",
+        /// The floor is found over a majority of the members.
+        FloorMajority => "floor_majority",
+        /// The floor is found from what members have of one's own stream.
+        FloorOwnOrigin => "floor_own_origin",
+        /// What a member's earlier life had applied still counts for the floor.
+        FloorRowOutlived => "floor_row_outlived",
         /// A flush is not written to the log.
         FlushNotLogged => "flush_not_logged",
         /// A flush is not passed on by repair.
@@ -210,6 +232,8 @@ named! {
         PartialLineLost => "partial_line_lost",
         /// That a backed-up link moves is no sign of life.
         ProgressIsNoSign => "progress_is_no_sign",
+        /// A node promises to stamp nothing below a time that its clock has not reached.
+        PromiseTooHigh => "promise_too_high",
         /// Promises are not logged.
         PromiseNotDurable => "promise_not_durable",
         /// A candidate ignores what those who promise hold.

@@ -86,8 +86,8 @@ impl Node {
         let (quorum, mut ctx) = self.quorum(now);
         match frame {
             // What it has of what we asked about.
-            Frame::Answers { id, db: Db::QUORUM, entries } => {
-                quorum.on_answers(&mut ctx, from, id, entries).ok_or(Hangup::Unexpected)
+            Frame::Answers { id, db: Db::QUORUM, floor, entries } => {
+                quorum.on_answers(&mut ctx, from, id, (floor, entries)).ok_or(Hangup::Unexpected)
             }
             // A record that we lack.
             Frame::FullAnswers { id, db: Db::QUORUM, records } => {
@@ -161,7 +161,9 @@ impl Node {
         // if each voted and knew before that our earlier word counts no more.
         let counts = |id| self.strong.is_known_to(id);
         let walked = self.peers.iter().filter(|p| p.has_walked && p.voted && counts(p.id)).count();
-        if walked < needed || !self.strong.poll_recovered() {
+        // And what was deleted for good must not be shown again.
+        let clean = self.replica.floors.is_clean();
+        if walked < needed || !clean || !self.strong.poll_recovered() {
             return;
         }
         tracing::info!("recovered from the other members");
@@ -196,6 +198,11 @@ impl Node {
             reached(Hook::Formed);
             tracing::info!("the cluster has formed");
             self.begin_voting(now);
+        }
+        self.replica.floors.on_durable(batch);
+        if self.members.len() == 1 {
+            // There are no heartbeats.
+            self.look_at_floor(now);
         }
         let journal = &self.replica.journal;
         self.peers.iter_mut().for_each(|peer| peer.pay(|batch| journal.is_durable(batch)));
@@ -237,6 +244,7 @@ impl Node {
         strong.end_turn(&mut ctx);
         let (quorum, mut ctx) = self.quorum(now);
         quorum.end_turn(&mut ctx);
+        self.maybe_whole(now);
         self.maybe_rejoin();
         self.run_waits(now);
         self.run_locates(now);

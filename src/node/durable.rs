@@ -72,6 +72,8 @@ impl Node {
         self.replica.begin_life(found.incarnation);
         self.formation.set_birth(found.birth, found.lost);
         if found.lost {
+            self.replica.floors.lose();
+            self.replica.log_floor();
             self.refill = Refill::Walks;
             self.maybe_refilled();
         }
@@ -112,6 +114,7 @@ impl Node {
         if let Some(peer) = self.peers.get_mut(from) {
             peer.has_walked = true;
         }
+        self.replica.floors.on_shown(from);
         self.maybe_refilled();
     }
 
@@ -161,11 +164,13 @@ impl Node {
         let bound = self.replica.journal.latest_bound();
         let unlogged = self.replica.journal.wait_for_all();
         let size = self.limits.checkpoint_slice;
+        let (hlc, lives) = self.replica.floor_told();
         let Self { strong, formation, checkpoint, replica, slice, .. } = self;
         let others = |out: &mut Vec<u8>| {
             if let Some(births) = formation.births() {
                 Entry::Formed { births }.encode(out);
             }
+            Entry::Floor { hlc, lives: &lives }.encode(out);
             strong.log(out);
         };
         checkpoint.part(&replica.store, bound, unlogged, slice, size, others)

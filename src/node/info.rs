@@ -4,9 +4,10 @@ use std::fmt::Write as _;
 
 use super::{
     checkpoint::Checkpoint,
-    eventual::Replica,
+    eventual::{Replica, hlc_ms},
     formation::Formation,
     peers::Peers,
+    removal::Removal,
     status::{Part, Slots},
     strong::Strong,
 };
@@ -64,6 +65,7 @@ pub(super) struct Source<'a> {
     pub(super) formation: &'a Formation,
     pub(super) stats: &'a Stats,
     pub(super) checkpoint: &'a Checkpoint,
+    pub(super) removal: &'a Removal,
     pub(super) clients: usize,
     /// Operations, and their bytes.
     pub(super) under_way: (usize, usize),
@@ -153,6 +155,7 @@ fn replication(source: &Source<'_>, text: &mut String) {
     line(text, format_args!("role:master"));
     line(text, format_args!("members:{}", source.members.len()));
     line(text, format_args!("peers_went_behind:{}", source.stats.behind));
+    removal(source, text);
     for peer in source.peers.iter() {
         let name = source.members.name(peer.id);
         let link = if peer.link().is_some() { "up" } else { "down" };
@@ -166,6 +169,34 @@ fn replication(source: &Source<'_>, text: &mut String) {
             ),
         );
     }
+}
+
+/// Whether deletions of databases 1 and 2 get as far as being forgotten. The floor rests when nobody
+/// writes; one that is older than the oldest tombstone for long has a member to blame.
+fn removal(source: &Source<'_>, text: &mut String) {
+    let Source { now, members, replica, removal, .. } = source;
+    let (reach, removed) = removal.told();
+    let floors = &replica.floors;
+    let state = match (floors.is_sound(), floors.is_whole()) {
+        (_, true) => "promising",
+        (true, false) => "waiting_for_members",
+        (false, false) => "without_floor",
+    };
+    line(text, format_args!("tombstone_floor_state:{state}"));
+    if reach > 0 {
+        let age_ms = now.wall_ms.saturating_sub(hlc_ms(reach));
+        line(text, format_args!("tombstone_floor_age_ms:{age_ms}"));
+    }
+    let oldest = Db::ALL.into_iter().filter(|db| *db != Db::STRONG);
+    let oldest = oldest.map(|db| replica.store.oldest_tombstone(db)).min();
+    if let Some(oldest) = oldest.filter(|oldest| *oldest < u64::MAX) {
+        let age_ms = now.wall_ms.saturating_sub(hlc_ms(oldest));
+        line(text, format_args!("tombstone_oldest_age_ms:{age_ms}"));
+    }
+    if let Some(slowest) = floors.slowest() {
+        line(text, format_args!("tombstone_floor_held_by:{}", members.name(slowest)));
+    }
+    line(text, format_args!("tombstones_removed:{removed}"));
 }
 
 fn strong(source: &Source<'_>, text: &mut String) {

@@ -20,6 +20,7 @@ use xxhash_rust::xxh3::xxh3_64;
 use crate::{
     log::{Batch, Entry},
     probe::{Hook, Mutant, planted, reached},
+    proto::peer,
     record::{Ballot, Db, NodeId, Version},
     slot::SlotSet,
 };
@@ -140,6 +141,13 @@ impl Journal {
         Entry::Known { member, incarnation }.encode(&mut self.bytes);
     }
 
+    /// Up to where all members have applied everything, and in which lives of theirs.
+    pub(crate) fn floor(&mut self, hlc: u64, lives: &[u64]) {
+        let mut bytes = Vec::new();
+        lives.iter().for_each(|life| peer::push_life(&mut bytes, *life));
+        Entry::Floor { hlc, lives: &bytes }.encode(&mut self.bytes);
+    }
+
     /// Entries that are encoded already, and concern no key.
     pub(crate) fn entries(&mut self, entries: &[u8]) {
         self.bytes.extend_from_slice(entries);
@@ -163,14 +171,31 @@ impl Journal {
             return;
         }
         if hlc.saturating_add(reach / 2) > self.bound {
-            self.bound = hlc.saturating_add(reach);
-            self.bound_batch = self.gathering.batch;
-            self.sync = true;
-            Entry::Bound { hlc: self.bound }.encode(&mut self.bytes);
+            self.log_bound(hlc.saturating_add(reach));
         }
         if hlc > self.bound_durable {
             self.peers_wait = self.bound_batch;
         }
+    }
+
+    /// Makes the bound reach a stamp that is to be promised. Unlike one that is given nobody may be
+    /// told of it before.
+    pub(crate) fn renew_bound(&mut self, hlc: u64, reach: u64) {
+        if hlc > self.bound {
+            self.log_bound(hlc.saturating_add(reach));
+        }
+    }
+
+    /// No later life stamps at or below it.
+    pub(crate) const fn durable_bound(&self) -> u64 {
+        self.bound_durable
+    }
+
+    fn log_bound(&mut self, bound: u64) {
+        self.bound = bound;
+        self.bound_batch = self.gathering.batch;
+        self.sync = true;
+        Entry::Bound { hlc: bound }.encode(&mut self.bytes);
     }
 
     /// What must be durable before anybody is shown the state of a key.

@@ -12,7 +12,7 @@
 //! This file owns the fields and does nothing but dispatch. What a client says is answered in
 //! `client`; what a peer says on its own link in `inbound`, on ours in `outbound`; what time asks
 //! for in `timers`; what the disk is given and says in `durable`. `outbox`, `repair`, `eventual`,
-//! `journal`, `checkpoint` and `links` are leaves: they know nothing of the node.
+//! `floor`, `journal`, `checkpoint` and `links` are leaves: they know nothing of the node.
 //!
 //! Invariants: outputs at rest change only by inputs; the same inputs in the same order give the
 //! same outputs; no map here has an iteration order of its own.
@@ -41,6 +41,7 @@ mod consensus;
 mod durable;
 mod eventual;
 mod flights;
+mod floor;
 mod flush;
 mod formation;
 mod gather;
@@ -54,6 +55,7 @@ mod outbound;
 mod outbox;
 mod peers;
 mod quorum;
+mod removal;
 mod repair;
 mod status;
 mod strong;
@@ -76,6 +78,7 @@ use links::{End, Links, PeerLink, Side};
 use locate::Locates;
 use peers::{Dialing, Peers};
 use quorum::Quorum;
+use removal::Removal;
 use strong::Strong;
 use timers::Watch;
 use wait::{Waits, Wrote};
@@ -158,6 +161,7 @@ pub struct Node {
     /// Clients whose replies wait for the disk.
     waiting: Vec<LinkId>,
     checkpoint: Checkpoint,
+    removal: Removal,
     refill: Refill,
     /// The bytes of the last piece of a checkpoint.
     slice: Vec<u8>,
@@ -189,7 +193,12 @@ impl Node {
         let mut rng = Rng::new(seed);
         let store = Store::new(slots, members.cluster_id(), rng.bits());
         Self {
-            replica: Replica::new(store, members.me(), incarnation, timing.skew_max),
+            replica: Replica::new(
+                store,
+                (members.me(), members.len()),
+                incarnation,
+                timing.skew_max,
+            ),
             peers: Peers::new(&members, &limits, now),
             strong: Strong::new(&members, slots, limits, timing, now, rng.bits()),
             quorum: Quorum::new(&members, limits, timing),
@@ -203,6 +212,7 @@ impl Node {
             watched: Vec::new(),
             waiting: Vec::new(),
             checkpoint: Checkpoint::new(now),
+            removal: Removal::default(),
             refill: Refill::Done,
             slice: Vec::new(),
             image_room: true,
@@ -291,6 +301,7 @@ impl Node {
             self.run_client(now, link, Input::Resume);
         }
         self.run_timers(now);
+        self.sweep();
         self.tick(now);
         self.deliver(now);
     }
@@ -387,6 +398,7 @@ impl Node {
     pub fn poll_timeout(&self) -> Option<Instant> {
         let can_resume = !self.resumable.is_empty() && !self.is_log_full() && !self.is_loaded();
         let can_go_on = !self.runnable.is_empty() || can_resume || self.can_write_image();
+        let can_go_on = can_go_on || self.can_sweep();
         if can_go_on { Some(Instant::ZERO) } else { self.next_timer() }
     }
 
@@ -419,6 +431,19 @@ impl Node {
     #[must_use]
     pub const fn clock(&self) -> u64 {
         self.replica.clock()
+    }
+
+    /// Up to which stamp this node knows that deletions have reached all members; nothing if it may
+    /// lack something itself, as after a loss of data.
+    #[must_use]
+    pub fn floor(&self) -> Option<u64> {
+        self.replica.floors.is_sound().then(|| self.replica.floors.floor().hlc)
+    }
+
+    /// Whether the log has everything.
+    #[must_use]
+    pub fn is_durable(&self) -> bool {
+        self.replica.journal.is_idle()
     }
 
     /// What this node has promised for a slot of the strong database.

@@ -38,6 +38,10 @@ pub(crate) struct Peer {
     pub(crate) repair: Repair,
     /// The last session of ours in which a walk showed it all that we have.
     walked: u64,
+    /// And all that we have from others since this life of ours began.
+    caught_up: u64,
+    /// What it was last told of the floor, on our present link to it.
+    pub(crate) floor_told: Vec<u8>,
     pub(crate) ping_at: Instant,
     pub(crate) repair_at: Instant,
     /// Its link to us, once it has introduced itself.
@@ -100,6 +104,8 @@ impl Peer {
             generation: 0,
             repair: Repair::default(),
             walked: 0,
+            caught_up: 0,
+            floor_told: Vec::new(),
             ping_at: now.mono,
             repair_at: now.mono,
             inbound: None,
@@ -148,9 +154,23 @@ impl Peer {
     ) -> Result<bool, Unexpected> {
         let complete = self.repair.on_differ(walk, db, bits)?;
         if complete {
-            self.walked = self.generation;
+            (self.walked, self.caught_up) = (self.generation, self.generation);
         }
         Ok(complete)
+    }
+
+    /// We have got from others what it may not have: it is to be shown all that we have, from now
+    /// on.
+    pub(crate) fn show_anew(&mut self, now: Now) {
+        self.caught_up = 0;
+        self.repair.need_anew();
+        self.repair_at = now.mono;
+    }
+
+    /// Whether it has all that our stream to it goes on from, and all that earlier lives of ours
+    /// have stamped.
+    pub(crate) const fn is_caught_up(&self) -> bool {
+        self.generation > 0 && self.caught_up == self.generation && !self.outbox.is_behind()
     }
 
     /// Whether it has all that went before the present session.
@@ -180,6 +200,7 @@ impl Peer {
     pub(crate) fn on_link_gone(&mut self) {
         self.repair.on_close();
         (self.live, self.votes, self.refusals_seen) = (false, false, 0);
+        self.floor_told.clear();
         self.asks.clear();
     }
 

@@ -1,14 +1,16 @@
 //! The tables: what this replica holds, slot by slot, with a digest of each slot.
 //!
 //! A table maps a key to its newest record, tombstones included; it never forgets a key by itself,
-//! only by [`Store::flush`] and [`Store::remove`].
+//! only by [`Store::flush`] and [`Store::remove`]. It helps to find those that are due
+//! ([`Store::find_tombstones`]).
 //! Each slot has a table and a digest of its own, so growing one rehashes a few thousandths of the
 //! data and comparing replicas reads numbers instead of records. The store knows versions but never
 //! makes one: who may stamp is decided above.
 //!
 //! Invariants, checked by [`Store::check`]: a slot's digest is the sum of the hashes of (version,
 //! key) over its table; the counts of live keys and tombstones are those of the tables; no record
-//! is at or below its database's flush stamp.
+//! is at or below its database's flush stamp; while no sweep is under way in it no tombstone of a
+//! slot is older than the stamp that is kept for that.
 
 use hashbrown::{HashTable, hash_table::Entry};
 use xxhash_rust::xxh3::{xxh3_64_with_seed, xxh3_128_with_seed};
@@ -20,6 +22,7 @@ use crate::{
 };
 
 mod page;
+mod sweep;
 
 pub use page::PageCursor;
 
@@ -41,6 +44,8 @@ struct Database {
     digests: Vec<u128>,
     /// How often each table has moved its records without growing.
     moves: Vec<u32>,
+    /// Per table: a stamp that none of its tombstones is older than.
+    oldest: Vec<u64>,
     live: u64,
     tombstones: u64,
     /// Records at or below this stamp are dead.
@@ -55,6 +60,7 @@ impl Store {
             tables: (0..slots).map(|_| HashTable::new()).collect(),
             digests: vec![0; slots as usize],
             moves: vec![0; slots as usize],
+            oldest: vec![u64::MAX; slots as usize],
             live: 0,
             tombstones: 0,
             flushed: Version::NONE,
@@ -182,6 +188,11 @@ impl Store {
         }
         database.live += u64::from(!blob.is_tombstone());
         database.tombstones += u64::from(blob.is_tombstone());
+        if blob.is_tombstone()
+            && let Some(oldest) = database.oldest.get_mut(slot)
+        {
+            *oldest = (*oldest).min(blob.version().hlc());
+        }
         Some(blob.bytes())
     }
 

@@ -1,7 +1,10 @@
 //! The end of a case: no fault begins any more, a core of nodes is left alone, and within a bounded
 //! time it must serve every database, and the replicas must become one.
 
-use quorate::{record::Db, slot::Slot};
+use quorate::{
+    record::{Db, Version},
+    slot::Slot,
+};
 
 use super::{COMPARE_MS, World, net::Event};
 use crate::{
@@ -212,6 +215,25 @@ impl World<'_> {
         });
         self.history = observed.history;
         outcome
+    }
+
+    /// A tombstone that one node has removed, all have applied: each holds it or something newer, or
+    /// knows by its floor that it may be gone too. A node without a floor may have lost data.
+    pub(super) fn check_removed(&mut self, id: usize) {
+        for (db, key, version) in self.growth.take_removed() {
+            let hlc = Version::from_bits(version).hlc();
+            let lacks = self.hosts.iter().position(|host| {
+                let Some(node) = &host.node else { return false };
+                let held = node.store().get(db, &key).map_or(0, |held| held.version.to_bits());
+                let flushed = node.store().flushed(db).to_bits();
+                held.max(flushed) < version && node.floor().is_some_and(|floor| floor < hlc)
+            });
+            if let Some(other) = lacks {
+                let detail =
+                    format!("n{id} removed the tombstone {version:x} before n{other} had it");
+                self.growth.fail(db, &key, detail);
+            }
+        }
     }
 
     /// A replica that has accepted a record has promised its ballot.

@@ -312,10 +312,13 @@ impl World<'_> {
             }
         }
         self.bounds(id, &node);
-        let looked = self.growth.sample(id, self.hosts[id].life, node.store());
+        let floor = node.floor();
+        self.growth.note_floor(id, floor, node.is_durable());
+        let looked = self.growth.sample(id, self.hosts[id].life, node.store(), floor);
         self.hosts[id].node = Some(node);
         if looked {
             self.check_promises(id);
+            self.check_removed(id);
         }
         let passed = take_reached();
         for (hook, count) in Hook::ALL.iter().zip(passed) {

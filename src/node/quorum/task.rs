@@ -131,7 +131,7 @@ impl Task {
         }
         let best = asking.tally.best();
         let looks = self.op().is_some_and(|op| op.is_read() || matches!(op.action, Action::Delete));
-        if !looks || best.version <= own.version {
+        if !looks || own.reaches(best.version) {
             Step::Decide
         } else if best.record {
             Step::Fetch(best.version)

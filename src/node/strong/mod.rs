@@ -198,6 +198,7 @@ impl Strong {
             }
             Entry::Bound { .. }
             | Entry::Drop { .. }
+            | Entry::Floor { .. }
             | Entry::Flush { .. }
             | Entry::Formed { .. }
             | Entry::Record(_) => {}

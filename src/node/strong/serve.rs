@@ -114,7 +114,7 @@ impl Strong {
                 self.on_confirmed(ctx, from, id, bits);
                 Some(())
             }
-            Frame::Answers { id, db: Db::STRONG, entries } => {
+            Frame::Answers { id, db: Db::STRONG, entries, .. } => {
                 self.on_answers(ctx, from, id, entries)
             }
             Frame::Surveyed { id, same, copied } => {
@@ -381,7 +381,7 @@ impl Strong {
         }
         let wait = wait.filter(|_| !planted(Mutant::UndurableShown));
         if let Some(peer) = ctx.peers.get_mut(from) {
-            peer.owe(wait, &Frame::Answers { id, db: Db::STRONG, entries: &entries });
+            peer.owe(wait, &Frame::Answers { id, db: Db::STRONG, floor: 0, entries: &entries });
         }
         Ok(())
     }

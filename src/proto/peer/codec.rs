@@ -55,6 +55,7 @@ mod kind {
     pub(super) const SLOTS_FLUSHED: u8 = 46;
     pub(super) const LOCATE: u8 = 47;
     pub(super) const LOCATED: u8 = 48;
+    pub(super) const FLOOR: u8 = 49;
 }
 
 impl<'a> Frame<'a> {
@@ -76,7 +77,6 @@ impl<'a> Frame<'a> {
                 body.u64(generation).u64(pos)
             }
             Self::Answer { id, answer } => body.u64(id).bytes(answer),
-            Self::Answers { id, db, entries } => body.u64(id).db(db).bytes(entries),
             Self::Backing { id, slots } | Self::Canvass { id, slots } => body.u64(id).bytes(slots),
             Self::Compare { db, flushed, first, span, digests } => {
                 body.db(db).version(flushed).u32(first).u32(span).bytes(digests)
@@ -130,7 +130,7 @@ impl<'a> Frame<'a> {
             Self::Versions { ballot, slot, from, next, entries } => {
                 body.ballot(ballot).u32(slot).pair(from).maybe_pair(next).bytes(entries)
             }
-            Self::Want { bits } => body.bytes(bits),
+            Self::Want { bits, dead } => body.sized(bits).bytes(dead),
             Self::Welcome { incarnation, generation, pos, wall_ms, birth, formed } => {
                 let body = body.u64(incarnation).u64(generation).u64(pos).u64(wall_ms);
                 body.u64(birth).flag(formed)
@@ -139,9 +139,16 @@ impl<'a> Frame<'a> {
         };
     }
 
-    /// What clients' rare questions add.
+    /// What databases 1 and 2 and clients' rare questions add.
     fn encode_more<'v>(self, body: Body<'v>) -> Body<'v> {
         match self {
+            Self::Answers { id, db, floor, entries } => {
+                body.u64(id).db(db).u64(floor).bytes(entries)
+            }
+            Self::Floor { begins, clock, promised, hlc, lives, row } => {
+                let body = body.flag(begins).u64(clock).u64(promised).u64(hlc);
+                body.sized(lives).bytes(row)
+            }
             Self::FlushSlots { id, slots } => body.u64(id).bytes(slots),
             Self::Flushed { db, version } => body.db(db).version(version),
             Self::Locate { id, db, key } => body.u64(id).db(db).bytes(key),
@@ -167,6 +174,7 @@ impl<'a> Frame<'a> {
             Self::Drop { .. } => kind::DROP,
             Self::Fetch { .. } => kind::FETCH,
             Self::Fill { .. } => kind::FILL,
+            Self::Floor { .. } => kind::FLOOR,
             Self::Flush { .. } => kind::FLUSH,
             Self::FlushSlots { .. } => kind::FLUSH_SLOTS,
             Self::Flushed { .. } => kind::FLUSHED,
@@ -230,7 +238,7 @@ impl<'a> Frame<'a> {
         let mut fields = Fields::of(rest);
         let frame = match kind {
             kind::ACK..=kind::WELCOME => Self::decode_fields(kind, &mut fields),
-            kind::ANSWER..=kind::LOCATED => Self::decode_strong_fields(kind, &mut fields),
+            kind::ANSWER..=kind::FLOOR => Self::decode_strong_fields(kind, &mut fields),
             other => return Err(FrameError::Kind(other)),
         };
         frame.filter(|_| fields.is_empty()).ok_or(FrameError::Body { kind })
@@ -256,7 +264,7 @@ impl<'a> Frame<'a> {
             kind::PONG => Self::Pong { asked_ms: f.u64()?, wall_ms: f.u64()? },
             kind::RECORD => Self::Record { pos: f.u64()?, record: f.rest() },
             kind::REFUSE => Self::Refuse { incarnation: f.u64()?, reason: f.rest() },
-            kind::WANT => Self::Want { bits: f.rest() },
+            kind::WANT => Self::Want { bits: f.sized()?, dead: f.rest() },
             kind::WELCOME => Self::Welcome {
                 incarnation: f.u64()?,
                 generation: f.u64()?,
@@ -269,11 +277,10 @@ impl<'a> Frame<'a> {
         })
     }
 
-    /// What databases 0 and 1 add.
+    /// What database 0 adds.
     fn decode_strong_fields(kind: u8, f: &mut Fields<'a>) -> Option<Self> {
         Some(match kind {
             kind::ANSWER => Self::Answer { id: f.u64()?, answer: f.rest() },
-            kind::ANSWERS => Self::Answers { id: f.u64()?, db: f.db()?, entries: f.rest() },
             kind::BACKING => Self::Backing { id: f.u64()?, slots: f.rest() },
             kind::CANVASS => Self::Canvass { id: f.u64()?, slots: f.rest() },
             kind::CONFIRM => Self::Confirm { id: f.u64()?, entries: f.rest() },
@@ -336,6 +343,24 @@ impl<'a> Frame<'a> {
                 from: f.pair()?,
                 next: f.maybe_pair()?,
                 entries: f.rest(),
+            },
+            other => return Self::decode_more(other, f),
+        })
+    }
+
+    /// What databases 1 and 2 add.
+    fn decode_more(kind: u8, f: &mut Fields<'a>) -> Option<Self> {
+        Some(match kind {
+            kind::ANSWERS => {
+                Self::Answers { id: f.u64()?, db: f.db()?, floor: f.u64()?, entries: f.rest() }
+            }
+            kind::FLOOR => Self::Floor {
+                begins: f.flag()?,
+                clock: f.u64()?,
+                promised: f.u64()?,
+                hlc: f.u64()?,
+                lives: f.sized()?,
+                row: f.rest(),
             },
             _ => return None,
         })

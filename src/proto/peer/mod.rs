@@ -22,12 +22,13 @@ mod fields;
 mod lists;
 
 pub use lists::{
-    births, bit, confirms, digests, keys, leads, offers, push_birth, push_confirm, push_digest,
-    push_key, push_lead, push_offer, push_record, push_state, records, set_bit, states,
+    births, bit, confirms, digests, keys, leads, lives, marks, offers, push_birth, push_confirm,
+    push_digest, push_key, push_lead, push_life, push_mark, push_offer, push_record, push_state,
+    records, set_bit, states,
 };
 
 /// The version of this protocol. Nodes of different versions refuse each other.
-pub const PROTOCOL: u16 = 2;
+pub const PROTOCOL: u16 = 3;
 /// First bytes of a hello's body.
 pub const MAGIC: [u8; 8] = *b"quorate\x01";
 /// First byte of a link between nodes: what follows is a frame, where a client sends text or `*`.
@@ -105,6 +106,9 @@ pub enum Frame<'a> {
         id: u64,
         /// As asked.
         db: Db,
+        /// Keys that are not held were deleted, if they had a stamp at or below it; 0 if nothing is
+        /// known of that.
+        floor: u64,
         /// See [`states`]; one a key, in the order of the question.
         entries: &'a [u8],
     },
@@ -197,6 +201,24 @@ pub enum Frame<'a> {
         ballot: Ballot,
         /// A [`crate::record::Record`] of database 0.
         record: &'a [u8],
+    },
+    /// How far the sender is with everybody's stamps, after its stream up to here.
+    Floor {
+        /// A walk begins that shows all that the sender holds.
+        begins: bool,
+        /// No floor of any member is above it, by the sender's word.
+        clock: u64,
+        /// The sender stamps nothing more at or below it, and all that any life of it has stamped
+        /// there was shown or sent to the receiver; 0 if it can't say.
+        promised: u64,
+        /// Everything at or below it has been applied by all members.
+        hlc: u64,
+        /// See [`lives`]; those that `hlc` holds for, one a member; none if the sender may lack
+        /// something.
+        lives: &'a [u8],
+        /// See [`marks`]; up to where the sender has applied each member's stream, one a member or
+        /// none.
+        row: &'a [u8],
     },
     /// A flush of a database, in the stream.
     Flush {
@@ -461,10 +483,13 @@ pub enum Frame<'a> {
         /// See [`offers`].
         entries: &'a [u8],
     },
-    /// Which entries of an `Offer` are wanted: a bit each, lowest first.
+    /// Which entries of an `Offer` are wanted, and which are dead, for their keys were deleted: a
+    /// bit each, lowest first.
     Want {
         /// See [`bit`].
         bits: &'a [u8],
+        /// See [`bit`].
+        dead: &'a [u8],
     },
     /// The hello is accepted; the last session known and how far it was applied.
     Welcome {
