@@ -75,7 +75,7 @@ fn list_round_trip(frame: Frame<'_>) {
             peer::keys(keys).flatten().for_each(|key| peer::push_key(out, key));
             keys
         }
-        Frame::Formation { births } => {
+        Frame::ColdStart { births, .. } | Frame::Formation { births } => {
             peer::births(births).flatten().for_each(|birth| peer::push_birth(out, birth));
             births
         }

@@ -97,7 +97,7 @@ impl Drive {
         self.appender = Some(appender);
         let (incarnation, birth, report) = (opened.incarnation, opened.birth, opened.report);
         let (checkpoint_size, log_size) = (0, report.bytes);
-        Ok(Found { incarnation, birth, checkpoint_size, log_size, lost: report.lost })
+        Ok(Found { incarnation, birth, checkpoint_size, log_size, loss: report.loss, cold: false })
     }
 
     /// How many entries a start would find if no bit had flipped; nothing if none has.

@@ -4,7 +4,7 @@ use proptest::prelude::{Strategy, any, prop_assert, prop_assert_eq, prop_oneof, 
 
 use super::*;
 
-const KINDS: u8 = 48;
+const KINDS: u8 = 52;
 
 /// The parts that frames are made of.
 type Parts = (u8, u64, u64, u32, u32, Vec<u8>);
@@ -101,6 +101,10 @@ fn strong_frame<'a>(kind: u8, parts: &'a Parts) -> Frame<'a> {
         }
         45 => Frame::Locate { id, db, key: bytes },
         46 => Frame::Located { id, version, flags: span as u8 },
+        47 => Frame::ColdStart { nonce: a, births: bytes },
+        48 => Frame::ColdStarting { nonce: a, birth: b, merged: a > b },
+        49 => Frame::Gather { nonce: a },
+        50 => Frame::Waiting { why: span as u8 },
         _ => {
             let next = (!span.is_multiple_of(3)).then_some((u64::from(span), a));
             Frame::Versions { ballot, slot, from: (a, b), next, entries: bytes }
@@ -121,7 +125,8 @@ fn fixed() -> impl Strategy<Value = u8> {
         35..36_u8,
         39..41_u8,
         42..43_u8,
-        46..47_u8
+        46..47_u8,
+        48..51_u8
     ]
 }
 
