@@ -31,6 +31,9 @@ const BUDGET: Budget = Budget { visits_max: 100_000 };
 pub fn check(observed: &Observed) -> Result<u64, Failure> {
     let mut undecided = 0;
     for (key, entries) in by_key(&observed.history) {
+        if observed.strong_lost.concerns(&entries) {
+            continue;
+        }
         let operations = operations(key, &entries);
         match verdict(operations.clone()) {
             Verdict::Linearizable => {}

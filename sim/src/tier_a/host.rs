@@ -39,6 +39,8 @@ pub(super) struct Host {
     attempts: Vec<u64>,
     timer_us: Option<u64>,
     pub(super) paused: bool,
+    /// Its data directory was gone once.
+    pub(super) wiped: bool,
     rate_ppm: i64,
     pub(super) offset_ms: i64,
     pub(super) base_offset_ms: i64,
@@ -59,6 +61,7 @@ impl Host {
             attempts: vec![0; nodes],
             timer_us: None,
             paused: false,
+            wiped: false,
             rate_ppm,
             offset_ms,
             base_offset_ms: offset_ms,
@@ -108,6 +111,15 @@ impl Host {
 impl World<'_> {
     /// A new life begins, with what is on its disk; or it fails to, and tries again later.
     pub(super) fn start(&mut self, id: usize) {
+        self.start_as(id, false);
+    }
+
+    /// The same on the word of an operator who wants a cold start.
+    pub(super) fn start_cold(&mut self, id: usize) {
+        self.start_as(id, true);
+    }
+
+    fn start_as(&mut self, id: usize, cold: bool) {
         let host = &mut self.hosts[id];
         assert!(host.node.is_none(), "a node lives once at a time");
         host.life += 1;
@@ -115,7 +127,7 @@ impl World<'_> {
         host.free.clear();
         host.freed.clear();
         host.timer_us = None;
-        let Some(node) = self.recover(id) else { return };
+        let Some(node) = self.recover(id, cold) else { return };
         self.hosts[id].node = Some(node);
         self.growth.forget(id);
         let life = self.hosts[id].life;

@@ -18,6 +18,9 @@ impl World<'_> {
         let count = &mut self.passed[node][hook as usize];
         *count += 1;
         let count = *count;
+        if hook == Hook::ColdStarted {
+            self.strong_lost.on_cold_start(self.net.now_us);
+        }
         for (index, fault) in self.case.faults.iter().enumerate() {
             let When::OnNth { node: at, hook: name, nth } = &fault.when else { continue };
             if *at == node && *nth == count && name == hook.name() && !self.quiet {
@@ -68,6 +71,10 @@ impl World<'_> {
             FaultKind::SlowReader { client } => self.players[client].mute = true,
             FaultKind::SyncFails { node } => self.hosts[node].drive.fail_next_sync(),
             FaultKind::Unreadable { node } => self.hosts[node].drive.unreadable += 1,
+            FaultKind::Wipe { node } => {
+                self.go_down(node, true);
+                self.wipe(node);
+            }
         }
         fault.kind.nodes().into_iter().for_each(|node| self.plan_trouble(node, fault.kind));
     }
@@ -87,7 +94,9 @@ impl World<'_> {
             | FaultKind::SyncFails { .. } => {}
             FaultKind::DiskFull { node } => self.hosts[node].drive.full -= 1,
             FaultKind::Isolation { node, way } => self.isolate(node, way, Net::unblock),
-            FaultKind::Kill { node } | FaultKind::PowerLoss { node } => self.come_up(node),
+            FaultKind::Kill { node } | FaultKind::PowerLoss { node } | FaultKind::Wipe { node } => {
+                self.come_up(node)
+            }
             FaultKind::OneWay { from, to } => self.net.unblock(from, to),
             FaultKind::Partition { a, b } => {
                 self.net.unblock(a, b);
@@ -145,12 +154,14 @@ impl World<'_> {
     /// A node that several faults keep down comes up after the last of them.
     fn go_down(&mut self, node: usize, told: bool) {
         self.down[node] += 1;
+        if !told && !self.hosts[node].paused {
+            self.hosts[node].drive.catch_up(self.net.now_us);
+        }
         self.end_life(node, told);
         if !told {
             let mut chance = self.disk_chance(node);
             self.hosts[node].drive.lose_power(&mut chance);
-            self.lost |= self.case.config.disks.everysec;
-            self.strong_may_forget |= self.case.config.disks.everysec;
+            self.note_loss(self.case.config.disks.everysec);
         }
         self.net.dark[node] |= !told;
     }
@@ -162,6 +173,24 @@ impl World<'_> {
             if self.hosts[node].node.is_none() {
                 self.start(node);
             }
+        }
+    }
+
+    /// A data directory is gone. Whoever has lost everything must not be all, or they form anew.
+    fn wipe(&mut self, node: usize) {
+        self.hosts[node].drive.wipe();
+        self.hosts[node].wiped = true;
+        if self.hosts.iter().all(|host| host.wiped) {
+            self.strong_lost.forgot_all();
+        }
+        self.note_loss(true);
+    }
+
+    /// What was written, and acknowledged perhaps, may be gone from a disk.
+    fn note_loss(&mut self, lost: bool) {
+        if lost {
+            self.lost = true;
+            self.strong_lost.on_loss(self.net.now_us);
         }
     }
 
