@@ -56,6 +56,10 @@ named! {
         ClientPaused => "client_paused",
         /// A majority has a write of a leader.
         Committed => "committed",
+        /// A node merges what all disks have, for a cold start.
+        ColdStartBegun => "cold_start_begun",
+        /// A node votes by a cold start.
+        ColdStarted => "cold_started",
         /// A member's copies are called accepted.
         CopyCleaned => "copy_cleaned",
         /// Repair brought a record.
@@ -176,10 +180,14 @@ named! {
         AnswersNotRead => "answers_not_read",
         /// A new session begins without the walk that makes up for what no stream carries.
         BehindFlagLost => "behind_flag_lost",
+        /// A node that a power failure took writes from votes at once.
+        BootIgnored => "boot_ignored",
         /// No bound is made durable ahead of the stamps that peers are sent.
         BoundNotAhead => "bound_not_ahead",
         /// Stamps repeat after a restart: no incarnation in them, and a coarse clock.
         ClockReuse => "clock_reuse",
+        /// A cold start does without some members.
+        ColdStartOfSome => "cold_start_of_some",
         /// What was copied after a loss counts as accepted.
         CopiesCountAsAccepted => "copies_count_as_accepted",
         /// A bad frame below a mark is taken for the torn end of the log.

@@ -8,7 +8,9 @@
 //! node N), `replies N` (what that client has received since), `send N BYTES` (a fresh connection
 //! with escapes, its reply and whether it was closed), `leader KEY`, `crash N`, `forget N`
 //! (its incarnation), `start N` (with nothing on its disk), `restart N` (with what is durable
-//! there), `disk N stalls`, `disk N works`, `stop N`, `stall A B`, `partition A B`, `heal`, `cut A
+//! there), `sync N` and `outage N` (a power failure, which leaves it what was synced; from its next start
+//! on it knows), `damage N` (its data, repaired at its next start), `cold N` (restarts it with
+//! --cold-start), `disk N stalls`, `disk N works`, `stop N`, `stall A B`, `partition A B`, `heal`, `cut A
 //! B`, `clock N MS`, `advance MS`, `converge MS`, `table [DB]` (each key's value on each node), `info N WORD`
 //! (INFO lines that contain the word), `drained N`, `led N` (how many slots it leads), `outbox N`
 //! (whether anything waits for a peer).
@@ -79,6 +81,13 @@ impl Script {
             "forget" => self.cluster.forget_incarnation(at(0)),
             "start" => self.cluster.start(at(0)),
             "restart" => self.cluster.restart(at(0)),
+            "cold" => self.cluster.restart_cold(at(0)),
+            "sync" => self.cluster.sync(at(0)),
+            "damage" => self.cluster.damage(at(0)),
+            "outage" => {
+                self.cluster.lose_power(at(0));
+                self.clients[at(0)] = None;
+            }
             "disk" => self.cluster.stall_disk(at(0), rest.ends_with("stalls")),
             "stop" => self.cluster.shut_down(at(0)),
             "stall" => self.cluster.stall(at(0), at(1)),

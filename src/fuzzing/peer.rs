@@ -80,7 +80,7 @@ fn list_round_trip(frame: Frame<'_>) {
             read.for_each(|(life, hlc)| peer::push_mark(out, life, hlc));
             row
         }
-        Frame::Formation { births } => {
+        Frame::ColdStart { births, .. } | Frame::Formation { births } => {
             peer::births(births).flatten().for_each(|birth| peer::push_birth(out, birth));
             births
         }

@@ -9,7 +9,7 @@ use super::{
     entry::Entry,
     frame::Seq,
     header::{HEADER_SIZE, Header, Kind, Owner},
-    identity::{Home, IDENTITY, Identity},
+    identity::{Home, IDENTITY, Identity, Loss},
     image::{Imager, Saved},
     survey::{Cut, Fault, Files, Finding, Survey},
     walk::Walk,
@@ -116,9 +116,9 @@ pub fn verify<D: Disk>(
     let identified = disk.names()?.iter().any(|name| name == IDENTITY);
     if identified {
         match Identity::load(disk)? {
-            Ok(Identity { home, incarnation, birth, lost, .. }) => {
+            Ok(Identity { home, incarnation, birth, loss, .. }) => {
                 (verified.incarnation, verified.birth) = (incarnation, birth);
-                verified.lost = lost;
+                verified.lost = loss != Loss::None;
                 verified.home = Some(home);
             }
             Err(fault) => {

@@ -5,7 +5,7 @@ use super::{
     inbound::Hangup,
     links::End,
     strong::{
-        Ctx, Strong,
+        Ctx, Strong, Why,
         request::{Origin, Outcome},
     },
     timers::Watch,
@@ -67,6 +67,19 @@ impl Node {
                 Quorum::on_flushed(&mut ctx, version);
                 Ok(())
             }
+            // It does not vote, and why.
+            Frame::Waiting { why } => {
+                let why = Why::of(why).ok_or(Hangup::Unexpected)?;
+                if let Some(peer) = self.peers.get_mut(from) {
+                    peer.waits = Some(why);
+                }
+                Ok(())
+            }
+            // Nobody votes: the first member wants to go on from all disks.
+            Frame::ColdStart { nonce, births } => {
+                self.on_cold_start(now, from, nonce, births);
+                Ok(())
+            }
             question => {
                 let (strong, mut ctx) = self.strong(now);
                 strong.on_question(&mut ctx, from, question)?;
@@ -124,6 +137,7 @@ impl Node {
     pub(super) fn on_formed(&mut self, now: Now, from: NodeId, birth: u64, votes: bool) {
         let Some(peer) = self.peers.get_mut(from) else { return };
         (peer.birth, peer.formed) = (new_birth(birth), votes);
+        peer.waits = peer.waits.filter(|_| !votes);
         let votes = votes && !self.strong.is_outlived(from, peer.receiver);
         let begins = votes && !std::mem::replace(&mut peer.votes, votes);
         if begins {
@@ -138,6 +152,11 @@ impl Node {
     /// A member says with which births of data the cluster has formed.
     pub(super) fn on_formation(&mut self, now: Now, births: &[u8]) {
         let batch = self.replica.journal.gathering();
+        if self.strong.is_ready() && self.formation.may_start_cold() {
+            let births = self.strong.cold_births();
+            self.replica.journal.formed(self.formation.start_cold(births, batch));
+            return;
+        }
         let known = self.formation.is_lost();
         if let Some(births) = self.formation.learn(births, batch) {
             self.replica.journal.formed(births);
@@ -170,6 +189,42 @@ impl Node {
         let batch = self.replica.journal.gathering();
         let births = self.formation.rejoin(batch);
         self.replica.journal.formed(births);
+    }
+
+    /// The first member wants a cold start.
+    pub(super) fn on_cold_start(&mut self, now: Now, from: NodeId, nonce: u64, births: &[u8]) {
+        if self.formation.may_start_cold() {
+            let birth = self.formation.birth();
+            let (strong, mut ctx) = self.strong(now);
+            strong.on_cold_start(&mut ctx, from, (nonce, births), birth);
+        }
+    }
+
+    /// Goes on with a cold start, or begins one in the first member if now is the time.
+    fn maybe_start_cold(&mut self, now: Now) {
+        if !self.formation.may_start_cold() {
+            return;
+        }
+        let birth = self.formation.birth();
+        let (strong, mut ctx) = self.strong(now);
+        if let Some(births) = strong.lead_cold_start(&mut ctx, birth) {
+            let batch = self.replica.journal.gathering();
+            self.replica.journal.formed(self.formation.start_cold(&births, batch));
+        }
+        // Of the other databases all must have shown all that they have, too.
+        if self.strong.has_merged() && self.peers.iter().all(|peer| peer.has_walked) {
+            let batch = self.replica.journal.gathering();
+            let births = self.formation.renounce(self.strong.cold_births());
+            self.replica.journal.formed(&births);
+            self.strong.on_merged(batch);
+        }
+    }
+
+    /// Tells the log, as often as it changes, what keeps the cluster from going on.
+    fn say_what_is_in_the_way(&mut self) {
+        if let Some(obstacle) = self.strong.new_obstacle(&self.peers) {
+            tracing::warn!("{obstacle}");
+        }
     }
 
     /// Forms the cluster if now is the time, in the first member.
@@ -207,8 +262,9 @@ impl Node {
         let journal = &self.replica.journal;
         self.peers.iter_mut().for_each(|peer| peer.pay(|batch| journal.is_durable(batch)));
         self.pay_parts(now);
+        let birth = self.formation.birth();
         let (strong, mut ctx) = self.strong(now);
-        strong.on_durable(&mut ctx, batch);
+        strong.on_durable(&mut ctx, batch, birth);
         let (quorum, mut ctx) = self.quorum(now);
         quorum.on_durable(&mut ctx, batch);
     }
@@ -216,7 +272,14 @@ impl Node {
     /// This node votes from now on, and says so to all.
     pub(super) fn begin_voting(&mut self, now: Now) {
         let (strong, mut ctx) = self.strong(now);
-        strong.begin(&mut ctx);
+        if strong.begin(&mut ctx) {
+            reached(Hook::ColdStarted);
+            self.stats.cold_starts += 1;
+            tracing::warn!(
+                "the cluster has started cold: acknowledged writes that no disk had are lost, and \
+                 deletes that no disk had may be undone"
+            );
+        }
         let (quorum, mut ctx) = self.quorum(now);
         quorum.begin(&mut ctx);
         let births = self.formation.births().unwrap_or_default();
@@ -246,6 +309,8 @@ impl Node {
         quorum.end_turn(&mut ctx);
         self.maybe_whole(now);
         self.maybe_rejoin();
+        self.maybe_start_cold(now);
+        self.say_what_is_in_the_way();
         self.run_waits(now);
         self.run_locates(now);
         self.deliver(now);

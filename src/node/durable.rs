@@ -5,10 +5,11 @@ use super::{
     checkpoint::ImagePart,
     links::{End, Side},
     peers::Cursor,
+    strong::Why,
 };
 use crate::{
     conn::Wait,
-    log::{Batch, Entry},
+    log::{Batch, Entry, Loss},
     probe::{Hook, Mutant, planted, reached},
     proto::peer::Frame,
     record::NodeId,
@@ -40,8 +41,10 @@ pub struct Found {
     pub checkpoint_size: u64,
     /// Bytes of the log besides.
     pub log_size: u64,
-    /// Something that was durable once is not there any more.
-    pub lost: bool,
+    /// What was durable once and is perhaps not there any more.
+    pub loss: Loss,
+    /// An operator wants a cold start.
+    pub cold: bool,
 }
 
 /// What a node with losses waits for before it is whole again.
@@ -70,8 +73,9 @@ impl Node {
     /// Begins the life that follows what was recovered.
     pub fn recovered(&mut self, now: Now, found: Found) {
         self.replica.begin_life(found.incarnation);
-        self.formation.set_birth(found.birth, found.lost);
-        if found.lost {
+        let lost = found.loss != Loss::None;
+        self.formation.set_birth(found.birth, lost);
+        if lost {
             self.replica.floors.lose();
             self.replica.log_floor();
             self.refill = Refill::Walks;
@@ -82,7 +86,14 @@ impl Node {
         if self.formation.is_formed() {
             self.begin_voting(now);
         } else if self.formation.is_lost() {
+            self.strong.set_waiting(match found.loss {
+                _ if found.cold => Why::Told,
+                Loss::None | Loss::Tail => Why::Tail,
+                Loss::More => Why::Damaged,
+            });
             self.begin_recovery(now);
+        } else {
+            self.strong.set_waiting(Why::Empty);
         }
     }
 

@@ -155,6 +155,36 @@ impl Formation {
         &self.births
     }
 
+    /// The birth of this node's data.
+    pub(crate) const fn birth(&self) -> u64 {
+        self.birth
+    }
+
+    /// Whether this node may take part in a cold start: it neither votes nor is about to.
+    pub(crate) fn may_start_cold(&self) -> bool {
+        matches!(self.stage, Stage::Lost | Stage::New)
+    }
+
+    /// This node has merged what all members have, and votes if and when that counts. Until then
+    /// its data counts for nothing: in a later life it has lost what it had. What is to be logged.
+    pub(crate) fn renounce(&mut self, births: &[u8]) -> Vec<u8> {
+        let mut renounced = Vec::new();
+        for (index, birth) in peer::births(births).flatten().enumerate() {
+            let ours = index == self.me.index();
+            peer::push_birth(&mut renounced, if ours { 0 } else { birth });
+        }
+        self.births.clone_from(&renounced);
+        self.stage = Stage::Lost;
+        renounced
+    }
+
+    /// The cluster forms anew with the data that all members have merged. What is to be logged.
+    pub(crate) fn start_cold(&mut self, births: &[u8], batch: Batch) -> &[u8] {
+        self.births = births.to_vec();
+        self.stage = Stage::Logging(batch);
+        &self.births
+    }
+
     /// The log has everything up to a batch. Whether that completes the forming.
     pub(crate) fn on_durable(&mut self, durable: Batch) -> bool {
         let complete = matches!(self.stage, Stage::Logging(batch) if batch <= durable);

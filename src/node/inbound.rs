@@ -276,7 +276,7 @@ impl Node {
         let Some(peer) = self.peers.get_mut(hello.from) else { return };
         peer.forget_acks();
         (peer.birth, peer.formed) = (new_birth(hello.birth), hello.formed);
-        peer.voted = hello.formed;
+        (peer.voted, peer.waits) = (hello.formed, None);
         let reborn = hello.incarnation > peer.cursor.incarnation;
         peer.on_sign_of_life(now);
         if reborn {

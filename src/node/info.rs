@@ -32,6 +32,8 @@ pub(super) struct Stats {
     pub(super) commands: u64,
     /// Clients closed because they did not read.
     pub(super) stalled: u64,
+    /// Cold starts of the cluster that this node has taken part in.
+    pub(super) cold_starts: u64,
     /// How often a peer went Behind.
     pub(super) behind: u64,
     /// Records and flushes refused because their stamp was too far ahead.
@@ -46,6 +48,7 @@ impl Stats {
             turned_away: 0,
             commands: 0,
             stalled: 0,
+            cold_starts: 0,
             behind: 0,
             ahead: 0,
         }
@@ -206,6 +209,10 @@ fn strong(source: &Source<'_>, text: &mut String) {
     let slots = Slots::count(strong, members.len(), replica.store.slots());
     let (under_way, size) = source.under_way;
     line(text, format_args!("state:{}", part.name().replace(' ', "_")));
+    line(text, format_args!("cold_starts:{}", source.stats.cold_starts));
+    if let Some(obstacle) = strong.obstacle(peers) {
+        line(text, format_args!("obstacle:{obstacle}"));
+    }
     line(text, format_args!("majority_reached:{}", u8::from(voters >= members.quorum())));
     line(text, format_args!("voters:{voters}"));
     line(text, format_args!("voters_needed:{}", members.quorum()));

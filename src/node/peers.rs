@@ -11,6 +11,7 @@ use super::{
     LinkId,
     outbox::Outbox,
     repair::{Repair, Unexpected, Walk},
+    strong::Why,
 };
 use crate::{
     limits::{Limits, Timing},
@@ -51,6 +52,8 @@ pub(crate) struct Peer {
     /// The birth of its data, once it has said so, and whether it then voted.
     pub(crate) birth: Option<u64>,
     pub(crate) formed: bool,
+    /// Why it does not vote, as it has said on its present link to us.
+    pub(crate) waits: Option<Why>,
     /// What is to be asked on our link to it, and said on its link to us.
     pub(crate) asks: Vec<u8>,
     pub(crate) says: Vec<u8>,
@@ -112,6 +115,7 @@ impl Peer {
             cursor: Cursor::default(),
             birth: None,
             formed: false,
+            waits: None,
             asks: Vec::new(),
             says: Vec::new(),
             owed: VecDeque::new(),

@@ -97,6 +97,12 @@ impl Node {
         };
         line(format_args!("node       {me} {}, {}", members.name(me), own.name()));
         line(format_args!("majority   {reach}: {reached} of {count} vote, {needed} needed"));
+        if let Some(obstacle) = self.strong.obstacle(&self.peers) {
+            line(format_args!("stuck      {obstacle}"));
+        }
+        if self.stats.cold_starts > 0 {
+            line(format_args!("cold start since this node started: the last writes may be lost"));
+        }
         line(format_args!(
             "slots      {}, {} without a leader; highest ballot {}",
             self.slots,

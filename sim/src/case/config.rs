@@ -9,7 +9,7 @@ use quorate::{
 
 use serde::{Deserialize, Serialize};
 
-use super::{bounds, plan::Plan, style};
+use super::{bounds, dark, plan::Plan, style};
 use crate::chance::Chance;
 
 /// Regimes of latency, each the least and the most that a message takes.
@@ -123,6 +123,7 @@ impl Config {
         let drawn = match plan.drama {
             Some(drama) => drama.nodes(seed),
             None if plan.alone => chance.pick(&[1, 1, 2]),
+            None if plan.dark => dark::nodes(seed),
             None => drawn,
         };
         let nodes = nodes.unwrap_or(drawn);
@@ -141,6 +142,7 @@ impl Config {
         let disks = match plan.drama {
             Some(_) => Disks::default(),
             None if plan.alone => Disks::SLOW,
+            None if plan.dark => dark::disks(seed),
             None => Disks::draw(seed),
         };
         // As a rule the cluster forms and elects its leaders before anything goes wrong.

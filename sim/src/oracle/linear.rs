@@ -37,6 +37,9 @@ pub fn check(observed: &Observed) -> Result<u64, Failure> {
     for ((db, key), entries) in
         [0].into_iter().chain(quorum).flat_map(|db| by_key(db, &observed.history))
     {
+        if db == 0 && observed.strong_lost.concerns(&entries) {
+            continue;
+        }
         let operations = operations(key, &entries);
         match verdict(operations.clone()) {
             Verdict::Linearizable => {}

@@ -18,6 +18,9 @@ impl World<'_> {
         let count = &mut self.passed[node][hook as usize];
         *count += 1;
         let count = *count;
+        if hook == Hook::ColdStarted {
+            self.strong_lost.on_cold_start(self.net.now_us);
+        }
         for (index, fault) in self.case.faults.iter().enumerate() {
             let When::OnNth { node: at, hook: name, nth } = &fault.when else { continue };
             if *at == node && *nth == count && name == hook.name() && !self.quiet {
@@ -154,7 +157,7 @@ impl World<'_> {
         self.go_down(node, false);
         if may_lose {
             self.hosts[node].drive.wipe();
-            self.lost = true;
+            self.note_loss(true);
         } else {
             self.fired[FaultClass::Wipe as usize] -= 1;
         }
@@ -163,12 +166,14 @@ impl World<'_> {
     /// A node that several faults keep down comes up after the last of them.
     fn go_down(&mut self, node: usize, told: bool) {
         self.down[node] += 1;
+        if !told && !self.hosts[node].paused {
+            self.hosts[node].drive.catch_up(self.net.now_us);
+        }
         self.end_life(node, told);
         if !told {
             let mut chance = self.disk_chance(node);
             self.hosts[node].drive.lose_power(&mut chance);
-            self.lost |= self.case.config.disks.everysec;
-            self.strong_may_forget |= self.case.config.disks.everysec;
+            self.note_loss(self.case.config.disks.everysec);
         }
         self.net.dark[node] |= !told;
     }
@@ -180,6 +185,14 @@ impl World<'_> {
             if self.hosts[node].node.is_none() {
                 self.start(node);
             }
+        }
+    }
+
+    /// What was written, and acknowledged perhaps, may be gone from a disk.
+    fn note_loss(&mut self, lost: bool) {
+        if lost {
+            self.lost = true;
+            self.strong_lost.on_loss(self.net.now_us);
         }
     }
 

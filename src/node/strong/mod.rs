@@ -30,6 +30,7 @@ use crate::{
 
 mod acceptor;
 mod candidate;
+mod cold;
 mod confirm;
 mod elect;
 mod erase;
@@ -49,6 +50,8 @@ mod upkeep;
 
 use acceptor::Acceptor;
 use candidate::Campaign;
+use cold::Cold;
+pub(crate) use cold::Why;
 use erase::Erasures;
 use fast::FastReads;
 use flush::Flushes;
@@ -108,6 +111,7 @@ pub(crate) struct Strong {
     recovery: Option<Recovery>,
     /// Recovery is complete, except that the log is to have it.
     recovered: bool,
+    cold: Cold,
     /// Members that know, durably, of the loss from which this node recovers.
     told: Votes,
     /// Members that forgot something; for the quorum database.
@@ -160,6 +164,7 @@ impl Strong {
             handed: BTreeMap::new(),
             recovery: None,
             recovered: false,
+            cold: Cold::default(),
             told: Votes::default(),
             outlived: Votes::default(),
             reborn: vec![0; count],
@@ -205,8 +210,11 @@ impl Strong {
         }
     }
 
-    /// This node votes from now on, and stands: at once if there is nobody else.
-    pub(crate) fn begin(&mut self, ctx: &mut Ctx<'_>) {
+    /// This node votes from now on, and stands: at once if there is nobody else. Whether by a cold
+    /// start.
+    pub(crate) fn begin(&mut self, ctx: &mut Ctx<'_>) -> bool {
+        let cold = self.cold.end();
+        self.recovery = None;
         self.acceptor.set_votes(true);
         let spread = if self.members == 1 { 1 } else { terms::STEP.0 };
         self.jitter = Millis(ctx.rng.below(spread));
@@ -219,6 +227,7 @@ impl Strong {
             self.claim_own(ctx);
         }
         self.reschedule(ctx);
+        cold
     }
 
     /// Whether this node votes.
@@ -300,6 +309,7 @@ impl Strong {
             }
             to.ask(&Frame::Lead { entries: &self.claims() });
         }
+        self.tell_waiting(ctx, peer);
         self.ask_state(ctx, peer);
         self.upkeep.hurry(ctx.now.mono + self.timing.heartbeat);
         self.on_reach(ctx);
@@ -315,6 +325,7 @@ impl Strong {
         self.upkeep.on_peer_lost(peer);
         self.on_flusher_lost(ctx.now.mono, peer);
         self.on_source_lost(ctx, peer);
+        self.on_cold_lost();
         for request in self.forwards.take_all_of(peer) {
             if request.op().is_read() || planted(Mutant::UnknownRetried) {
                 self.place(ctx, request);
@@ -345,7 +356,8 @@ impl Strong {
     }
 
     /// The log has everything up to a batch.
-    pub(crate) fn on_durable(&mut self, ctx: &mut Ctx<'_>, batch: Batch) {
+    pub(crate) fn on_durable(&mut self, ctx: &mut Ctx<'_>, batch: Batch, birth: u64) {
+        self.on_cold_durable(ctx, batch, birth);
         self.leader.on_durable(batch);
         self.leader.release_reads();
         self.on_promised(ctx, batch);

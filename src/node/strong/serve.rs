@@ -46,6 +46,7 @@ impl Strong {
             Frame::Fetch { ballot, slot, keys } => self.on_fetch(ctx, from, ballot, slot, keys)?,
             // A node that may have lost something asks what we know.
             Frame::Recover { nonce } => self.on_recover(ctx, from, nonce),
+            Frame::Gather { nonce } => self.on_gather(ctx, from, nonce),
             // A leader has reads to answer.
             Frame::Confirm { id, entries } => self.on_confirm(ctx, from, id, entries)?,
             // A follower wants to read without the leader.
@@ -88,6 +89,11 @@ impl Strong {
             }
             Frame::Nack { ballot, promised, slot } => {
                 self.on_nack(ctx, from, slot, (ballot, promised));
+                Some(())
+            }
+            // A member takes part in our cold start.
+            Frame::ColdStarting { nonce, birth, merged } => {
+                self.on_cold_starting(from, nonce, birth, merged);
                 Some(())
             }
             Frame::Known { member, incarnation } => {
@@ -267,8 +273,9 @@ impl Strong {
         slot: u32,
         cursor: (u64, u64),
     ) {
-        // A leader that repairs may be one whose ballot we have not heard of.
-        let recovers = ballot == Ballot::NONE && self.votes();
+        // Who recovers asks those who have told it what they hold, for a cold start without a vote. A
+        // leader that repairs may be one whose ballot we have not heard of.
+        let recovers = ballot == Ballot::NONE;
         if !recovers && !self.take(ctx, from, slot, ballot) {
             return;
         }
@@ -305,7 +312,7 @@ impl Strong {
         let wait = ctx.replica.journal.wait_for_all();
         let Some(peer) = ctx.peers.get_mut(from) else { return Ok(()) };
         let recovers = ballot == Ballot::NONE;
-        if !self.acceptor.votes() || (promised != ballot && !recovers) {
+        if !(recovers || self.acceptor.votes() && promised == ballot) {
             peer.say(&Frame::Nack { ballot, promised, slot });
             return Ok(());
         }

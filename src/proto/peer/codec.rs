@@ -56,6 +56,10 @@ mod kind {
     pub(super) const LOCATE: u8 = 47;
     pub(super) const LOCATED: u8 = 48;
     pub(super) const FLOOR: u8 = 49;
+    pub(super) const COLD_START: u8 = 50;
+    pub(super) const COLD_STARTING: u8 = 51;
+    pub(super) const GATHER: u8 = 52;
+    pub(super) const WAITING: u8 = 53;
 }
 
 impl<'a> Frame<'a> {
@@ -93,6 +97,7 @@ impl<'a> Frame<'a> {
             Self::Formed { birth, formed } => body.u64(birth).flag(formed),
             Self::Forward { id, op } => body.u64(id).bytes(op),
             Self::FullAnswers { id, db, records } => body.u64(id).db(db).bytes(records),
+            Self::Gather { nonce } | Self::Recover { nonce } => body.u64(nonce),
             Self::Hello(hello) => body.hello(&hello),
             Self::Known { member, incarnation } => body.u16(member.0).u64(incarnation),
             Self::Lead { entries } => body.bytes(entries),
@@ -114,7 +119,6 @@ impl<'a> Frame<'a> {
             }
             Self::Record { pos, record } => body.u64(pos).bytes(record),
             Self::Records { ballot, slot, records } => body.ballot(ballot).u32(slot).bytes(records),
-            Self::Recover { nonce } => body.u64(nonce),
             Self::Refuse { incarnation, reason } => body.u64(incarnation).bytes(reason),
             Self::SlotClean { pos, ballot, slot, digest } => {
                 body.u64(pos).ballot(ballot).u32(slot).u128(digest)
@@ -139,12 +143,15 @@ impl<'a> Frame<'a> {
         };
     }
 
-    /// What databases 1 and 2 and clients' rare questions add.
+    /// What databases 1 and 2, clients' rare questions and cold starts add.
     fn encode_more<'v>(self, body: Body<'v>) -> Body<'v> {
         match self {
             Self::Answers { id, db, floor, entries } => {
                 body.u64(id).db(db).u64(floor).bytes(entries)
             }
+            Self::ColdStart { nonce, births } => body.u64(nonce).bytes(births),
+            Self::ColdStarting { nonce, birth, merged } => body.u64(nonce).u64(birth).flag(merged),
+            Self::Waiting { why } => body.u8(why),
             Self::Floor { begins, clock, promised, hlc, lives, row } => {
                 let body = body.flag(begins).u64(clock).u64(promised).u64(hlc);
                 body.sized(lives).bytes(row)
@@ -187,6 +194,10 @@ impl<'a> Frame<'a> {
             Self::Lead { .. } => kind::LEAD,
             Self::Locate { .. } => kind::LOCATE,
             Self::Located { .. } => kind::LOCATED,
+            Self::ColdStart { .. } => kind::COLD_START,
+            Self::ColdStarting { .. } => kind::COLD_STARTING,
+            Self::Gather { .. } => kind::GATHER,
+            Self::Waiting { .. } => kind::WAITING,
             Self::Nack { .. } => kind::NACK,
             Self::Offer { .. } => kind::OFFER,
             Self::Ping { .. } => kind::PING,
@@ -239,6 +250,7 @@ impl<'a> Frame<'a> {
         let frame = match kind {
             kind::ACK..=kind::WELCOME => Self::decode_fields(kind, &mut fields),
             kind::ANSWER..=kind::FLOOR => Self::decode_strong_fields(kind, &mut fields),
+            kind::COLD_START..=kind::WAITING => Self::decode_cold_fields(kind, &mut fields),
             other => return Err(FrameError::Kind(other)),
         };
         frame.filter(|_| fields.is_empty()).ok_or(FrameError::Body { kind })
@@ -274,6 +286,18 @@ impl<'a> Frame<'a> {
                 formed: f.flag()?,
             },
             _ => return None,
+        })
+    }
+
+    /// What cold starts add.
+    fn decode_cold_fields(kind: u8, f: &mut Fields<'a>) -> Option<Self> {
+        Some(match kind {
+            kind::COLD_START => Self::ColdStart { nonce: f.u64()?, births: f.rest() },
+            kind::COLD_STARTING => {
+                Self::ColdStarting { nonce: f.u64()?, birth: f.u64()?, merged: f.flag()? }
+            }
+            kind::GATHER => Self::Gather { nonce: f.u64()? },
+            _ => Self::Waiting { why: f.u8()? },
         })
     }
 

@@ -134,6 +134,23 @@ pub enum Frame<'a> {
         /// A [`crate::slot::SlotSet`].
         slots: &'a [u8],
     },
+    /// The first member asks all others to take part in a cold start: first, without births, to stay
+    /// without a vote; once all do, to merge what all disks have.
+    ColdStart {
+        /// Names the attempt.
+        nonce: u64,
+        /// See [`births`]; of the data of all members.
+        births: &'a [u8],
+    },
+    /// The sender does not vote, and will not by anything said before; or it has merged, durably.
+    ColdStarting {
+        /// As asked.
+        nonce: u64,
+        /// When the sender's data directory began its first life.
+        birth: u64,
+        /// Whether it has merged.
+        merged: bool,
+    },
     /// Digests of the slots from `first` on, each over `span` slots: 16 bytes apiece.
     Compare {
         /// Of the slots.
@@ -278,6 +295,11 @@ pub enum Frame<'a> {
         member: NodeId,
         /// The first that counts.
         incarnation: u64,
+    },
+    /// What does the receiver have, though it does not vote? For a cold start.
+    Gather {
+        /// As in the answer, a `State`.
+        nonce: u64,
     },
     /// Opens a link.
     Hello(Hello<'a>),
@@ -482,6 +504,11 @@ pub enum Frame<'a> {
         next: Option<(u64, u64)>,
         /// See [`offers`].
         entries: &'a [u8],
+    },
+    /// The sender does not vote.
+    Waiting {
+        /// Why, in a number of the strong database.
+        why: u8,
     },
     /// Which entries of an `Offer` are wanted, and which are dead, for their keys were deleted: a
     /// bit each, lowest first.

@@ -4,7 +4,7 @@ use proptest::prelude::{Strategy, any, prop_assert, prop_assert_eq, prop_oneof, 
 
 use super::*;
 
-const KINDS: u8 = 49;
+const KINDS: u8 = 53;
 
 /// The parts that frames are made of.
 type Parts = (u8, u64, u64, u32, u32, Vec<u8>);
@@ -108,6 +108,10 @@ fn strong_frame<'a>(kind: u8, parts: &'a Parts) -> Frame<'a> {
             let (lives, row) = bytes.split_at(bytes.len() / 3);
             Frame::Floor { begins: a > b, clock: a, promised: b, hlc: a ^ b, lives, row }
         }
+        48 => Frame::ColdStart { nonce: a, births: bytes },
+        49 => Frame::ColdStarting { nonce: a, birth: b, merged: a > b },
+        50 => Frame::Gather { nonce: a },
+        51 => Frame::Waiting { why: span as u8 },
         _ => {
             let next = (!span.is_multiple_of(3)).then_some((u64::from(span), a));
             Frame::Versions { ballot, slot, from: (a, b), next, entries: bytes }
@@ -128,7 +132,8 @@ fn fixed() -> impl Strategy<Value = u8> {
         35..36_u8,
         39..41_u8,
         42..43_u8,
-        46..47_u8
+        46..47_u8,
+        48..51_u8
     ]
 }
 
