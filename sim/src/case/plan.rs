@@ -205,8 +205,20 @@ impl Plan {
                 unreachable!("not in a plan")
             }
         };
+        let when = self.when(&mut chance, kind, at_ms, (a, b));
+        Fault { when, for_ms, kind }
+    }
+
+    /// When a fault begins: then, or at a hook that one of two nodes passes.
+    fn when(
+        &self,
+        chance: &mut Chance,
+        kind: FaultKind,
+        at_ms: u64,
+        (a, b): (usize, usize),
+    ) -> When {
         let trigger = chance.percent(self.triggered_percent);
-        let when = if trigger {
+        if trigger {
             // When something was read that is not durable, the power had better not fail.
             let held = matches!(kind, FaultKind::PowerLoss { .. }) && chance.percent(40);
             let eventual = held || chance.percent(35);
@@ -221,7 +233,6 @@ impl Plan {
             When::OnNth { node, hook, nth: chance.pick(&[1, 1, 2, 5, 20]) }
         } else {
             When::At(at_ms)
-        };
-        Fault { when, for_ms, kind }
+        }
     }
 }
