@@ -1,11 +1,13 @@
 //! The kill table: each planted bug, and how soon which oracle sees it.
 //!
 //! An oracle that has never failed proves nothing by passing. A bug that survives is a failure of
-//! the simulator: of its oracles, its faults or its workload. The table that is kept, `sim/KILLS.md`,
+//! the simulator: of its oracles, its faults or its workload. Some show only in one narrow course of
+//! things that seeds hardly ever draw: those have a case written by hand. The table that is kept, `sim/KILLS.md`,
 //! is what one run of [`hunt`] found; each bug has a line in it and a kept case that kills it.
 
 use std::{
     fmt::Write as _,
+    fs,
     io::{self, Write},
     time::{Duration, Instant},
 };
@@ -31,6 +33,10 @@ Written by `cargo run --release -p sim --features mutants -- --mutants --table s
 with one bug planted, until an oracle fails. Seconds are those of one core of an ordinary machine; the rest is the same
 everywhere. Each kept case passes, and fails with its bug planted; both are tested.
 
+Bugs that show only in one narrow course of things, and that no seed found within a minute, have cases
+written \"by hand\": the course was thought out, its times, nodes and chance were searched for, and what
+came of it was shrunk like any other.
+
 ";
 
 /// How one bug died.
@@ -42,7 +48,8 @@ struct Kill {
 /// What came of the hunt for one bug.
 struct Hunted {
     mutant: Mutant,
-    seeds: u64,
+    /// Played until one failed; none if only the kept case does.
+    seeds: Option<u64>,
     seconds: f64,
     kill: Option<Kill>,
 }
@@ -176,7 +183,10 @@ impl Hunted {
         let seconds = started.elapsed().as_secs_f64();
         let kill =
             killed.map(|(case, failure)| Kill { small: shrink(&case, tier, &failure).0, failure });
-        Self { mutant, seeds, seconds, kill }
+        match kill {
+            Some(_) => Self { mutant, seeds: Some(seeds), seconds, kill },
+            None => Self { mutant, seeds: None, seconds, kill: by_hand(mutant, tier) },
+        }
     }
 
     fn line(&self) -> String {
@@ -192,8 +202,20 @@ impl Hunted {
         };
         let (name, what) = (mutant.name(), what(*mutant));
         let case = format!("`tests/cases/{name}.json`");
-        format!("| {name} | {what} | {seeds} | {seconds:.2} | {oracle} | {shrunk} | {case} |\n")
+        let (seeds, seconds) = match seeds {
+            Some(seeds) => (seeds.to_string(), format!("{seconds:.2}")),
+            None => ("by hand".to_owned(), "-".to_owned()),
+        };
+        format!("| {name} | {what} | {seeds} | {seconds} | {oracle} | {shrunk} | {case} |\n")
     }
+}
+
+/// What the kept case of a bug shows.
+fn by_hand(mutant: Mutant, tier: Tier) -> Option<Kill> {
+    let path = format!("{}/../tests/cases/{}.json", env!("CARGO_MANIFEST_DIR"), mutant.name());
+    let small = Case::from_json(&fs::read_to_string(path).ok()?).ok()?;
+    let failure = play(&small, tier, false).failure?;
+    Some(Kill { failure, small })
 }
 
 #[cfg(test)]
@@ -202,8 +224,9 @@ mod tests {
 
     #[test]
     fn bugs_without_a_line_and_lines_without_a_bug_are_strangers() {
-        let line =
-            |mutant: &Mutant| Hunted { mutant: *mutant, seeds: 1, seconds: 0.5, kill: None }.line();
+        let line = |mutant: &Mutant| {
+            Hunted { mutant: *mutant, seeds: Some(1), seconds: 0.5, kill: None }.line()
+        };
         let whole = columns() + &Mutant::ALL.iter().map(line).collect::<String>();
         assert_eq!(strangers(&whole), [""; 0]);
         assert_eq!(
