@@ -8,7 +8,8 @@
 //! node N), `replies N` (what that client has received since), `send N BYTES` (a fresh connection
 //! with escapes, its reply and whether it was closed), `leader KEY`, `crash N`, `forget N`
 //! (its incarnation), `start N` (with nothing on its disk), `restart N` (with what is durable
-//! there), `disk N stalls`, `disk N works`, `stop N`, `stall A B`, `partition A B`, `heal`, `cut A
+//! there), `disk N stalls`, `disk N works`, `disk N loses` (while the node is down: what became
+//! durable since `disk N marks`), `stop N`, `stall A B`, `partition A B`, `heal`, `cut A
 //! B`, `clock N MS`, `advance MS`, `converge MS`, `table [DB]` (each key's value on each node), `info N WORD`
 //! (INFO lines that contain the word), `drained N`, `led N` (how many slots it leads), `outbox N`
 //! (whether anything waits for a peer).
@@ -79,6 +80,8 @@ impl Script {
             "forget" => self.cluster.forget_incarnation(at(0)),
             "start" => self.cluster.start(at(0)),
             "restart" => self.cluster.restart(at(0)),
+            "disk" if rest.ends_with("marks") => self.cluster.mark_disk(at(0)),
+            "disk" if rest.ends_with("loses") => self.cluster.lose_tail(at(0)),
             "disk" => self.cluster.stall_disk(at(0), rest.ends_with("stalls")),
             "stop" => self.cluster.shut_down(at(0)),
             "stall" => self.cluster.stall(at(0), at(1)),
@@ -279,7 +282,11 @@ fn scripts_kill_the_bugs_that_the_kill_table_says() {
     use quorate::probe::{Mutant, plant};
 
     let table = include_str!("../sim/KILLS.md");
-    for (mutant, name) in [(Mutant::FloorRowOutlived, "tombstones_wiped.txt")] {
+    let kills = [
+        (Mutant::FloorIgnored, "tombstones_lost.txt"),
+        (Mutant::FloorRowOutlived, "tombstones_wiped.txt"),
+    ];
+    for (mutant, name) in kills {
         let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/scripts").join(name);
         let text = fs::read_to_string(&path).expect("a readable script");
         plant(Some(mutant));

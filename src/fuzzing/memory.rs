@@ -15,6 +15,10 @@ pub struct Memory {
     /// The first life that was shown what is durable; 0 before it.
     birth: u64,
     at_work: Option<(Batch, Vec<u8>)>,
+    /// How much was durable when it was marked.
+    marked: usize,
+    /// What was durable once is gone, and the next life is told.
+    lost: bool,
     saving: bool,
     /// While set, nothing becomes durable.
     pub stalled: bool,
@@ -43,6 +47,17 @@ impl Memory {
         (self.at_work, self.saving) = (None, false);
     }
 
+    /// Remembers how much is durable now.
+    pub const fn mark(&mut self) {
+        self.marked = self.durable.len();
+    }
+
+    /// Forgets all that became durable since the mark, and says so to the next life.
+    pub fn lose(&mut self) {
+        self.durable.truncate(self.marked);
+        self.lost = true;
+    }
+
     /// Forgets everything.
     pub fn wipe(&mut self) {
         *self = Self::default();
@@ -60,7 +75,8 @@ impl Memory {
         if self.birth == 0 {
             self.birth = incarnation;
         }
-        node.recovered(now, Found { incarnation, birth: self.birth, ..Found::default() });
+        let (birth, lost) = (self.birth, self.lost);
+        node.recovered(now, Found { incarnation, birth, lost, ..Found::default() });
     }
 }
 
@@ -82,5 +98,7 @@ impl Storage for Memory {
         self.saving |= part == ImagePart::End;
     }
 
-    fn set_recovered(&mut self) {}
+    fn set_recovered(&mut self) {
+        self.lost = false;
+    }
 }
