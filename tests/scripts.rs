@@ -10,7 +10,8 @@
 //! (its incarnation), `start N` (with nothing on its disk), `restart N` (with what is durable
 //! there), `sync N` and `outage N` (a power failure, which leaves it what was synced; from its next start
 //! on it knows), `damage N` (its data, repaired at its next start), `cold N` (restarts it with
-//! --cold-start), `disk N stalls`, `disk N works`, `stop N`, `stall A B`, `partition A B`, `heal`, `cut A
+//! --cold-start), `disk N stalls`, `disk N works`, `disk N loses` (while the node is down: what became
+//! durable since `disk N marks`), `stop N`, `stall A B`, `partition A B`, `heal`, `cut A
 //! B`, `clock N MS`, `advance MS`, `converge MS`, `table [DB]` (each key's value on each node), `info N WORD`
 //! (INFO lines that contain the word), `drained N`, `led N` (how many slots it leads), `outbox N`
 //! (whether anything waits for a peer).
@@ -88,6 +89,8 @@ impl Script {
                 self.cluster.lose_power(at(0));
                 self.clients[at(0)] = None;
             }
+            "disk" if rest.ends_with("marks") => self.cluster.mark_disk(at(0)),
+            "disk" if rest.ends_with("loses") => self.cluster.lose_tail(at(0)),
             "disk" => self.cluster.stall_disk(at(0), rest.ends_with("stalls")),
             "stop" => self.cluster.shut_down(at(0)),
             "stall" => self.cluster.stall(at(0), at(1)),
@@ -288,7 +291,11 @@ fn scripts_kill_the_bugs_that_the_kill_table_says() {
     use quorate::probe::{Mutant, plant};
 
     let table = include_str!("../sim/KILLS.md");
-    for (mutant, name) in [(Mutant::FloorRowOutlived, "tombstones_wiped.txt")] {
+    let kills = [
+        (Mutant::FloorIgnored, "tombstones_lost.txt"),
+        (Mutant::FloorRowOutlived, "tombstones_wiped.txt"),
+    ];
+    for (mutant, name) in kills {
         let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/scripts").join(name);
         let text = fs::read_to_string(&path).expect("a readable script");
         plant(Some(mutant));

@@ -156,6 +156,17 @@ impl Cluster {
         self.hosts[node].disk.stalled = stalled;
     }
 
+    /// A node's disk remembers how much is durable now.
+    pub fn mark_disk(&mut self, node: usize) {
+        self.hosts[node].disk.sync();
+    }
+
+    /// The disk of a node that is down loses what became durable since it was marked.
+    pub fn lose_tail(&mut self, node: usize) {
+        assert!(self.hosts[node].node.is_none(), "node {node} is up");
+        self.hosts[node].disk.lose();
+    }
+
     /// Starts a node that is down in a new life, with what is on its disk.
     pub fn restart(&mut self, node: usize) {
         self.restart_as(node, false);

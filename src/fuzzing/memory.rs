@@ -66,6 +66,12 @@ impl Memory {
         self.loss = Loss::More;
     }
 
+    /// Forgets all that became durable since the last sync, and says so to the next life.
+    pub fn lose(&mut self) {
+        self.durable.truncate(self.synced);
+        self.loss = Loss::More;
+    }
+
     /// Forgets everything.
     pub fn wipe(&mut self) {
         *self = Self::default();
