@@ -11,7 +11,7 @@
 //! Invariants: numbers rise for as long as the node lives, whatever the ballot; what a step-down
 //! leaves undecided is answered INDOUBT and never stamped again.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 
 use hashbrown::{HashTable, hash_table::Entry};
 use xxhash_rust::xxh3::xxh3_64;
@@ -26,7 +26,7 @@ use crate::{
     command::op::{Answer, Effect, Held, Op},
     node::flights::{Flights, Number},
     probe::{Hook, Mutant, planted, reached},
-    proto::peer::{FILL_OVERHEAD, Frame},
+    proto::peer::{FILL_OVERHEAD, Frame, STREAM_OVERHEAD},
     record::{Ballot, Db, NodeId, Record, Version},
     slot::SlotSet,
     store::Store,
@@ -47,6 +47,8 @@ pub(crate) struct Leader {
     heads: HashTable<(u64, Number)>,
     reads: Reads,
     unsettled: BTreeMap<u32, Unsettled>,
+    /// By peer: writes that it is to be sent again, as its outbox has room.
+    again: BTreeMap<NodeId, VecDeque<Number>>,
     /// Stamped since they were last asked for.
     tombstones: Vec<(u32, Box<[u8]>, Version)>,
     /// Bytes of the answers of writes in flight.
@@ -86,6 +88,7 @@ impl Leader {
             heads: HashTable::new(),
             reads: Reads::default(),
             unsettled: BTreeMap::new(),
+            again: BTreeMap::new(),
             tombstones: Vec::new(),
             answers: 0,
             outcomes: Vec::new(),
@@ -218,7 +221,7 @@ impl Leader {
             Some(_) | None => (None, None),
         };
         if planted(Mutant::RestampOldVersion)
-            && let Some(number) = self.send_again(ctx, ballot, slot, key)
+            && let Some(number) = self.send_unchanged(ctx, ballot, slot, key)
         {
             return number;
         }
@@ -310,20 +313,44 @@ impl Leader {
     }
 
     /// A peer's session goes on over a new link from a position; or it begins anew, or the peer
-    /// votes from now on, if there is none. Sends it again what it has not voted for.
+    /// votes from now on, if there is none. It is to be sent again what it has not voted for.
     pub(crate) fn on_session(&mut self, ctx: &mut Ctx<'_>, peer: NodeId, resumed: Option<u64>) {
         let again = match resumed {
             Some(pos) => self.flights.on_resumed(peer, pos),
             None => self.flights.on_restarted(peer),
         };
-        for number in again {
-            let Some(write) = self.flights.get_mut(number) else { continue };
-            let record = ctx.replica.store.encoded(Db::STRONG, &write.key);
-            let (Some(record), Some(to)) = (record, ctx.peers.get_mut(peer)) else { continue };
-            if let Some(end) = to.outbox.push_record(record) {
-                self.flights.sent(number, peer, end);
+        // What an earlier session had not come to is among it, unless this one goes on.
+        let waiting = self.again.entry(peer).or_default();
+        if resumed.is_none() {
+            waiting.clear();
+        }
+        waiting.extend(again);
+        self.send_again(ctx);
+    }
+
+    /// Sends peers what they are to have again, but no more at a time than leaves room for new
+    /// writes: all that is under way may be more than an outbox takes, and one that overflows ends
+    /// its session, so that all would have to be sent once more, for ever.
+    pub(crate) fn send_again(&mut self, ctx: &mut Ctx<'_>) {
+        for (peer, waiting) in &mut self.again {
+            let Some(to) = ctx.peers.get_mut(*peer) else { continue };
+            while let Some(number) = waiting.front().copied() {
+                let key = self.flights.get(number).map(|write| &write.key);
+                let record = key.and_then(|key| ctx.replica.store.encoded(Db::STRONG, key));
+                let Some(record) = record else {
+                    waiting.pop_front();
+                    continue;
+                };
+                if to.outbox.len() > 0 && !to.outbox.has_room(STREAM_OVERHEAD + record.len()) {
+                    break;
+                }
+                waiting.pop_front();
+                if let Some(end) = to.outbox.push_record(record) {
+                    self.flights.sent(number, *peer, end);
+                }
             }
         }
+        self.again.retain(|_, waiting| !waiting.is_empty());
     }
 
     /// A member may have forgotten what it acknowledged in an earlier life.
@@ -378,7 +405,7 @@ impl Leader {
     }
 
     /// The planted bug: the newest record of a key once more, with the version that it has.
-    fn send_again(
+    fn send_unchanged(
         &mut self,
         ctx: &mut Ctx<'_>,
         ballot: Ballot,

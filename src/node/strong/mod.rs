@@ -365,6 +365,7 @@ impl Strong {
 
     /// The turn is over: asks what its requests need to know.
     pub(crate) fn end_turn(&mut self, ctx: &mut Ctx<'_>) {
+        self.leader.send_again(ctx);
         self.tell_erased(ctx);
         self.note_tombstones(ctx.now.mono);
         self.run_handovers(ctx);
