@@ -19,7 +19,7 @@ use crate::{
 const COUNTER_BITS: u32 = 16;
 
 /// One node's copy of the data and its right to stamp.
-#[derive(Debug)]
+#[derive(Clone, Debug, Hash)]
 pub(crate) struct Replica {
     pub(crate) store: Store,
     pub(crate) journal: Journal,
@@ -42,8 +42,8 @@ pub(crate) enum Refused {
 }
 
 impl Replica {
-    pub(crate) fn new(store: Store, me: NodeId, incarnation: u64, skew_max: Millis) -> Self {
-        Self { store, journal: Journal::new(), me, incarnation, clock: 0, skew_max }
+    pub(crate) fn new(store: Store, me: NodeId, incarnation: u64, skew_max: Millis, set_bits: usize) -> Self {
+        Self { store, journal: Journal::new(set_bits), me, incarnation, clock: 0, skew_max }
     }
 
     /// Takes back what an earlier life wrote. All later stamps are above those it may have given.
@@ -252,7 +252,7 @@ mod tests {
     use crate::time::Instant;
 
     fn replica(me: u16) -> Replica {
-        Replica::new(Store::new(4, 1, 2), NodeId(me), 9, Millis(1000))
+        Replica::new(Store::new(4, 1, 2), NodeId(me), 9, Millis(1000), 64)
     }
 
     fn at(wall_ms: u64) -> Now {

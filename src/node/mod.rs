@@ -34,6 +34,7 @@ use crate::{
     time::{Instant, Now},
 };
 
+mod chains;
 mod checkpoint;
 mod client;
 mod closing;
@@ -94,7 +95,7 @@ impl LinkId {
 }
 
 /// How a link came to be.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Origin {
     /// Somebody connected to us: a client, or a peer that will say so.
     Accepted,
@@ -103,7 +104,7 @@ pub enum Origin {
 }
 
 /// What the node asks of its driver besides bytes. Rare.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Action {
     /// Close this link.
     Close(LinkId),
@@ -112,7 +113,7 @@ pub enum Action {
 }
 
 /// What a node is told at birth.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Hash)]
 pub struct NodeConfig {
     /// The cluster and this node's place in it.
     pub members: Members,
@@ -134,7 +135,7 @@ pub struct NodeConfig {
 const REFILLS_PER_TURN: u8 = 4;
 
 /// One member of a cluster. See the module for how to drive it.
-#[derive(Debug)]
+#[derive(Clone, Debug, Hash)]
 pub struct Node {
     members: Members,
     slots: u32,
@@ -189,7 +190,13 @@ impl Node {
         let mut rng = Rng::new(seed);
         let store = Store::new(slots, members.cluster_id(), rng.bits());
         Self {
-            replica: Replica::new(store, members.me(), incarnation, timing.skew_max),
+            replica: Replica::new(
+                store,
+                members.me(),
+                incarnation,
+                timing.skew_max,
+                limits.batch_keys_bits,
+            ),
             peers: Peers::new(&members, &limits, now),
             strong: Strong::new(&members, slots, limits, timing, now, rng.bits()),
             quorum: Quorum::new(&members, limits, timing),

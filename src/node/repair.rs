@@ -29,7 +29,7 @@ use crate::{
 const REPAIRED: [Db; 2] = [Db::QUORUM, Db::EVENTUAL];
 
 /// The walk towards one peer.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default, Hash)]
 pub(crate) struct Repair {
     /// The peer may lack something: the next link begins with a walk.
     needed: bool,
@@ -45,7 +45,7 @@ pub(crate) struct Repair {
 }
 
 /// What a walk waits for or does next.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default, Hash)]
 enum Stage {
     /// No walk.
     #[default]
@@ -63,7 +63,7 @@ enum Stage {
 }
 
 /// An answer that fits no question.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Unexpected;
 
 /// What a walk needs besides its own state.
