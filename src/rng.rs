@@ -25,7 +25,6 @@ impl Clone for Rng {
     }
 }
 
-
 /// Two generators are alike to whoever compares nodes: chance shifts timers, and nothing that
 /// correctness rests on.
 impl Hash for Rng {

@@ -1,20 +1,93 @@
 //! The exhaustive search.
-
 use quorate::explore::*;
+use quorate::probe::*;
+
+const L: Role = Role::Leader;
+const A: Role = Role::Other(0);
+const B: Role = Role::Other(1);
+use Act::*;
+
+fn mine() -> Vec<Setup> {
+    vec![]
+}
+
+fn all() -> Vec<Setup> {
+    let mut v: Vec<Setup> = setups::SMALL.to_vec();
+    v.extend(mine());
+    if std::env::var("LARGE").is_ok() {
+        v.extend(setups::LARGE);
+    }
+    v
+}
+
+fn max() -> usize {
+    std::env::var("MAX").ok().and_then(|m| m.parse().ok()).unwrap_or(20000)
+}
 
 #[test]
 fn explore_some() {
-    let setup = Setup {
-        asks: &[(Role::Leader, Act::Increment), (Role::Other(0), Act::Increment), (Role::Other(1), Act::Get)],
-        muters: &[Role::Leader],
-        mutes: 1,
-        ..Setup::PLAIN
-    };
-    for n in 1..=3 {
-        let s = Setup { asks: &setup.asks[..n], ..setup };
+    let only = std::env::var("ONLY").unwrap_or_default();
+    let want: Option<Mutant> = std::env::var("MUT").ok().and_then(|m| Mutant::named(&m));
+    #[cfg(feature = "mutants")]
+    plant(want);
+    for s in all() {
+        if !s.name.contains(&only) {
+            continue;
+        }
+        let s = Setup {
+            ballots: std::env::var("BALLOTS")
+                .ok()
+                .and_then(|m| m.parse().ok())
+                .unwrap_or(s.ballots),
+            ..s
+        };
         let t = std::time::Instant::now();
-        let found = explore(&s, 100_000);
-        println!("{n} {:?} {:?}", Found { violation: None, ..found.clone() }, t.elapsed());
-        if let Some(v) = found.violation { println!("{v}"); }
+        let found = explore(&s, max());
+        println!(
+            "{:?} {:16} states {:6} steps {:6} depth {:2} told {:5} complete {} {:?}",
+            want,
+            s.name,
+            found.states,
+            found.steps,
+            found.depth,
+            found.told,
+            found.complete,
+            t.elapsed()
+        );
+        if let Some(v) = found.violation {
+            println!("{v}");
+        }
+    }
+}
+
+#[cfg(feature = "mutants")]
+#[test]
+fn hunt() {
+    let only = std::env::var("ONLY").unwrap_or_default();
+    for name in std::env::var("HUNT").unwrap_or_default().split(',').filter(|n| !n.is_empty()) {
+        let m = Mutant::named(name).expect(name);
+        plant(Some(m));
+        let mut caught = false;
+        for s in all() {
+            if !s.name.contains(&only) {
+                continue;
+            }
+            let found = explore(&s, max());
+            if let Some(v) = found.violation {
+                println!(
+                    "{name}: CAUGHT in {} after {} states, {} steps: {}",
+                    s.name,
+                    found.states,
+                    v.steps.len(),
+                    v.reason
+                );
+                caught = true;
+                break;
+            }
+        }
+        if !caught {
+            println!("{name}: SURVIVED");
+        }
+        plant(None);
     }
 }

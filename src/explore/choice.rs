@@ -8,7 +8,7 @@ use super::{
     wires::{Side, Wire},
     world::World,
 };
-use crate::proto::peer::{Frame, FrameStep};
+use crate::proto::peer::{FRAME_SIZE_MAX, Frame, FrameStep};
 
 /// One thing that can happen. Everything that follows from it by itself belongs to it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,7 +47,11 @@ impl World {
             let sides = [Side::Accepter, Side::Dialer];
             let arrives = sides.into_iter().filter(|side| wire.can_arrive(*side));
             choices.extend(arrives.map(|side| Choice::Deliver(index, side)));
-            if spent.breaks < setup.breaks {
+            let breaks = spent.breaks < setup.breaks && {
+                let ends = (wire.end(Side::Dialer).host, wire.end(Side::Accepter).host);
+                setup.brittle.iter().any(|(from, to)| (self.at(*from), self.at(*to)) == ends)
+            };
+            if breaks {
                 if wire.end(Side::Accepter).open && wire.end(Side::Dialer).open {
                     choices.push(Choice::Break(index));
                 }
@@ -73,7 +77,8 @@ impl World {
             }
             if let Some(due) = host.next_timer() {
                 let near = due <= host.now().mono + NEAR;
-                if near && spent.ticks < setup.ticks {
+                let mut tickers = setup.tickers.iter().take(setup.nodes);
+                if near && spent.ticks < setup.ticks && tickers.any(|role| self.at(*role) == at) {
                     choices.push(Choice::Tick(at));
                 } else if !near && spent.lates < setup.lates {
                     choices.push(Choice::Late(at));
@@ -88,7 +93,9 @@ impl World {
         if spent.mutes < setup.mutes {
             let muters = setup.muters.iter().map(|role| self.at(*role));
             let heard = |at: &usize| {
-                self.wires.iter().any(|w| w.end(Side::Dialer).host == *at && w.end(Side::Accepter).open)
+                self.wires
+                    .iter()
+                    .any(|w| w.end(Side::Dialer).host == *at && w.end(Side::Accepter).open)
             };
             choices.extend(muters.filter(heard).map(Choice::Mute));
         }
@@ -152,19 +159,28 @@ impl World {
                 self.fire(at)?;
             }
         }
-        if self.setup.answers == Pace::AtOnce {
-            self.hear_answers()?;
-        }
+        self.hear_at_once()?;
         self.wires.sweep();
         Ok(())
     }
 
-    /// All answers that are under way arrive.
-    pub(super) fn hear_answers(&mut self) -> Result<(), String> {
-        let answered = |wire: &Wire| !wire.end(Side::Dialer).pieces.is_empty();
+    /// What is no choice arrives: answers, unless they are to be choices; and what concerns the
+    /// other databases alone.
+    fn hear_at_once(&mut self) -> Result<(), String> {
+        let answers = self.setup.answers == Pace::AtOnce;
+        let other = |wire: &Wire, side| wire.end(side).pieces.front().is_some_and(|p| is_other(p));
+        let at_once = |wire: &Wire| {
+            if (answers && !wire.end(Side::Dialer).pieces.is_empty()) || other(wire, Side::Dialer) {
+                Some(Side::Dialer)
+            } else {
+                other(wire, Side::Accepter).then_some(Side::Accepter)
+            }
+        };
         loop {
-            let Some(wire) = self.wires.iter().position(answered) else { return Ok(()) };
-            self.deliver(wire, Side::Dialer)?;
+            let wires = self.wires.iter().enumerate();
+            let next = wires.filter_map(|(index, wire)| Some((index, at_once(wire)?))).next();
+            let Some((wire, side)) = next else { return Ok(()) };
+            self.deliver(wire, side)?;
         }
     }
 
@@ -202,6 +218,24 @@ impl World {
     }
 }
 
+/// Whether a piece is of heartbeats and repair of the other databases alone.
+fn is_other(mut bytes: &[u8]) -> bool {
+    while let FrameStep::Complete { frame, consumed } = Frame::next(bytes, FRAME_SIZE_MAX) {
+        let other = match frame {
+            Frame::Compare { .. }
+            | Frame::Differ { .. }
+            | Frame::Ping { .. }
+            | Frame::Pong { .. } => true,
+            _ => false,
+        };
+        if !other {
+            return false;
+        }
+        bytes = &bytes[consumed..];
+    }
+    bytes.is_empty()
+}
+
 /// The names of the frames of a piece.
 fn frames(mut bytes: &[u8]) -> String {
     struct Name<'a>(&'a Frame<'a>);
@@ -212,9 +246,7 @@ fn frames(mut bytes: &[u8]) -> String {
         }
     }
     let mut names = Vec::new();
-    while let FrameStep::Complete { frame, consumed } =
-        Frame::next(bytes, crate::proto::peer::FRAME_SIZE_MAX)
-    {
+    while let FrameStep::Complete { frame, consumed } = Frame::next(bytes, FRAME_SIZE_MAX) {
         names.push(Name(&frame).to_string());
         bytes = &bytes[consumed..];
     }

@@ -13,9 +13,9 @@ use crate::{
 pub(super) struct Disk {
     /// Entries that were called durable.
     entries: Vec<u8>,
-    /// So many bytes of them have reached the disk itself.
-    synced: usize,
-    at_work: Option<(Batch, Vec<u8>, bool)>,
+    /// Where in them each batch begins.
+    batches: Vec<usize>,
+    at_work: Option<(Batch, Vec<u8>)>,
     /// The first life that was shown what is here; 0 before it.
     birth: u64,
     /// The next life is to know that something may be missing.
@@ -25,11 +25,9 @@ pub(super) struct Disk {
 impl Disk {
     /// Finishes the batch that it is at.
     pub(super) fn work(&mut self) -> Option<Batch> {
-        let (batch, entries, sync) = self.at_work.take()?;
+        let (batch, entries) = self.at_work.take()?;
+        self.batches.push(self.entries.len());
         self.entries.extend(entries);
-        if sync {
-            self.synced = self.entries.len();
-        }
         Some(batch)
     }
 
@@ -38,11 +36,12 @@ impl Disk {
         self.at_work = None;
         match loss {
             Loss::Undurable => {}
-            Loss::Unsynced => {
-                self.entries.truncate(self.synced);
+            Loss::Batches(count) => {
+                let kept = self.batches.len().saturating_sub(usize::from(count));
+                self.entries.truncate(self.batches.get(kept).copied().unwrap_or(usize::MAX));
+                self.batches.truncate(kept);
                 self.lost = true;
             }
-            Loss::Nothing => self.lost = true,
             Loss::Everything => *self = Self::default(),
         }
     }
@@ -56,8 +55,7 @@ impl Disk {
         if self.birth == 0 {
             self.birth = incarnation;
         }
-        let found =
-            Found { incarnation, birth: self.birth, lost: self.lost, ..Found::default() };
+        let found = Found { incarnation, birth: self.birth, lost: self.lost, ..Found::default() };
         node.recovered(now, found);
     }
 }
@@ -69,7 +67,7 @@ impl Storage for Disk {
 
     fn append(&mut self, append: Append<'_>) {
         assert!(self.at_work.is_none(), "one batch at a time");
-        self.at_work = Some((append.batch, std::mem::take(append.entries), append.sync));
+        self.at_work = Some((append.batch, std::mem::take(append.entries)));
     }
 
     fn has_image_room(&self) -> bool {
@@ -80,6 +78,5 @@ impl Storage for Disk {
 
     fn set_recovered(&mut self) {
         self.lost = false;
-        self.synced = self.entries.len();
     }
 }

@@ -17,7 +17,7 @@ impl World {
         }
         self.judge_tables()?;
         self.judge_leaders()?;
-        self.judge_majorities()
+        self.judge_majorities(before, answered)
     }
 
     /// The ballots are within the bound.
@@ -37,10 +37,17 @@ impl World {
         Ok(())
     }
 
-    /// I8: a ballot is led by the node that it names, and a leader has promised it itself.
+    /// I8: a ballot is led by the node that it names. And a majority has promised it: nobody who
+    /// votes has forgotten that.
     fn judge_leaders(&self) -> Result<(), String> {
         for (at, node) in self.voters() {
             let ballot = node.promised(0);
+            let forgotten = self.voters().filter(|(_, voter)| voter.promised(0) < ballot).count();
+            if node.slots_led() > 0 && self.setup.nodes - forgotten < self.quorum() {
+                return Err(format!(
+                    "I6: n{at} leads under {ballot:?}, which no majority promised"
+                ));
+            }
             if node.slots_led() > 0 && ballot.node() != NodeId(at as u16) {
                 return Err(format!("I8: n{at} leads, and its promise is {ballot:?}"));
             }
@@ -50,8 +57,23 @@ impl World {
 
     /// I3: whatever majority of the voters is asked, the newest of their records is a value that a
     /// reader may be shown.
-    fn judge_majorities(&self) -> Result<(), String> {
-        let quorum = self.setup.nodes / 2 + 1;
+    fn judge_majorities(&self, before: &Self, answered: bool) -> Result<(), String> {
+        // Values that could be shown before need no second look, unless clients know more.
+        let known = if answered { BTreeSet::new() } else { before.shown() };
+        for value in self.shown().difference(&known) {
+            if !self.story.is_legal(&self.acts, Some(*value)) {
+                let value =
+                    value.map_or("nothing".into(), |value| value.escape_ascii().to_string());
+                let told = self.story.tell(&self.acts);
+                return Err(format!("I3: a majority of voters would show {value} after: {told}"));
+            }
+        }
+        Ok(())
+    }
+
+    /// The values that the majorities of voters would show.
+    fn shown(&self) -> BTreeSet<Option<&[u8]>> {
+        let quorum = self.quorum();
         let voters: Vec<(usize, &Node)> = self.voters().collect();
         let mut shown: BTreeSet<Option<&[u8]>> = BTreeSet::new();
         for chosen in 0_u32..1 << voters.len() {
@@ -60,17 +82,13 @@ impl World {
             }
             let asked = voters.iter().enumerate().filter(|(i, _)| chosen >> i & 1 == 1);
             let newest = asked.map(|(_, (_, node))| held(node)).max_by_key(|(version, _)| *version);
-            let value = newest.and_then(|(_, value)| value);
-            if shown.insert(value) && !self.story.is_legal(&self.acts, Some(value)) {
-                let value = value.map_or("nothing".into(), |value| value.escape_ascii().to_string());
-                return Err(format!(
-                    "I3: a majority of {:?} would show {value} after: {}",
-                    voters.iter().map(|(at, _)| at).collect::<Vec<_>>(),
-                    self.story.tell(&self.acts)
-                ));
-            }
+            shown.insert(newest.and_then(|(_, value)| value));
         }
-        Ok(())
+        shown
+    }
+
+    fn quorum(&self) -> usize {
+        self.setup.nodes / 2 + 1
     }
 
     fn voters(&self) -> impl Iterator<Item = (usize, &Node)> {

@@ -15,13 +15,16 @@
 //! comes up later ([`wires`]).
 //!
 //! To keep spaces small, a setup may say that disks complete and answers arrive at once. The
-//! greeting of a new link is always one step. All nodes see each other when the search begins.
+//! greeting of a new link is always one step, heartbeats and the repair of the other databases are
+//! none, and what all learn of a crash they learn with it. All nodes see each other when the search
+//! begins. What is searched stands in [`setups`].
 
 mod choice;
 mod disk;
 mod judge;
 mod search;
 mod setup;
+pub mod setups;
 mod story;
 mod wires;
 mod world;

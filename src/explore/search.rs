@@ -14,6 +14,7 @@ use super::{
     wires::Side,
     world::World,
 };
+use crate::time::Millis;
 
 /// What a search found.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -72,14 +73,8 @@ impl Hasher for Plain {
 /// Searches all that can happen, up to so many states.
 #[must_use]
 pub fn explore(setup: &Setup, states_max: usize) -> Found {
-    let mut found = Found {
-        states: 1,
-        steps: 0,
-        depth: 0,
-        told: 0,
-        complete: false,
-        violation: None,
-    };
+    let mut found =
+        Found { states: 1, steps: 0, depth: 0, told: 0, complete: false, violation: None };
     let first = match guarded(|| begin(setup)) {
         Ok(first) => first,
         Err(reason) => {
@@ -177,7 +172,9 @@ fn elect(world: &mut World) -> Result<(), String> {
         let leads = |at: &usize| world.node(*at).is_some_and(|node| node.slots_led() > 0);
         if let Some(leader) = (0..world.setup.nodes).find(leads) {
             world.set_leader(leader);
-            return Ok(());
+            // Who has promised lets the candidate have its time before it stands itself.
+            world.wait(Millis(world.setup.timing().silence.0 / 5 + 1))?;
+            return settle(world);
         }
         let near = |at: &usize| {
             let host = world.host(*at);

@@ -84,11 +84,9 @@ pub enum Pace {
 pub enum Loss {
     /// What the disk had not called durable: `--fsync always`, or a mere process crash.
     Undurable,
-    /// With `--fsync everysec` a power failure: all that did not have to reach the disk itself. The
-    /// next life knows that something may be missing.
-    Unsynced,
-    /// The same, only that what was lost happens to be nothing: the next life can't know.
-    Nothing,
+    /// With `--fsync everysec` a power failure that takes the last so many batches. The next life
+    /// knows that something may be missing, not what.
+    Batches(u8),
     /// The data directory.
     Everything,
 }
@@ -114,18 +112,22 @@ pub struct Setup {
     pub crashers: &'static [(Role, Loss)],
     /// How often.
     pub crashes: u8,
-    /// How often a link breaks, with all that is under way on it.
+    /// The links, by dialer and accepter, that may break with all that is under way on them.
+    pub brittle: &'static [(Role, Role)],
+    /// How often.
     pub breaks: u8,
     /// Whom its peers may take for dead while it still takes itself for connected.
     pub muters: &'static [Role],
     /// How often.
     pub mutes: u8,
-    /// How often a timer that is near fires, of all nodes together.
+    /// Whose timers fire, while they are near, at any time.
+    pub tickers: &'static [Role],
+    /// How often, of all together.
     pub ticks: u8,
     /// How often one fires that is far.
     pub lates: u8,
-    /// When disks complete.
-    pub disk: Pace,
+    /// The nodes whose disks complete when the search says so; those of the others do at once.
+    pub slow_disks: &'static [Role],
     /// When answers on a link arrive.
     pub answers: Pace,
     /// Surveys count among the timers that are near.
@@ -144,12 +146,14 @@ impl Setup {
         ballots: 2,
         crashers: &[],
         crashes: 0,
+        brittle: &[],
         breaks: 0,
         muters: &[],
         mutes: 0,
+        tickers: &[Role::Leader, Role::Other(0), Role::Other(1), Role::Other(2), Role::Other(3)],
         ticks: u8::MAX,
         lates: 0,
-        disk: Pace::AtOnce,
+        slow_disks: &[],
         answers: Pace::AtOnce,
         surveys: false,
     };

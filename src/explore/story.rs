@@ -57,8 +57,8 @@ impl Story {
             return Err(format!("a second answer: {}", bytes.escape_ascii()));
         };
         self.events += 1;
-        let answer = parse(bytes)
-            .ok_or_else(|| format!("not an answer: {}", bytes.escape_ascii()))?;
+        let answer =
+            parse(bytes).ok_or_else(|| format!("not an answer: {}", bytes.escape_ascii()))?;
         self.fates[index] = match &answer {
             Answer::Error(text) if text.starts_with("INDOUBT") => Fate::Doubt { at },
             Answer::Error(text) if text.starts_with("NOREPLICAS") => Fate::Refused,

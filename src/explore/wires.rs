@@ -121,11 +121,6 @@ impl Wires {
         end.pieces.clear();
     }
 
-    /// Nothing more arrives at a side than the word that it is over.
-    pub(super) fn lose(&mut self, index: usize, side: Side) {
-        Rc::make_mut(&mut self.all[index]).end_mut(side).pieces.clear();
-    }
-
     /// Forgets links that nobody holds.
     pub(super) fn sweep(&mut self) {
         self.all.retain(|wire| wire.ends.iter().any(|end| end.open));

@@ -15,7 +15,7 @@ use xxhash_rust::xxh3::Xxh3Default;
 
 use super::{
     disk::Disk,
-    setup::{Act, KEY, Loss, Pace, Role, Setup},
+    setup::{Act, KEY, Loss, Role, Setup},
     story::{Fate, Story},
     wires::{Side, Wires},
 };
@@ -23,7 +23,7 @@ use crate::{
     members::Members,
     node::{LinkId, Node, NodeConfig, Origin},
     record::{Ballot, Db, NodeId, Version},
-    time::{Instant, Now},
+    time::{Instant, Millis, Now},
     turn::{Transport, finish_turn},
 };
 
@@ -119,8 +119,7 @@ impl Transport for Outlet {
 impl World {
     /// A world whose nodes have just started, with nothing on their disks.
     pub(super) fn new(setup: Setup) -> Result<Self, String> {
-        let acts: Rc<[Act]> =
-            setup.before.iter().chain(setup.asks).map(|(_, act)| *act).collect();
+        let acts: Rc<[Act]> = setup.before.iter().chain(setup.asks).map(|(_, act)| *act).collect();
         let host = Host {
             node: None,
             disk: Disk::default(),
@@ -221,7 +220,6 @@ impl World {
         for wire in 0..self.wires.len() {
             if self.wires.get(wire).end(Side::Dialer).host == at {
                 self.close_end(wire, Side::Accepter)?;
-                self.wires.lose(wire, Side::Dialer);
             }
         }
         Ok(())
@@ -257,6 +255,16 @@ impl World {
             {
                 self.deliver(wire, Side::Dialer)?;
             }
+        }
+        Ok(())
+    }
+
+    /// Time passes everywhere without anything happening.
+    pub(super) fn wait(&mut self, span: Millis) -> Result<(), String> {
+        for at in 0..self.hosts.len() {
+            let host = self.host_mut(at);
+            host.mono = host.mono + span;
+            self.input(at, |node, now| node.handle_timeout(now))?;
         }
         Ok(())
     }
@@ -323,7 +331,9 @@ impl World {
         host.node = Some(node);
         let (promised, sworn) = (self.promised(at), self.host(at).sworn);
         if promised < sworn {
-            return Err(format!("I6: n{at} promised {sworn:?} durably, and after a restart {promised:?}"));
+            return Err(format!(
+                "I6: n{at} promised {sworn:?} durably, and after a restart {promised:?}"
+            ));
         }
         self.input(at, |_, _| {})
     }
@@ -350,11 +360,7 @@ impl World {
     }
 
     /// Something happens to a node, and all that follows from it at once.
-    fn input(
-        &mut self,
-        at: usize,
-        mut input: impl FnMut(&mut Node, Now),
-    ) -> Result<(), String> {
+    fn input(&mut self, at: usize, mut input: impl FnMut(&mut Node, Now)) -> Result<(), String> {
         let before = self.promised(at);
         let host = self.host_mut(at);
         let now = host.now();
@@ -373,7 +379,7 @@ impl World {
     fn run(&mut self, at: usize) -> Result<(), String> {
         for _ in 0..TURNS_MAX {
             let mut outlet = Outlet::default();
-            let at_once = self.setup.disk == Pace::AtOnce;
+            let at_once = !self.setup.slow_disks.iter().any(|role| self.at(*role) == at);
             let host = self.host_mut(at);
             let now = host.now();
             let Host { node: Some(node), disk, .. } = host else { break };
@@ -387,7 +393,9 @@ impl World {
                 node.handle_timeout(now);
             }
             if crate::turn::Storage::is_idle(disk) {
-                host.sworn = host.sworn.max(host.node.as_ref().map_or(Ballot::NONE, |node| node.promised(0)));
+                host.sworn = host
+                    .sworn
+                    .max(host.node.as_ref().map_or(Ballot::NONE, |node| node.promised(0)));
             }
             let quiet = self.carry_out(at, outlet)?;
             if quiet && worked.is_none() && !due {

@@ -42,7 +42,13 @@ pub(crate) enum Refused {
 }
 
 impl Replica {
-    pub(crate) fn new(store: Store, me: NodeId, incarnation: u64, skew_max: Millis, set_bits: usize) -> Self {
+    pub(crate) fn new(
+        store: Store,
+        me: NodeId,
+        incarnation: u64,
+        skew_max: Millis,
+        set_bits: usize,
+    ) -> Self {
         Self { store, journal: Journal::new(set_bits), me, incarnation, clock: 0, skew_max }
     }
 
