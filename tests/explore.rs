@@ -6,9 +6,72 @@ const L: Role = Role::Leader;
 const A: Role = Role::Other(0);
 const B: Role = Role::Other(1);
 use Act::*;
+const C: Role = Role::Other(2);
+const D: Role = Role::Other(3);
 
 fn mine() -> Vec<Setup> {
-    vec![]
+    vec![
+        Setup {
+            name: "m1",
+            asks: &[(L, Increment), (B, Get)],
+            in_order: true,
+            muters: &[L],
+            mutes: 1,
+            tickers: &[B],
+            ..Setup::PLAIN
+        },
+        Setup {
+            name: "m2",
+            asks: &[(L, Get), (B, Set("a")), (L, Get)],
+            in_order: true,
+            answers: Pace::Free,
+            muters: &[L],
+            mutes: 1,
+            tickers: &[B],
+            ..Setup::PLAIN
+        },
+        Setup {
+            name: "m3",
+            asks: &[(L, Increment)],
+            crashers: &[(A, Loss::Batches(1))],
+            crashes: 1,
+            muters: &[L],
+            mutes: 1,
+            tickers: &[B],
+            ..Setup::PLAIN
+        },
+        Setup {
+            name: "m4",
+            asks: &[(L, Set("a")), (A, Get)],
+            in_order: true,
+            slow_disks: &[L],
+            crashers: &[(L, Loss::Undurable)],
+            crashes: 1,
+            tickers: &[],
+            ..Setup::PLAIN
+        },
+        Setup {
+            name: "m5",
+            asks: &[(L, Increment), (L, Increment)],
+            in_order: true,
+            slow_disks: &[A],
+            crashers: &[(L, Loss::Undurable)],
+            crashes: 1,
+            tickers: &[L],
+            ..Setup::PLAIN
+        },
+        Setup {
+            name: "m6",
+            asks: &[],
+            in_order: true,
+            crashers: &[(A, Loss::Batches(1))],
+            crashes: 1,
+            muters: &[L],
+            mutes: 1,
+            tickers: &[B],
+            ..Setup::PLAIN
+        },
+    ]
 }
 
 fn all() -> Vec<Setup> {

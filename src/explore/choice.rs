@@ -3,7 +3,7 @@
 use std::fmt;
 
 use super::{
-    setup::{Loss, NEAR, Pace, Setup},
+    setup::{Loss, NEAR, Pace, Role, Setup},
     story::Fate,
     wires::{Side, Wire},
     world::World,
@@ -45,12 +45,13 @@ impl World {
         self.add_asks(setup, &mut choices);
         for (index, wire) in self.wires.iter().enumerate() {
             let sides = [Side::Accepter, Side::Dialer];
-            let arrives = sides.into_iter().filter(|side| wire.can_arrive(*side));
+            let ends = (wire.end(Side::Dialer).host, wire.end(Side::Accepter).host);
+            let stalled = self.is_in(setup.stalled, ends);
+            let arrives = sides
+                .into_iter()
+                .filter(|side| wire.can_arrive(*side) && !(stalled && *side == Side::Accepter));
             choices.extend(arrives.map(|side| Choice::Deliver(index, side)));
-            let breaks = spent.breaks < setup.breaks && {
-                let ends = (wire.end(Side::Dialer).host, wire.end(Side::Accepter).host);
-                setup.brittle.iter().any(|(from, to)| (self.at(*from), self.at(*to)) == ends)
-            };
+            let breaks = spent.breaks < setup.breaks && self.is_in(setup.brittle, ends);
             if breaks {
                 if wire.end(Side::Accepter).open && wire.end(Side::Dialer).open {
                     choices.push(Choice::Break(index));
@@ -71,7 +72,9 @@ impl World {
             }
             for to in at + 1..setup.nodes {
                 let wished = host.wishes(to) || self.host(to).wishes(at);
-                if wished && self.node(to).is_some() {
+                let apart =
+                    self.is_in(setup.stalled, (at, to)) || self.is_in(setup.stalled, (to, at));
+                if wished && self.node(to).is_some() && setup.reconnects && !apart {
                     choices.push(Choice::Connect(at, to));
                 }
             }
@@ -100,6 +103,10 @@ impl World {
             choices.extend(muters.filter(heard).map(Choice::Mute));
         }
         choices
+    }
+
+    fn is_in(&self, links: &[(Role, Role)], ends: (usize, usize)) -> bool {
+        links.iter().any(|(from, to)| (self.at(*from), self.at(*to)) == ends)
     }
 
     fn add_asks(&self, setup: &Setup, choices: &mut Vec<Choice>) {

@@ -6,6 +6,7 @@ use std::{
     fmt,
     hash::{BuildHasherDefault, Hasher},
     panic::{AssertUnwindSafe, catch_unwind},
+    rc::Rc,
 };
 
 use super::{
@@ -148,7 +149,9 @@ fn narrate(first: &World, way: &[Choice]) -> Vec<String> {
 
 /// The world in which the search begins: the cluster has formed, the first operations are settled.
 fn begin(setup: &Setup) -> Result<World, String> {
-    let mut world = World::new(*setup)?;
+    // Nothing is in the way before the search begins.
+    let free = Setup { stalled: &[], reconnects: true, ..*setup };
+    let mut world = World::new(free)?;
     settle(&mut world)?;
     let votes = |world: &World, at| world.node(at).is_some_and(|node| node.votes());
     if !(0..setup.nodes).all(|at| votes(&world, at)) {
@@ -162,6 +165,7 @@ fn begin(setup: &Setup) -> Result<World, String> {
         world.ask(at, index)?;
         settle(&mut world)?;
     }
+    world.setup = Rc::new(*setup);
     Ok(world)
 }
 

@@ -120,6 +120,10 @@ pub struct Setup {
     pub muters: &'static [Role],
     /// How often.
     pub mutes: u8,
+    /// Links, by dialer and accepter, on which no question arrives: one way of a partition.
+    pub stalled: &'static [(Role, Role)],
+    /// Nodes whose link has ended connect again, unless one of their links is stalled.
+    pub reconnects: bool,
     /// Whose timers fire, while they are near, at any time.
     pub tickers: &'static [Role],
     /// How often, of all together.
@@ -150,6 +154,8 @@ impl Setup {
         breaks: 0,
         muters: &[],
         mutes: 0,
+        stalled: &[],
+        reconnects: true,
         tickers: &[Role::Leader, Role::Other(0), Role::Other(1), Role::Other(2), Role::Other(3)],
         ticks: u8::MAX,
         lates: 0,

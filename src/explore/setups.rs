@@ -5,9 +5,10 @@ use super::setup::{Act, Loss, Pace, Role, Setup};
 const L: Role = Role::Leader;
 const A: Role = Role::Other(0);
 const B: Role = Role::Other(1);
+const C: Role = Role::Other(2);
+const D: Role = Role::Other(3);
 
-/// Three nodes, one key, two or three operations, two ballots, one fault: some hundred thousand
-/// states together.
+/// Three nodes, one key, one to three operations, two ballots, one fault.
 pub const SMALL: &[Setup] = &[
     // A write at a leader that is being replaced, and a read at its successor.
     Setup {
@@ -15,6 +16,27 @@ pub const SMALL: &[Setup] = &[
         asks: &[(L, Act::Increment), (B, Act::Get)],
         muters: &[L],
         mutes: 1,
+        reconnects: false,
+        tickers: &[B],
+        ..Setup::PLAIN
+    },
+    // The same, and the old leader comes back with what it had to send.
+    Setup {
+        name: "old leader returns",
+        asks: &[(L, Act::Increment), (B, Act::Get)],
+        in_order: true,
+        muters: &[L],
+        mutes: 1,
+        tickers: &[B],
+        ..Setup::PLAIN
+    },
+    // Two may succeed.
+    Setup {
+        name: "rivals",
+        asks: &[(L, Act::Increment)],
+        muters: &[L],
+        mutes: 1,
+        reconnects: false,
         ..Setup::PLAIN
     },
     // What a leader that may be replaced shows of its own write.
@@ -24,6 +46,8 @@ pub const SMALL: &[Setup] = &[
         in_order: true,
         muters: &[L],
         mutes: 1,
+        reconnects: false,
+        tickers: &[B],
         ..Setup::PLAIN
     },
     // A read at a leader that does not know that it has a successor.
@@ -33,6 +57,8 @@ pub const SMALL: &[Setup] = &[
         in_order: true,
         muters: &[L],
         mutes: 1,
+        reconnects: false,
+        tickers: &[B],
         ..Setup::PLAIN
     },
     // The same while an older read's confirmation is under way.
@@ -43,6 +69,9 @@ pub const SMALL: &[Setup] = &[
         answers: Pace::Free,
         muters: &[L],
         mutes: 1,
+        stalled: &[(B, L), (L, B)],
+        reconnects: false,
+        tickers: &[B],
         ..Setup::PLAIN
     },
     // Reads at followers while a write spreads.
@@ -73,6 +102,7 @@ pub const SMALL: &[Setup] = &[
         in_order: true,
         crashers: &[(L, Loss::Undurable)],
         crashes: 1,
+        tickers: &[L],
         ..Setup::PLAIN
     },
     // A voter crashes and comes back while the leader is being replaced.
@@ -83,6 +113,7 @@ pub const SMALL: &[Setup] = &[
         crashes: 1,
         muters: &[L],
         mutes: 1,
+        tickers: &[B],
         ..Setup::PLAIN
     },
     // A voter loses all that it had, and recovers.
@@ -105,9 +136,7 @@ pub const SMALL: &[Setup] = &[
     },
     // The same while the leader is being replaced.
     Setup {
-        name: "power failure and takeover",
-        asks: &[(L, Act::Increment), (B, Act::Get)],
-        in_order: true,
+        name: "promise lost",
         crashers: &[(A, Loss::Batches(1))],
         crashes: 1,
         muters: &[L],
@@ -145,6 +174,7 @@ pub const SMALL: &[Setup] = &[
         slow_disks: &[L],
         crashers: &[(L, Loss::Undurable)],
         crashes: 1,
+        tickers: &[],
         ..Setup::PLAIN
     },
     // A leader comes back while a voter still owes an answer to its earlier life.
@@ -156,6 +186,17 @@ pub const SMALL: &[Setup] = &[
         crashers: &[(L, Loss::Undurable)],
         crashes: 1,
         tickers: &[L],
+        ..Setup::PLAIN
+    },
+    // Of five, one acknowledges, forgets by a power failure, and recovers from those who never knew.
+    Setup {
+        name: "acknowledged and forgotten",
+        nodes: 5,
+        asks: &[(L, Act::Increment)],
+        crashers: &[(A, Loss::Batches(1))],
+        crashes: 1,
+        stalled: &[(L, C), (L, D), (A, L), (C, L), (D, L), (C, D), (D, C), (B, C), (B, D)],
+        tickers: &[],
         ..Setup::PLAIN
     },
 ];
