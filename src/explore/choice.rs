@@ -208,7 +208,8 @@ impl World {
             Choice::Crash(at, loss) => format!("n{at} crashes, losing {loss:?}"),
             Choice::Deliver(wire, side) => {
                 let end = self.wires.get(wire).end(side);
-                let what = end.pieces.front().map_or("the end of it".to_owned(), |p| frames(p));
+                let what =
+                    end.pieces.front().map_or_else(|| "the end of it".to_owned(), |p| frames(p));
                 format!("on the link {} n{} receives {what}", ends(wire), end.host)
             }
             Choice::DeliverOnly(wire) => {
@@ -228,13 +229,10 @@ impl World {
 /// Whether a piece is of heartbeats and repair of the other databases alone.
 fn is_other(mut bytes: &[u8]) -> bool {
     while let FrameStep::Complete { frame, consumed } = Frame::next(bytes, FRAME_SIZE_MAX) {
-        let other = match frame {
-            Frame::Compare { .. }
-            | Frame::Differ { .. }
-            | Frame::Ping { .. }
-            | Frame::Pong { .. } => true,
-            _ => false,
-        };
+        let other = matches!(
+            frame,
+            Frame::Compare { .. } | Frame::Differ { .. } | Frame::Ping { .. } | Frame::Pong { .. }
+        );
         if !other {
             return false;
         }
