@@ -67,7 +67,7 @@ mod planted {
         (Mutant::PromiseNotDurable, "leader restarts"),
         (Mutant::PromisesIgnored, "takeover"),
         (Mutant::QuorumOffByOne, "takeover"),
-        (Mutant::ReadUncommitted, "own write"),
+        (Mutant::ReadUncommitted, "slow disk"),
         (Mutant::ReadUnconfirmed, "stale read"),
         (Mutant::RecoversFromFew, "power failure"),
         (Mutant::RecoveryDropsPromise, "promise lost"),
