@@ -78,6 +78,7 @@
 //! | [`config`], [`os`] | flags; the reactor, the only room that touches the operating system |
 //! | [`fuzzing`] | a cluster in memory and the bodies of the fuzz targets |
 //! | [`check`] | is what clients saw linearizable? |
+//! | [`explore`] | an exhaustive search through what a few real nodes can do |
 //!
 //! A room uses only rooms above it in this table (`tests/tidy.rs` holds that). The binary and its
 //! subcommands stand outside, on top of all.
@@ -139,3 +140,5 @@ pub mod os;
 pub mod fuzzing;
 
 pub mod check;
+
+pub mod explore;

@@ -93,7 +93,7 @@ impl Home {
 }
 
 /// What a directory may lack of what its node vouched for.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Loss {
     /// Nothing.
     #[default]

@@ -35,7 +35,7 @@ pub(super) const CLOCK_REFUSED: &str = "ERR the clock of this node is ahead of a
                              accept; nothing written";
 
 /// What happened to a client's connection.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Hash)]
 pub(super) enum Input<'a> {
     /// Bytes arrived.
     Bytes(&'a [u8]),

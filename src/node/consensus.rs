@@ -21,7 +21,7 @@ use crate::{
 };
 
 /// A client that was given more than it may hold.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Hash)]
 pub(super) struct Laden {
     link: LinkId,
     /// More than all clients together may hold.

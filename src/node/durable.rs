@@ -31,7 +31,7 @@ pub struct Append<'a> {
 }
 
 /// What a start found on its disk.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Found {
     /// The number of the life that begins, above all before it.
     pub incarnation: u64,
@@ -48,7 +48,7 @@ pub struct Found {
 }
 
 /// What a node with losses waits for before it is whole again.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub(super) enum Refill {
     /// It has lost nothing, or has it again.
     #[default]

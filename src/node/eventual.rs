@@ -23,7 +23,7 @@ use crate::{
 const COUNTER_BITS: u32 = 16;
 
 /// One node's copy of the data and its right to stamp.
-#[derive(Debug)]
+#[derive(Clone, Debug, Hash)]
 pub(crate) struct Replica {
     pub(crate) store: Store,
     pub(crate) journal: Journal,
@@ -53,10 +53,12 @@ impl Replica {
         (me, members): (NodeId, usize),
         incarnation: u64,
         skew_max: Millis,
+        set_bits: usize,
     ) -> Self {
         let mut floors = Floors::new(me, members);
         floors.begin_life(incarnation);
-        Self { store, journal: Journal::new(), floors, me, incarnation, clock: 0, skew_max }
+        let journal = Journal::new(set_bits);
+        Self { store, journal, floors, me, incarnation, clock: 0, skew_max }
     }
 
     /// Takes back what an earlier life wrote. All later stamps are above those it may have given.
@@ -343,7 +345,7 @@ mod tests {
     use crate::time::Instant;
 
     fn replica(me: u16) -> Replica {
-        Replica::new(Store::new(4, 1, 2), (NodeId(me), 2), 9, Millis(1000))
+        Replica::new(Store::new(4, 1, 2), (NodeId(me), 2), 9, Millis(1000), 64)
     }
 
     fn at(wall_ms: u64) -> Now {

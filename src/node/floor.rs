@@ -27,7 +27,7 @@ use crate::{
 };
 
 /// A stamp that everything at or below is known of, and the lives that this was found out about.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub(crate) struct Floor {
     /// The hybrid logical clock.
     pub(crate) hlc: u64,
@@ -45,7 +45,7 @@ impl Floor {
 
 /// Up to where one stream is applied: everything that its origin stamped at or below, in this life
 /// or an earlier one.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub(crate) struct Mark {
     /// The origin's life that promised to stamp nothing more there.
     pub(crate) life: u64,
@@ -54,7 +54,7 @@ pub(crate) struct Mark {
 }
 
 /// What a member tells of itself.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Told {
     /// It begins to show us all that it holds.
     pub(crate) begins: bool,
@@ -67,7 +67,7 @@ pub(crate) struct Told {
 }
 
 /// What follows from what a member tells.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum News {
     /// It is the donor: it must be shown what we hold, to tell what of that is dead.
     Donor,
@@ -78,7 +78,7 @@ pub(crate) enum News {
 }
 
 /// What this node knows of all members' rows, and its own floor.
-#[derive(Debug)]
+#[derive(Clone, Debug, Hash)]
 pub(crate) struct Floors {
     me: NodeId,
     quorum: usize,
@@ -90,7 +90,7 @@ pub(crate) struct Floors {
     pending: VecDeque<(Batch, NodeId, Mark)>,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 enum Stage {
     /// It may lack something that all members had applied.
     Bare(Option<Donor>),
@@ -100,7 +100,7 @@ enum Stage {
 }
 
 /// Of whom a Bare node takes table and floor.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct Donor {
     from: NodeId,
     clock: u64,
@@ -118,14 +118,14 @@ impl Donor {
 }
 
 /// How far one member is, in one life of it.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 struct Row {
     life: u64,
     marks: Vec<Mark>,
 }
 
 /// What is known of a member's walk towards us.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 struct Shows {
     /// One is under way.
     began: bool,

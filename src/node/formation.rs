@@ -18,7 +18,7 @@ use crate::{
 };
 
 /// What this node knows of the cluster's forming.
-#[derive(Debug)]
+#[derive(Clone, Debug, Hash)]
 pub(crate) struct Formation {
     me: NodeId,
     members: usize,
@@ -33,7 +33,7 @@ pub(crate) struct Formation {
     missing: Vec<NodeId>,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum Stage {
     /// The cluster has formed, and the log has it.
     Formed,

@@ -25,12 +25,8 @@ use crate::{
     slot::SlotSet,
 };
 
-/// Bits of a set of keys: 8 KiB, so that a batch of a thousand keys makes one reader of others in
-/// sixty wait needlessly.
-const SET_BITS: usize = 1 << 16;
-
 /// What is to be logged, and what of it is durable.
-#[derive(Debug)]
+#[derive(Clone, Debug, Hash)]
 pub(crate) struct Journal {
     gathering: Half,
     /// What the disk is at work on, or was last.
@@ -52,7 +48,7 @@ pub(crate) struct Journal {
 }
 
 /// What a batch touches.
-#[derive(Debug)]
+#[derive(Clone, Debug, Hash)]
 struct Half {
     batch: Batch,
     keys: Box<[u64]>,
@@ -60,21 +56,26 @@ struct Half {
 }
 
 impl Half {
-    fn new(batch: Batch) -> Self {
-        Self { batch, keys: vec![0; SET_BITS / 64].into_boxed_slice(), flushed: [false; Db::COUNT] }
+    fn new(batch: Batch, bits: usize) -> Self {
+        let words = bits.div_ceil(64).max(1);
+        Self { batch, keys: vec![0; words].into_boxed_slice(), flushed: [false; Db::COUNT] }
     }
 
     fn touch(&mut self, hash: u64) {
-        let bit = hash as usize % SET_BITS;
+        let bit = hash as usize % self.bits();
         if let Some(word) = self.keys.get_mut(bit / 64) {
             *word |= 1 << (bit % 64);
         }
     }
 
     fn touches(&self, db: Db, hash: u64) -> bool {
-        let bit = hash as usize % SET_BITS;
+        let bit = hash as usize % self.bits();
         let key = self.keys.get(bit / 64).is_some_and(|word| word >> (bit % 64) & 1 == 1);
         key || self.flushed.get(db.index()).is_some_and(|flushed| *flushed)
+    }
+
+    const fn bits(&self) -> usize {
+        self.keys.len() * 64
     }
 
     fn clear(&mut self, batch: Batch) {
@@ -85,10 +86,11 @@ impl Half {
 }
 
 impl Journal {
-    pub(crate) fn new() -> Self {
+    /// Nothing is logged yet; a set of keys has so many bits.
+    pub(crate) fn new(set_bits: usize) -> Self {
         Self {
-            gathering: Half::new(Batch(1)),
-            handed: Half::new(Batch(0)),
+            gathering: Half::new(Batch(1), set_bits),
+            handed: Half::new(Batch(0), set_bits),
             bytes: Vec::new(),
             durable: Batch(0),
             bound: 0,
@@ -303,7 +305,7 @@ mod tests {
 
     #[test]
     fn a_key_waits_for_the_last_batch_that_touches_it() {
-        let mut journal = Journal::new();
+        let mut journal = Journal::new(1 << 16);
         assert_eq!(journal.wait_for_key(Db::STRONG, b"a"), None);
         journal.record(Db::STRONG, b"a", b"encoded");
         assert_eq!(journal.wait_for_key(Db::STRONG, b"a"), Some(Batch(1)));
@@ -323,7 +325,7 @@ mod tests {
 
     #[test]
     fn a_flush_touches_every_key_of_its_database() {
-        let mut journal = Journal::new();
+        let mut journal = Journal::new(1 << 16);
         journal.flush(Db::QUORUM, Version::stamp(1, NodeId(0), 1));
         assert_eq!(journal.wait_for_key(Db::QUORUM, b"any"), Some(Batch(1)));
         assert_eq!(journal.wait_for_key(Db::STRONG, b"any"), None);
@@ -333,7 +335,7 @@ mod tests {
 
     #[test]
     fn the_peers_wait_for_the_bound_of_its_stamps() {
-        let mut journal = Journal::new();
+        let mut journal = Journal::new(1 << 16);
         journal.bound(100, 10);
         assert!(journal.holds_peers());
         assert!(hand_over(&mut journal) == Batch(1) && journal.holds_peers());

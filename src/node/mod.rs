@@ -34,6 +34,7 @@ use crate::{
     time::{Instant, Now},
 };
 
+mod chains;
 mod checkpoint;
 mod client;
 mod closing;
@@ -97,7 +98,7 @@ impl LinkId {
 }
 
 /// How a link came to be.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Origin {
     /// Somebody connected to us: a client, or a peer that will say so.
     Accepted,
@@ -106,7 +107,7 @@ pub enum Origin {
 }
 
 /// What the node asks of its driver besides bytes. Rare.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Action {
     /// Close this link.
     Close(LinkId),
@@ -115,7 +116,7 @@ pub enum Action {
 }
 
 /// What a node is told at birth.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Hash)]
 pub struct NodeConfig {
     /// The cluster and this node's place in it.
     pub members: Members,
@@ -137,7 +138,7 @@ pub struct NodeConfig {
 const REFILLS_PER_TURN: u8 = 4;
 
 /// One member of a cluster. See the module for how to drive it.
-#[derive(Debug)]
+#[derive(Clone, Debug, Hash)]
 pub struct Node {
     members: Members,
     slots: u32,
@@ -198,6 +199,7 @@ impl Node {
                 (members.me(), members.len()),
                 incarnation,
                 timing.skew_max,
+                limits.batch_keys_bits,
             ),
             peers: Peers::new(&members, &limits, now),
             strong: Strong::new(&members, slots, limits, timing, now, rng.bits()),

@@ -25,7 +25,7 @@ use crate::{
 };
 
 /// One other member.
-#[derive(Debug)]
+#[derive(Clone, Debug, Hash)]
 pub(crate) struct Peer {
     pub(crate) id: NodeId,
     pub(crate) dialing: Dialing,
@@ -78,7 +78,7 @@ pub(crate) struct Peer {
 }
 
 /// Where we are with reaching a member.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Dialing {
     /// Not connected; to be dialed at this time.
     Waiting { until: Instant },
@@ -89,7 +89,7 @@ pub(crate) enum Dialing {
 }
 
 /// The last position of an inbound stream that was applied.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub(crate) struct Cursor {
     pub(crate) incarnation: u64,
     pub(crate) generation: u64,
@@ -301,7 +301,7 @@ impl Peer {
 }
 
 /// All other members, in order of their ids.
-#[derive(Debug)]
+#[derive(Clone, Debug, Hash)]
 pub(crate) struct Peers {
     all: Vec<Peer>,
     me: NodeId,

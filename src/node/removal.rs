@@ -33,7 +33,7 @@ const LOOKED_AT_PER_SLICE: usize = 1024;
 const HEARTBEATS: u64 = 2;
 
 /// The sweep, and when the next may begin.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default, Hash)]
 pub(crate) struct Removal {
     at: Option<Place>,
     next: Instant,
@@ -44,7 +44,7 @@ pub(crate) struct Removal {
 }
 
 /// Where the sweep goes on: position in [`SWEPT`], slot, and place in the slot.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 struct Place {
     db: usize,
     slot: u32,

@@ -29,7 +29,7 @@ use crate::{
 const REPAIRED: [Db; 2] = [Db::QUORUM, Db::EVENTUAL];
 
 /// The walk towards one peer.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default, Hash)]
 pub(crate) struct Repair {
     /// The peer may lack something: the next link begins with a walk.
     needed: bool,
@@ -55,7 +55,7 @@ pub(crate) struct Dead {
 }
 
 /// What a walk waits for or does next.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default, Hash)]
 enum Stage {
     /// No walk.
     #[default]
@@ -73,7 +73,7 @@ enum Stage {
 }
 
 /// An answer that fits no question.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Unexpected;
 
 /// What a walk needs besides its own state.

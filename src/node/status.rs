@@ -13,7 +13,7 @@ use crate::{
 const MISSED: u64 = 2;
 
 /// What a node is in the strong database.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Part {
     /// The cluster has not formed yet.
     Unformed,
@@ -56,7 +56,7 @@ impl Part {
 }
 
 /// How many slots each member leads, and how many nobody does.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Slots {
     pub(crate) led: Vec<usize>,
     pub(crate) vacant: usize,

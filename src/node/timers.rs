@@ -21,7 +21,7 @@ use crate::{
 const WATCH: Millis = Millis(1000);
 
 /// A client whose requests wait because it does not read its replies.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Hash)]
 pub(crate) struct Watch {
     pub(crate) link: LinkId,
     /// What it had read in all when last looked at, and since when.

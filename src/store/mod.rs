@@ -12,8 +12,10 @@
 //! is at or below its database's flush stamp; while no sweep is under way in it no tombstone of a
 //! slot is older than the stamp that is kept for that.
 
+use std::hash::{Hash, Hasher};
+
 use hashbrown::{HashTable, hash_table::Entry};
-use xxhash_rust::xxh3::{xxh3_64_with_seed, xxh3_128_with_seed};
+use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed, xxh3_128_with_seed};
 
 use crate::{
     probe::{Mutant, planted},
@@ -27,7 +29,7 @@ mod sweep;
 pub use page::PageCursor;
 
 /// All databases of one replica.
-#[derive(Debug)]
+#[derive(Clone, Debug, Hash)]
 pub struct Store {
     databases: [Database; Db::COUNT],
     slots: u32,
@@ -37,7 +39,7 @@ pub struct Store {
     digest_seed: u64,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Database {
     tables: Vec<HashTable<Blob>>,
     /// One per table, side by side because comparing replicas reads nothing else.
@@ -282,6 +284,17 @@ impl Store {
 
     fn table_hash(&self, key: &[u8]) -> u64 {
         xxh3_64_with_seed(key, self.table_seed)
+    }
+}
+
+/// What is held, not where in the tables it stands.
+impl Hash for Database {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        for table in &self.tables {
+            let sum = |sum: u64, blob: &Blob| sum.wrapping_add(xxh3_64(blob.bytes()));
+            table.iter().fold(0, sum).hash(state);
+        }
+        (&self.digests, self.live, self.tombstones, self.flushed).hash(state);
     }
 }
 

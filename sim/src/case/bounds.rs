@@ -36,6 +36,8 @@ pub(super) struct LimitsShape {
     repair_span: u32,
     #[serde(default = "log_gathered_max")]
     log_gathered_max: usize,
+    #[serde(default = "batch_keys_bits")]
+    batch_keys_bits: usize,
     #[serde(default = "checkpoint_log_min")]
     checkpoint_log_min: u64,
     #[serde(default = "checkpoint_slice")]
@@ -46,6 +48,11 @@ pub(super) struct LimitsShape {
 
 const fn log_gathered_max() -> usize {
     Limits::DEFAULT.log_gathered_max
+}
+
+// Cases that were written before searches needed a small one do not have it.
+const fn batch_keys_bits() -> usize {
+    Limits::DEFAULT.batch_keys_bits
 }
 
 const fn checkpoint_log_min() -> u64 {

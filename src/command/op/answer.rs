@@ -26,7 +26,7 @@ const OK: u8 = 6;
 const TEXT: u8 = 7;
 
 /// What a client hears.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Answer<'a> {
     /// A value.
     Bulk(Cow<'a, [u8]>),

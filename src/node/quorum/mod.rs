@@ -38,7 +38,7 @@
 //! those writes, and it is acknowledged when it has landed.
 //!
 //! # Order and limits
-//! Tasks on one key are decided in the order in which they came ([`chains`]), and all tasks before
+//! Tasks on one key are decided in the order in which they came ([`super::chains`]), and all tasks before
 //! or after a flush on their side of it: so a connection may pipeline. Replies may come in any
 //! order; the connection puts them right. A task lives for at most [`Timing::request`]. Until it is
 //! stamped nothing was written, and it is refused; a stamped one is in doubt. What is under way is
@@ -53,6 +53,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::{
+    chains::Chains,
     eventual::Replica,
     flights::{Flights, Number},
     strong::{
@@ -72,7 +73,6 @@ use crate::{
     time::Instant,
 };
 
-mod chains;
 mod decide;
 mod questions;
 mod serve;
@@ -81,7 +81,6 @@ mod task;
 #[cfg(test)]
 mod tests;
 
-use chains::Chains;
 use questions::Questions;
 use tally::Shown;
 use task::{Stage, Task};
@@ -90,7 +89,7 @@ use task::{Stage, Task};
 const QUESTION_SIZE: usize = 64 * 1024;
 
 /// This node's part in the quorum database.
-#[derive(Debug)]
+#[derive(Clone, Debug, Hash)]
 pub(crate) struct Quorum {
     me: NodeId,
     quorum: usize,

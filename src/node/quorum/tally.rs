@@ -9,7 +9,7 @@ use crate::{
 };
 
 /// What a member holds of a key.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct Shown {
     /// Of its record, or of the flush that killed what it may have had; none if there was neither.
     pub(crate) version: Version,
@@ -28,7 +28,7 @@ impl Shown {
 }
 
 /// The answers to one question.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub(crate) struct Tally {
     answered: Votes,
     best: Shown,

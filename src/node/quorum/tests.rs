@@ -45,7 +45,7 @@ impl World {
             (peer.live, peer.votes, peer.inbound) = (true, true, Some(LinkId(0)));
             peer.outbox.reset();
         }
-        let replica = Replica::new(Store::new(4, 1, 2), (ME, 3), 7, Millis(60_000));
+        let replica = Replica::new(Store::new(4, 1, 2), (ME, 3), 7, Millis(60_000), 1 << 16);
         let quorum = Quorum::new(&members, Limits::DEFAULT, Timing::DEFAULT);
         let mut world = Self { quorum, replica, peers, rng: Rng::new(1), now, tickets: 0 };
         world.with(Quorum::begin);

@@ -41,7 +41,7 @@ use crate::{
 const FIRST: NodeId = NodeId(0);
 
 /// Why a node does not vote.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Why {
     /// Its data was damaged and repaired.
     Damaged,
@@ -70,7 +70,7 @@ impl Why {
 }
 
 /// This node's part in a cold start.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default, Hash)]
 pub(crate) struct Cold {
     /// Why this node does not vote; nothing if it does.
     own: Option<Why>,
@@ -82,7 +82,7 @@ pub(crate) struct Cold {
 }
 
 /// An attempt in which this node takes part.
-#[derive(Debug)]
+#[derive(Clone, Debug, Hash)]
 struct Part {
     nonce: u64,
     /// Of all members' data.
@@ -90,7 +90,7 @@ struct Part {
     stage: Stage,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum Stage {
     /// It does not vote, and waits for all others to say so.
     Standing,
@@ -105,7 +105,7 @@ enum Stage {
 }
 
 /// An attempt, in the member that leads it.
-#[derive(Debug)]
+#[derive(Clone, Debug, Hash)]
 struct Round {
     nonce: u64,
     /// Of the data of those who stand.

@@ -29,7 +29,7 @@ const ATTEMPTS_MAX: u32 = 6;
 const FETCH_SIZE: usize = 64 * 1024;
 
 /// The promises of one member, as it sent them.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Hash)]
 pub(crate) struct Promises<'a> {
     pub(crate) id: u64,
     pub(crate) ballot: Ballot,

@@ -13,7 +13,6 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use hashbrown::{HashTable, hash_table::Entry};
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::{
@@ -24,7 +23,10 @@ use super::{
 };
 use crate::{
     command::op::{Answer, Effect, Held, Op},
-    node::flights::{Flights, Number},
+    node::{
+        chains::Chains,
+        flights::{Flights, Number},
+    },
     probe::{Hook, Mutant, planted, reached},
     proto::peer::{FILL_OVERHEAD, Frame, STREAM_OVERHEAD},
     record::{Ballot, Db, NodeId, Record, Version},
@@ -34,7 +36,7 @@ use crate::{
 };
 
 /// The slots that this node leads, and what is under way in them.
-#[derive(Debug)]
+#[derive(Clone, Debug, Hash)]
 pub(crate) struct Leader {
     me: NodeId,
     quorum: usize,
@@ -44,7 +46,7 @@ pub(crate) struct Leader {
     flights: Flights<Write>,
     /// The last write in flight of each key, by the key's hash. Keys of one hash wait for each
     /// other.
-    heads: HashTable<(u64, Number)>,
+    heads: Chains,
     reads: Reads,
     unsettled: BTreeMap<u32, Unsettled>,
     /// By peer: writes that it is to be sent again, as its outbox has room.
@@ -57,7 +59,7 @@ pub(crate) struct Leader {
 }
 
 /// A write in flight.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Hash)]
 struct Write {
     slot: u32,
     key_hash: u64,
@@ -85,7 +87,7 @@ impl Leader {
             led: SlotSet::new(slots),
             seq: 0,
             flights: Flights::new(me, members, quorum),
-            heads: HashTable::new(),
+            heads: Chains::default(),
             reads: Reads::default(),
             unsettled: BTreeMap::new(),
             again: BTreeMap::new(),
@@ -191,7 +193,7 @@ impl Leader {
         } else if self.is_unsettled(ctx, slot, op.key) {
             Some(self.settle(ctx, ballot, slot, op.key))
         } else {
-            self.head(xxh3_64(op.key))
+            self.heads.last(xxh3_64(op.key))
         };
         let after = after.filter(|_| !planted(Mutant::ReadUncommitted));
         let request = Request::new(origin, op, slot, deadline);
@@ -249,7 +251,7 @@ impl Leader {
 
     /// Whether a write of this key, or of one with the same hash, is not committed.
     pub(crate) fn is_in_flight(&self, key: &[u8]) -> bool {
-        self.head(xxh3_64(key)).is_some()
+        self.heads.last(xxh3_64(key)).is_some()
     }
 
     /// Keys of a slot that are still to be settled, at most so many.
@@ -366,7 +368,7 @@ impl Leader {
         self.flights.give_up(
             |write| slots.contains(write.slot),
             |number, write| {
-                forget_head(heads, write.key_hash, number);
+                heads.end(write.key_hash, number);
                 *answers -= write.answer.size();
                 if write.origin != Origin::Nobody {
                     reached(Hook::InDoubt);
@@ -465,13 +467,7 @@ impl Leader {
                 self.flights.sent(number, peer.id, end);
             }
         }
-        let hash = |(hash, _): &(u64, Number)| *hash;
-        match self.heads.entry(key_hash, |(hash, _)| *hash == key_hash, hash) {
-            Entry::Occupied(mut head) => head.get_mut().1 = number,
-            Entry::Vacant(free) => {
-                free.insert((key_hash, number));
-            }
-        }
+        self.heads.begin(key_hash, number);
         if let Some(unsettled) = self.unsettled.get_mut(&slot) {
             unsettled.on_stamped(key);
             if unsettled.is_done() {
@@ -483,7 +479,7 @@ impl Leader {
 
     fn commit(&mut self, number: Number, write: Write) {
         reached(Hook::Committed);
-        forget_head(&mut self.heads, write.key_hash, number);
+        self.heads.end(write.key_hash, number);
         self.answers -= write.answer.size();
         if write.origin != Origin::Nobody {
             let (origin, answer) = (write.origin, write.answer);
@@ -505,10 +501,6 @@ impl Leader {
             unsettled.contains(key, ctx.replica.store.get(Db::STRONG, key).is_some())
         })
     }
-
-    fn head(&self, key_hash: u64) -> Option<Number> {
-        self.heads.find(key_hash, |(hash, _)| *hash == key_hash).map(|(_, number)| *number)
-    }
 }
 
 /// The newest record of a key that is known: of a key that is not settled perhaps not our own.
@@ -522,11 +514,5 @@ fn current<'s>(
     match newest {
         Some(bytes) => Record::decode(bytes).ok(),
         None => store.get(Db::STRONG, key),
-    }
-}
-
-fn forget_head(heads: &mut HashTable<(u64, Number)>, key_hash: u64, number: Number) {
-    if let Ok(head) = heads.find_entry(key_hash, |head| *head == (key_hash, number)) {
-        head.remove();
     }
 }

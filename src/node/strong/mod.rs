@@ -74,7 +74,7 @@ pub(crate) struct Ctx<'a> {
 }
 
 /// This node's part in the strong database.
-#[derive(Debug)]
+#[derive(Clone, Debug, Hash)]
 pub(crate) struct Strong {
     me: NodeId,
     /// Of all members.

@@ -27,7 +27,7 @@ const STATE_SLOTS: u32 = 1024;
 const WINDOW: usize = 32;
 
 /// What a recovering node has heard so far.
-#[derive(Debug)]
+#[derive(Clone, Debug, Hash)]
 pub(crate) struct Recovery {
     /// Tells this attempt's answers from those of earlier ones.
     nonce: u64,
@@ -46,7 +46,7 @@ pub(crate) struct Recovery {
 }
 
 /// What one member has told.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default, Hash)]
 struct State {
     promised: Vec<Ballot>,
     digests: Vec<u128>,
@@ -54,7 +54,7 @@ struct State {
 }
 
 /// One slot being put together.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default, Hash)]
 struct Work {
     /// Who is still listing.
     listing: BTreeSet<NodeId>,

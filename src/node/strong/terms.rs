@@ -17,7 +17,7 @@ use crate::{
 pub(crate) const STEP: Millis = Millis(20);
 
 /// What members claim to lead, and the slots that nobody does.
-#[derive(Debug)]
+#[derive(Clone, Debug, Hash)]
 pub(crate) struct Terms {
     me: NodeId,
     members: usize,

@@ -35,7 +35,7 @@ const SEARCHED_PER_TURN: usize = 64;
 const GRAVES_MAX: usize = 4096;
 
 /// What a leader knows of how far its members are.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default, Hash)]
 pub(crate) struct Upkeep {
     /// When the next survey is due.
     next_at: Option<Instant>,
@@ -53,7 +53,7 @@ pub(crate) struct Upkeep {
 }
 
 /// A survey under way.
-#[derive(Debug)]
+#[derive(Clone, Debug, Hash)]
 struct Round {
     /// Of its first message; they count up.
     first_id: u64,
@@ -71,7 +71,7 @@ struct Round {
 }
 
 /// The slots in which one member differs, one at a time.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default, Hash)]
 struct Repair {
     slots: VecDeque<u32>,
     /// The one that is being listed, and what the member has in it.
