@@ -214,9 +214,15 @@ impl Strong {
             }
         }
         let due = self.terms.due_at().is_some_and(|due| due <= now);
-        if due && self.votes() && !self.stopping {
+        if due && self.may_stand() {
             self.canvass(ctx);
         }
+    }
+
+    /// Whether it makes sense to ask for votes. Without a majority in reach it would end in waiting
+    /// longer and longer, also after there is one.
+    pub(super) const fn may_stand(&self) -> bool {
+        self.votes() && !self.stopping && self.alone_since.is_none()
     }
 
     /// Asks who would promise the slots for which it is time.

@@ -226,6 +226,7 @@ impl Strong {
             held.for_each(|slot| self.leader.win(slot, settle::Unsettled::default()));
             self.claim_own(ctx);
         }
+        self.on_reach(ctx);
         self.reschedule(ctx);
         cold
     }
@@ -391,7 +392,7 @@ impl Strong {
     pub(crate) fn next_timer(&self) -> Option<Instant> {
         let settles = self.leader.next_unsettled().is_some() && self.has_room();
         let campaigns = self.campaigns.iter().map(|campaign| campaign.until).min();
-        let stands = self.terms.due_at().filter(|_| self.votes() && !self.stopping);
+        let stands = self.terms.due_at().filter(|_| self.may_stand());
         let alone = self.alone_since.map(|since| since + self.timing.silence);
         let alone = alone.filter(|_| !self.led().is_empty());
         let timers = [
