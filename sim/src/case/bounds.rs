@@ -36,7 +36,8 @@ pub(super) struct LimitsShape {
     repair_span: u32,
     #[serde(default = "log_gathered_max")]
     log_gathered_max: usize,
-    #[serde(default = "batch_keys_bits")]
+    /// Cases don't vary it.
+    #[serde(skip, default = "batch_keys_bits")]
     batch_keys_bits: usize,
     #[serde(default = "checkpoint_log_min")]
     checkpoint_log_min: u64,
@@ -46,13 +47,12 @@ pub(super) struct LimitsShape {
 
 // Cases that were written before there were disks have none of these.
 
-const fn log_gathered_max() -> usize {
-    Limits::DEFAULT.log_gathered_max
-}
-
-// Cases that were written before searches needed a small one do not have it.
 const fn batch_keys_bits() -> usize {
     Limits::DEFAULT.batch_keys_bits
+}
+
+const fn log_gathered_max() -> usize {
+    Limits::DEFAULT.log_gathered_max
 }
 
 const fn checkpoint_log_min() -> u64 {
