@@ -10,7 +10,7 @@
 const KEPT_WHEN_DRAINED: usize = 32 * 1024;
 
 /// A byte queue.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default, Hash)]
 pub struct OutBuf {
     bytes: Vec<u8>,
     /// Everything before this is consumed. At most `bytes.len()`.

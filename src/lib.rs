@@ -46,6 +46,11 @@
 //! the strong database the leader of the key's slot and a majority, in the quorum database any node
 //! and a majority, in the eventual one any node and itself.
 //!
+//! A deletion is a record too, a tombstone, and has to be remembered as long as anything older may
+//! turn up: in the strong database until all members hold just it, in the others until the floor
+//! covers it, a stamp below which all members have durably applied everything that anybody stamped.
+//! What the floor covers and is not held was deleted, and is refused from any path.
+//!
 //! # What survives
 //!
 //! Everything that changes goes to the log, one batch a turn, and while the disk works on one batch
@@ -73,6 +78,7 @@
 //! | [`config`], [`os`] | flags; the reactor, the only room that touches the operating system |
 //! | [`fuzzing`] | a cluster in memory and the bodies of the fuzz targets |
 //! | [`check`] | is what clients saw linearizable? |
+//! | [`explore`] | an exhaustive search through what a few real nodes can do |
 //!
 //! A room uses only rooms above it in this table (`tests/tidy.rs` holds that). The binary and its
 //! subcommands stand outside, on top of all.
@@ -91,9 +97,11 @@
 //! - I7: no reply or acknowledgement leaves before what it shows is durable, as `--fsync` says.
 //! - I8: a life's stamps are above those of all earlier lives that a peer may have seen.
 //! - I9: data that was durable once is read back, or its damage is reported; never less in silence.
+//! - I10: a tombstone that is gone from databases 1 and 2 was at or below the floor, which never goes
+//!   down while the disk is kept; a deleted key does not come back without a write.
 //!
-//! Deliberately absent so far: expiry, FLUSHDB of the strong database, TLS and passwords. Until
-//! peers authenticate, a node listens on loopback only.
+//! Deliberately absent so far: transactions, TLS and passwords. Until peers authenticate, a node
+//! listens on loopback only.
 
 pub mod time;
 
@@ -132,3 +140,5 @@ pub mod os;
 pub mod fuzzing;
 
 pub mod check;
+
+pub mod explore;

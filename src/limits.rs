@@ -9,7 +9,7 @@ use crate::{
 
 /// What a node lets others make it hold or do. Simulations draw small ones, so that every limit is
 /// met.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Limits {
     /// Arguments of one request. Redis allows 2^20; a DEL of this many keys already takes
     /// milliseconds.
@@ -51,6 +51,9 @@ pub struct Limits {
     /// and no requests that waited go on. What one read brought may overshoot, within what a batch
     /// may have.
     pub log_gathered_max: usize,
+    /// Bits of the set of keys that a batch for the log touches: 8 KiB, so that a batch of a
+    /// thousand keys makes one reader of others in sixty wait needlessly.
+    pub batch_keys_bits: usize,
     /// Bytes logged since the last checkpoint that make another one worth while, however small the
     /// data: what a restart replays in a fraction of a second. Of larger data a checkpoint is taken
     /// when as much has been logged as the last one was long, so that checkpoints write at most as
@@ -78,6 +81,7 @@ impl Limits {
         offer_size: 64 * 1024,
         repair_span: 256,
         log_gathered_max: 64 * 1024 * 1024,
+        batch_keys_bits: 1 << 16,
         checkpoint_log_min: 64 * 1024 * 1024,
         checkpoint_slice: 32 * 1024,
     };
@@ -90,7 +94,7 @@ impl Default for Limits {
 }
 
 /// The spans of time by which nodes watch each other.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Timing {
     /// A sign of life on each link at least this often.
     pub heartbeat: Millis,

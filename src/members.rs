@@ -26,7 +26,7 @@ pub const MEMBERS_MAX: usize = 64;
 const SEPARATOR: &str = "\n";
 
 /// The members of a cluster, in order, and which of them is this node.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Members {
     names: Vec<String>,
     addresses: Vec<SocketAddr>,
@@ -131,7 +131,7 @@ impl Members {
 }
 
 /// What is wrong with a list of members.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum MembersError {
     /// Not `host:port`.
     BadAddress {

@@ -42,6 +42,8 @@ named! {
         AckSent => "ack_sent",
         /// A stamp from too far ahead was not taken.
         AheadRefused => "ahead_refused",
+        /// A record was refused because its key is known to be deleted.
+        BelowFloorRefused => "below_floor_refused",
         /// An outbox went over its limit on a live link.
         Behind => "behind",
         /// A candidate did not get what it needs in time.
@@ -54,10 +56,16 @@ named! {
         ClientPaused => "client_paused",
         /// A majority has a write of a leader.
         Committed => "committed",
+        /// A node merges what all disks have, for a cold start.
+        ColdStartBegun => "cold_start_begun",
+        /// A node votes by a cold start.
+        ColdStarted => "cold_started",
         /// A member's copies are called accepted.
         CopyCleaned => "copy_cleaned",
         /// Repair brought a record.
         CopyTaken => "copy_taken",
+        /// A node that may lack something dropped what a peer knows to be deleted.
+        DeadDropped => "dead_dropped",
         /// Slots were won.
         Elected => "elected",
         /// A leader removes a key for a flush.
@@ -70,6 +78,12 @@ named! {
         FastReadUnclear => "fast_read_unclear",
         /// A leader sends a chosen record of an earlier ballot.
         Filled => "filled",
+        /// A node without a floor begins to take over another's.
+        FloorDonorFound => "floor_donor_found",
+        /// A floor went up so that something can be removed.
+        FloorRaised => "floor_raised",
+        /// A node without a floor has one.
+        FloorTaken => "floor_taken",
         /// All slots of the strong database were emptied.
         Flushed => "flushed",
         /// A flush came from a peer.
@@ -134,6 +148,8 @@ named! {
         Surveyed => "surveyed",
         /// A tombstone that all members hold is dropped.
         TombstoneDropped => "tombstone_dropped",
+        /// A tombstone that the floor covers is removed.
+        TombstoneRemoved => "tombstone_removed",
         /// A tombstone was stamped.
         TombstoneStamped => "tombstone_stamped",
         /// A member did not stand when it was asked to.
@@ -152,6 +168,8 @@ named! {
 named! {
     /// A planted bug.
     Mutant {
+        /// A member acknowledges a leader's record before it is durable.
+        AcceptAckedEarly => "accept_acked_early",
         /// A record is taken whatever was promised.
         AcceptIgnoresPromised => "accept_ignores_promised",
         /// What is written is acknowledged, to clients and peers, before it is durable.
@@ -162,10 +180,14 @@ named! {
         AnswersNotRead => "answers_not_read",
         /// A new session begins without the walk that makes up for what no stream carries.
         BehindFlagLost => "behind_flag_lost",
+        /// A node that a power failure took writes from votes at once.
+        BootIgnored => "boot_ignored",
         /// No bound is made durable ahead of the stamps that peers are sent.
         BoundNotAhead => "bound_not_ahead",
         /// Stamps repeat after a restart: no incarnation in them, and a coarse clock.
         ClockReuse => "clock_reuse",
+        /// A cold start does without some members.
+        ColdStartOfSome => "cold_start_of_some",
         /// What was copied after a loss counts as accepted.
         CopiesCountAsAccepted => "copies_count_as_accepted",
         /// A bad frame below a mark is taken for the torn end of the log.
@@ -174,6 +196,8 @@ named! {
         DigestIgnoresTombstones => "digest_ignores_tombstones",
         /// A slot's digest stays as it is when a key is written again.
         DigestNotUpdated => "digest_not_updated",
+        /// A dropped tombstone takes with it whatever the key holds by then.
+        DropNotExact => "drop_not_exact",
         /// A tombstone is dropped when a majority has it.
         DroppedEarly => "dropped_early",
         /// A failed condition is answered without confirmation.
@@ -182,6 +206,16 @@ named! {
         FastAbsentIsTombstone => "fast_absent_is_tombstone",
         /// A fast read answers the newest of unequal copies.
         FastReadNewest => "fast_read_newest",
+        /// What the log says of the floor is forgotten at a restart.
+        FloorForgotten => "floor_forgotten",
+        /// Records below the floor are taken.
+        FloorIgnored => "floor_ignored",
+        /// The floor is found over a majority of the members.
+        FloorMajority => "floor_majority",
+        /// The floor is found from what members have of one's own stream.
+        FloorOwnOrigin => "floor_own_origin",
+        /// What a member's earlier life had applied still counts for the floor.
+        FloorRowOutlived => "floor_row_outlived",
         /// A flush is not written to the log.
         FlushNotLogged => "flush_not_logged",
         /// A flush is not passed on by repair.
@@ -206,6 +240,8 @@ named! {
         PartialLineLost => "partial_line_lost",
         /// That a backed-up link moves is no sign of life.
         ProgressIsNoSign => "progress_is_no_sign",
+        /// A node promises to stamp nothing below a time that its clock has not reached.
+        PromiseTooHigh => "promise_too_high",
         /// Promises are not logged.
         PromiseNotDurable => "promise_not_durable",
         /// A candidate ignores what those who promise hold.
@@ -232,6 +268,8 @@ named! {
         RecoveryDropsPromise => "recovery_drops_promise",
         /// A recovering node keeps what only its disk shows.
         RecoveryKeepsDisk => "recovery_keeps_disk",
+        /// A write that was stamped is refused as if it had not been.
+        RefusedAfterStamp => "refused_after_stamp",
         /// A walk leaves out the last differing slot of each span.
         RepairSkipsSlot => "repair_skips_slot",
         /// Two replies of one pipeline change places.

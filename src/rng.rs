@@ -1,28 +1,54 @@
 //! Chance as data: a generator seeded by the driver, so that one seed replays one life of a node.
 
+use std::hash::{Hash, Hasher};
+
 use rand::{Rng as _, SeedableRng, rngs::StdRng};
 
 /// A node's source of chance: jitter of timers and nothing that correctness rests on.
 #[derive(Debug)]
-pub struct Rng(StdRng);
+pub struct Rng {
+    generator: StdRng,
+    seed: u64,
+    /// How many numbers were drawn.
+    drawn: u64,
+}
+
+/// The library's generator can't be copied, so the copy draws again what was drawn. Only searches
+/// copy nodes, and theirs have drawn little.
+impl Clone for Rng {
+    fn clone(&self) -> Self {
+        let mut copy = Self::new(self.seed);
+        for _ in 0..self.drawn {
+            copy.bits();
+        }
+        copy
+    }
+}
+
+/// Two generators are alike to whoever compares nodes: chance shifts timers, and nothing that
+/// correctness rests on.
+impl Hash for Rng {
+    fn hash<H: Hasher>(&self, _: &mut H) {}
+}
 
 impl Rng {
     /// The generator that `seed` names.
     #[must_use]
     pub fn new(seed: u64) -> Self {
-        Self(StdRng::seed_from_u64(seed))
+        Self { generator: StdRng::seed_from_u64(seed), seed, drawn: 0 }
     }
 
     /// A number below `bound`; 0 when `bound` is 0. The bias of the multiplication is below 2^-32
     /// for the small bounds that timers use.
     pub fn below(&mut self, bound: u64) -> u64 {
-        let product = u128::from(self.0.next_u64()) * u128::from(bound);
+        let product = u128::from(self.bits()) * u128::from(bound);
         (product >> 64) as u64
     }
 
     /// Sixty-four fresh bits.
     pub fn bits(&mut self) -> u64 {
-        self.0.next_u64()
+        self.drawn += 1;
+        self.generator.next_u64()
     }
 }
 
@@ -41,5 +67,6 @@ mod tests {
         assert!(from_a.iter().all(|n| *n < 10));
         assert!((0..10).all(|n| from_a.contains(&n)));
         assert_eq!(a.below(0), 0);
+        assert_eq!(a.clone().bits(), a.bits());
     }
 }

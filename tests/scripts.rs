@@ -8,7 +8,10 @@
 //! node N), `replies N` (what that client has received since), `send N BYTES` (a fresh connection
 //! with escapes, its reply and whether it was closed), `leader KEY`, `crash N`, `forget N`
 //! (its incarnation), `start N` (with nothing on its disk), `restart N` (with what is durable
-//! there), `disk N stalls`, `disk N works`, `stop N`, `stall A B`, `partition A B`, `heal`, `cut A
+//! there), `sync N` and `outage N` (a power failure, which leaves it what was synced; from its next start
+//! on it knows), `damage N` (its data, repaired at its next start), `cold N` (restarts it with
+//! --cold-start), `disk N stalls`, `disk N works`, `disk N loses` (while the node is down: what became
+//! durable since `disk N marks`), `stop N`, `stall A B`, `partition A B`, `heal`, `cut A
 //! B`, `clock N MS`, `advance MS`, `converge MS`, `table [DB]` (each key's value on each node), `info N WORD`
 //! (INFO lines that contain the word), `drained N`, `led N` (how many slots it leads), `outbox N`
 //! (whether anything waits for a peer).
@@ -79,6 +82,15 @@ impl Script {
             "forget" => self.cluster.forget_incarnation(at(0)),
             "start" => self.cluster.start(at(0)),
             "restart" => self.cluster.restart(at(0)),
+            "cold" => self.cluster.restart_cold(at(0)),
+            "sync" => self.cluster.sync(at(0)),
+            "damage" => self.cluster.damage(at(0)),
+            "outage" => {
+                self.cluster.lose_power(at(0));
+                self.clients[at(0)] = None;
+            }
+            "disk" if rest.ends_with("marks") => self.cluster.mark_disk(at(0)),
+            "disk" if rest.ends_with("loses") => self.cluster.lose_tail(at(0)),
             "disk" => self.cluster.stall_disk(at(0), rest.ends_with("stalls")),
             "stop" => self.cluster.shut_down(at(0)),
             "stall" => self.cluster.stall(at(0), at(1)),
@@ -270,4 +282,27 @@ fn scripts_print_what_they_say() {
     }
     assert!(wrong.is_empty(), "scripts that print something else:\n{}", wrong.join("\n"));
     println!("{} scripts", paths.len());
+}
+
+/// Planted bugs for which a script is the better witness: it tells another story with them.
+#[cfg(feature = "mutants")]
+#[test]
+fn scripts_kill_the_bugs_that_the_kill_table_says() {
+    use quorate::probe::{Mutant, plant};
+
+    let table = include_str!("../sim/KILLS.md");
+    let kills = [
+        (Mutant::FloorIgnored, "tombstones_lost.txt"),
+        (Mutant::FloorRowOutlived, "tombstones_wiped.txt"),
+    ];
+    for (mutant, name) in kills {
+        let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/scripts").join(name);
+        let text = fs::read_to_string(&path).expect("a readable script");
+        plant(Some(mutant));
+        let printed = replay(&text);
+        plant(None);
+        assert_ne!(printed, text, "{} survives {name}", mutant.name());
+        let line = table.lines().find(|line| line.starts_with(&format!("| {} |", mutant.name())));
+        assert!(line.is_some_and(|line| line.contains(name)), "{} in the table", mutant.name());
+    }
 }

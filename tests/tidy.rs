@@ -33,6 +33,7 @@ const ROOMS: &[(&str, u8)] = &[
     ("os", 9),
     ("fuzzing", 9),
     ("check", 9),
+    ("explore", 10),
 ];
 
 /// What may not stand below the turn, and what to use instead.

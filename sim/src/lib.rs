@@ -16,6 +16,7 @@ pub mod case;
 pub mod chance;
 pub mod clients;
 pub mod dialect;
+pub mod exhaustive;
 pub mod history;
 pub mod mutants;
 pub mod oracle;

@@ -16,6 +16,7 @@ use quorate::probe::Mutant;
 use sim::{
     batch::{Batch, plant, reproduction},
     case::{Case, Size},
+    exhaustive::search,
     mutants::hunt,
     oracle::Kind,
     play::{Tier, catch_panics, play},
@@ -76,6 +77,15 @@ struct Flags {
     /// Go on with the other seeds after one has failed.
     #[arg(long)]
     keep_going: bool,
+    /// Search exhaustively through what three real nodes can do, at small bounds.
+    #[arg(long, conflicts_with_all = ["seed", "replay", "mutants"])]
+    explore: bool,
+    /// With --explore: at large bounds.
+    #[arg(long, requires = "explore")]
+    large: bool,
+    /// With --explore: end each search after so many states.
+    #[arg(long, requires = "explore")]
+    states: Option<usize>,
     /// Plant this bug first; the run should fail. Needs the feature `mutants`.
     #[arg(long, value_parser = mutant)]
     mutant: Option<Mutant>,
@@ -106,6 +116,10 @@ fn main() -> ExitCode {
             return ExitCode::from(Kind::Harness.exit_code());
         }
         Ok(None) if flags.mutants => hunt_all(&flags, &mut out),
+        Ok(None) if flags.explore => {
+            plant(flags.mutant);
+            search(flags.large, flags.states, &mut out).map(|good| u8::from(!good))
+        }
         Ok(None) => run_batch(&flags, &mut out),
         Err(error) => {
             eprintln!("sim: {error}");

@@ -40,8 +40,11 @@ fn half_a_request_has_no_effect() {
             let report = play(&case, Tier::A, false);
             assert_eq!(report.failure, None, "{dialect:?} {then:?} at {permille}");
             let outcomes: Vec<&Outcome> = report.history.iter().map(|e| &e.outcome).collect();
-            // Besides it only the write that each node has to take in the end.
-            assert_eq!(outcomes, [&Outcome::Missing, &Outcome::Done]);
+            // Besides it only the writes that the node has to take in the end, one in each database.
+            assert_eq!(
+                outcomes,
+                [&Outcome::Missing, &Outcome::Done, &Outcome::Done, &Outcome::Done]
+            );
         }
     }
 }

@@ -114,6 +114,7 @@ impl Gathered {
             }
             // Of this replica alone; the cluster that the backup ends up in makes its own.
             Entry::Copied { .. }
+            | Entry::Floor { .. }
             | Entry::Formed { .. }
             | Entry::Known { .. }
             | Entry::Promise { .. } => {}

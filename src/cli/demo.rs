@@ -59,7 +59,8 @@ impl Demo {
             let members = config.into_members(port);
             let name = members.name(members.me()).to_owned();
             let path = data.join(format!("quorate-{port}"));
-            let options = DataOptions { path, fsync: Fsync::Always, repair: false };
+            let options =
+                DataOptions { path, fsync: Fsync::Always, repair: false, cold_start: false };
             let mut reactor = Reactor::new(
                 listeners,
                 members,

@@ -47,6 +47,11 @@ pub(crate) struct Serve {
     /// If data is damaged, set the damaged files aside and go on with what is intact
     #[arg(long)]
     repair: bool,
+
+    /// If too many nodes have lost writes for the cluster to recover: go on from what the disks of
+    /// all nodes have. Say it to those that STATUS names; the last writes may be lost
+    #[arg(long)]
+    cold_start: bool,
 }
 
 /// Bounds of the suspect timeout.
@@ -81,6 +86,7 @@ impl Serve {
             path: self.data.unwrap_or_else(|| PathBuf::from(format!("./quorate-{port}"))),
             fsync: self.fsync.fsync(),
             repair: self.repair,
+            cold_start: self.cold_start,
         };
         let timing = Timing::with_silence(Millis(self.suspect_timeout)).unwrap_or_default();
         let (before, after) = start_lines(&listeners, &members);
@@ -107,7 +113,7 @@ fn data_line(path: &Path, fsync: Fsync, recovered: &Recovered) -> String {
     let found = if report.fresh {
         "new".to_owned()
     } else {
-        let lost = if report.lost { ", with losses; its peers refill it" } else { "" };
+        let lost = if report.lost() { ", with losses; its peers refill it" } else { "" };
         let (entries, bytes, ms) = (report.records, report.bytes, took.as_millis());
         format!("recovered {entries} entries, {bytes} bytes, in {ms} ms{lost}")
     };

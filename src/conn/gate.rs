@@ -9,7 +9,7 @@ use std::collections::VecDeque;
 use crate::log::Batch;
 
 /// What a reply waits for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Wait {
     /// This batch of the log, and all before it, are durable.
     Durable(Batch),
@@ -18,7 +18,7 @@ pub enum Wait {
 }
 
 /// Marks in a stream of output bytes.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default, Hash)]
 pub(super) struct Gate {
     /// Positions from which on bytes wait, and for what. Positions rise; a wait is followed by
     /// another one.

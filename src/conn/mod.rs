@@ -59,7 +59,7 @@ pub struct Request<'a> {
 pub struct Ticket(pub u64);
 
 /// What became of a request.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Done {
     /// Nothing is written; the reply will be given by its ticket. It is expected to hold so many
     /// bytes of values, which count as if they were there: a client that asks for much at once must
@@ -71,7 +71,7 @@ pub enum Done {
 
 /// One client's state. Methods are of three kinds: input (`handle_*`, [`Connection::resume`],
 /// [`Connection::reply`]), output ([`Connection::output`], [`Connection::consume`]), and questions.
-#[derive(Debug)]
+#[derive(Clone, Debug, Hash)]
 pub struct Connection {
     dialect: Dialect,
     db: Db,
@@ -102,13 +102,13 @@ pub struct Connection {
 
 /// The last byte dropped, if any, was a CR: then an LF in the next bytes makes it the end of the
 /// line.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Hash)]
 struct Dropped {
     cr: bool,
 }
 
 /// Requests wait until at most so much is left of what made them wait.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Hash)]
 struct Pause {
     /// Bytes of replies.
     size: usize,

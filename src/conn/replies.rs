@@ -25,7 +25,7 @@ use crate::{
 const PLACES_KEPT: usize = 64;
 
 /// All replies of one connection that have not been taken.
-#[derive(Debug)]
+#[derive(Clone, Debug, Hash)]
 pub(super) struct Replies {
     output: OutBuf,
     /// Bytes of output taken so far.
@@ -48,7 +48,7 @@ pub(super) struct Replies {
 }
 
 /// A reply, or replies one behind another.
-#[derive(Debug)]
+#[derive(Clone, Debug, Hash)]
 struct Place {
     style: Style,
     /// Nothing while it is open.

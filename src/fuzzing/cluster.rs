@@ -156,8 +156,28 @@ impl Cluster {
         self.hosts[node].disk.stalled = stalled;
     }
 
+    /// A node's disk remembers how much is durable now.
+    pub fn mark_disk(&mut self, node: usize) {
+        self.hosts[node].disk.sync();
+    }
+
+    /// The disk of a node that is down loses what became durable since it was marked.
+    pub fn lose_tail(&mut self, node: usize) {
+        assert!(self.hosts[node].node.is_none(), "node {node} is up");
+        self.hosts[node].disk.lose();
+    }
+
     /// Starts a node that is down in a new life, with what is on its disk.
     pub fn restart(&mut self, node: usize) {
+        self.restart_as(node, false);
+    }
+
+    /// The same on the word of an operator who wants a cold start.
+    pub fn restart_cold(&mut self, node: usize) {
+        self.restart_as(node, true);
+    }
+
+    fn restart_as(&mut self, node: usize, cold: bool) {
         let now = self.now(node);
         let peers: Vec<String> =
             self.names.iter().filter(|name| **name != self.names[node]).cloned().collect();
@@ -174,7 +194,7 @@ impl Cluster {
             seed: node as u64,
         };
         let mut node = Node::new(config, now);
-        host.disk.recover(&mut node, now, host.incarnation);
+        host.disk.recover(&mut node, now, host.incarnation, cold);
         host.node = Some(node);
     }
 
@@ -192,6 +212,22 @@ impl Cluster {
         for end in ends.into_iter().filter(|end| matches!(end, End::Node(at, _) if *at == node)) {
             self.cut_link(end);
         }
+    }
+
+    /// What a node has is safe from power failures from now on.
+    pub fn sync(&mut self, node: usize) {
+        self.hosts[node].disk.sync();
+    }
+
+    /// A node's power fails, and takes what was not synced.
+    pub fn lose_power(&mut self, node: usize) {
+        self.crash(node);
+        self.hosts[node].disk.lose_power();
+    }
+
+    /// The disk of a node that is down is damaged, and repaired.
+    pub fn damage(&mut self, node: usize) {
+        self.hosts[node].disk.damage();
     }
 
     /// Nothing moves from one node to the other until [`Cluster::heal`]. The other way is not

@@ -2,7 +2,7 @@
 //! for the node's next life.
 
 use crate::{
-    log::{Batch, Entry},
+    log::{Batch, Entry, Loss},
     node::{Append, Found, ImagePart, Node},
     time::Now,
     turn::Storage,
@@ -14,7 +14,10 @@ pub struct Memory {
     durable: Vec<u8>,
     /// The first life that was shown what is durable; 0 before it.
     birth: u64,
-    at_work: Option<(Batch, Vec<u8>)>,
+    at_work: Option<(Batch, Vec<u8>, bool)>,
+    /// How much of it survives a power failure.
+    synced: usize,
+    loss: Loss,
     saving: bool,
     /// While set, nothing becomes durable.
     pub stalled: bool,
@@ -26,8 +29,11 @@ impl Memory {
         if self.stalled {
             return false;
         }
-        if let Some((batch, entries)) = self.at_work.take() {
+        if let Some((batch, entries, sync)) = self.at_work.take() {
             self.durable.extend(entries);
+            if sync {
+                self.sync();
+            }
             node.handle_durable(now, batch);
             return true;
         }
@@ -43,16 +49,40 @@ impl Memory {
         (self.at_work, self.saving) = (None, false);
     }
 
+    /// From now on all that is durable survives a power failure.
+    pub fn sync(&mut self) {
+        self.synced = self.durable.len();
+    }
+
+    /// The power fails, and takes what was not synced: as if writes counted as durable before that.
+    pub fn lose_power(&mut self) {
+        self.crash();
+        self.durable.truncate(self.synced);
+        self.loss = self.loss.max(Loss::Tail);
+    }
+
+    /// Damage takes anything.
+    pub fn damage(&mut self) {
+        self.loss = Loss::More;
+    }
+
+    /// Forgets all that became durable since the last sync, and says so to the next life.
+    pub fn lose(&mut self) {
+        self.durable.truncate(self.synced);
+        self.loss = Loss::More;
+    }
+
     /// Forgets everything.
     pub fn wipe(&mut self) {
         *self = Self::default();
     }
 
-    /// Shows a node all that is durable, and begins its life of this number.
+    /// Shows a node all that is durable, and begins its life of this number; `cold` if an operator
+    /// wants a cold start.
     ///
     /// # Panics
     /// If the node logged what is no entry.
-    pub fn recover(&mut self, node: &mut Node, now: Now, incarnation: u64) {
+    pub fn recover(&mut self, node: &mut Node, now: Now, incarnation: u64, cold: bool) {
         let mut rest = &self.durable[..];
         while let Some(entry) = Entry::split_first(&mut rest).expect("entries were logged") {
             node.recover(entry);
@@ -60,7 +90,11 @@ impl Memory {
         if self.birth == 0 {
             self.birth = incarnation;
         }
-        node.recovered(now, Found { incarnation, birth: self.birth, ..Found::default() });
+        if cold {
+            self.loss = self.loss.max(Loss::Tail);
+        }
+        let (birth, loss) = (self.birth, self.loss);
+        node.recovered(now, Found { incarnation, birth, loss, cold, ..Found::default() });
     }
 }
 
@@ -71,7 +105,7 @@ impl Storage for Memory {
 
     fn append(&mut self, append: Append<'_>) {
         assert!(self.at_work.is_none(), "one batch at a time");
-        self.at_work = Some((append.batch, std::mem::take(append.entries)));
+        self.at_work = Some((append.batch, std::mem::take(append.entries), append.sync));
     }
 
     fn has_image_room(&self) -> bool {
@@ -82,5 +116,7 @@ impl Storage for Memory {
         self.saving |= part == ImagePart::End;
     }
 
-    fn set_recovered(&mut self) {}
+    fn set_recovered(&mut self) {
+        self.loss = Loss::None;
+    }
 }

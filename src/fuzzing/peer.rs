@@ -75,7 +75,12 @@ fn list_round_trip(frame: Frame<'_>) {
             peer::keys(keys).flatten().for_each(|key| peer::push_key(out, key));
             keys
         }
-        Frame::Formation { births } => {
+        Frame::Floor { row, .. } => {
+            let read = peer::marks(row).flatten();
+            read.for_each(|(life, hlc)| peer::push_mark(out, life, hlc));
+            row
+        }
+        Frame::ColdStart { births, .. } | Frame::Formation { births } => {
             peer::births(births).flatten().for_each(|birth| peer::push_birth(out, birth));
             births
         }

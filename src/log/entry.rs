@@ -11,6 +11,7 @@
 //!                6 copied    0 or 1 u8, slots
 //!                7 formed    births u64 each
 //!                8 known     member u16, incarnation u64
+//!                9 floor     hybrid logical clock u64, lives u64 each
 //! ```
 //! Integers are little-endian; slots are the bytes of a [`crate::slot::SlotSet`]. Format 1 had the
 //! first three kinds. Records are merged by version, so among themselves their order means nothing;
@@ -37,8 +38,10 @@ const DROP: u8 = 5;
 const COPIED: u8 = 6;
 const FORMED: u8 = 7;
 const KNOWN: u8 = 8;
+const FLOOR: u8 = 9;
 const BALLOT_SIZE: usize = 8;
 const BIRTH_SIZE: usize = 8;
+const LIFE_SIZE: usize = 8;
 const KNOWN_SIZE: usize = 10;
 const VERSION_SIZE: usize = 16;
 
@@ -67,6 +70,14 @@ pub enum Entry<'a> {
         key: &'a [u8],
         /// The record's.
         version: Version,
+    },
+    /// Everything stamped at or below by these lives has been applied by all members, as the last
+    /// such entry says. Without lives: this replica may lack some of it.
+    Floor {
+        /// The hybrid logical clock.
+        hlc: u64,
+        /// A u64 for each member, in the order of their ids; at most [`MEMBERS_MAX`].
+        lives: &'a [u8],
     },
     /// All records of a database at or below a stamp are dead.
     Flush {
@@ -118,6 +129,12 @@ impl<'a> Entry<'a> {
                 out.push(db.number());
                 out.extend_from_slice(&version.to_bits().to_le_bytes());
                 out.extend_from_slice(key);
+            }
+            Self::Floor { hlc, lives } => {
+                debug_assert!(lives.len() <= MEMBERS_MAX * LIFE_SIZE);
+                head(out, 8 + lives.len(), FLOOR);
+                out.extend_from_slice(&hlc.to_le_bytes());
+                out.extend_from_slice(lives);
             }
             Self::Flush { db, stamp } => {
                 head(out, 1 + VERSION_SIZE, FLUSH);
@@ -179,6 +196,7 @@ impl<'a> Entry<'a> {
     pub const fn is_of_replica(&self) -> bool {
         match self {
             Self::Copied { .. }
+            | Self::Floor { .. }
             | Self::Formed { .. }
             | Self::Known { .. }
             | Self::Promise { .. } => true,
@@ -230,6 +248,13 @@ impl<'a> Entry<'a> {
                 let incarnation = <[u8; 8]>::try_from(rest).map_err(|_| impossible)?;
                 let member = NodeId(u16::from_le_bytes(*member));
                 Ok(Self::Known { member, incarnation: u64::from_le_bytes(incarnation) })
+            }
+            FLOOR => {
+                let (hlc, lives) = body.split_first_chunk::<8>().ok_or(EntryError::Short)?;
+                let fits = lives.len() <= MEMBERS_MAX * LIFE_SIZE;
+                let whole = fits && lives.len().is_multiple_of(LIFE_SIZE);
+                let hlc = u64::from_le_bytes(*hlc);
+                if whole { Ok(Self::Floor { hlc, lives }) } else { Err(impossible) }
             }
             other => Err(EntryError::Kind(other)),
         }
@@ -305,6 +330,8 @@ mod tests {
             Entry::Copied { slots: &[], set: false },
             Entry::Formed { births: &[7; 3 * BIRTH_SIZE] },
             Entry::Known { member: NodeId(2), incarnation: 7 },
+            Entry::Floor { hlc: 9, lives: &[7; 3 * LIFE_SIZE] },
+            Entry::Floor { hlc: 0, lives: &[] },
             Entry::Formed { births: &[] },
         ];
         let mut bytes = Vec::new();
@@ -325,8 +352,8 @@ mod tests {
         for cut in 1..one.len() {
             assert!(Entry::split_first(&mut &one[..cut]).is_err(), "cut at {cut}");
         }
-        one[4] = 9;
-        assert_eq!(Entry::split_first(&mut &one[..]), Err(EntryError::Kind(9)));
+        one[4] = 10;
+        assert_eq!(Entry::split_first(&mut &one[..]), Err(EntryError::Kind(10)));
         for entry in entries {
             let mut whole = Vec::new();
             entry.encode(&mut whole);
@@ -367,6 +394,10 @@ mod tests {
         assert_eq!(refused(0, &[]), EntryError::Kind(0));
         assert_eq!(refused(KNOWN, &[0]), short);
         assert_eq!(refused(KNOWN, &[0; 11]), size(11));
-        assert_eq!(refused(9, &[]), EntryError::Kind(9));
+        assert_eq!(refused(FLOOR, &[0; 7]), short);
+        assert_eq!(refused(FLOOR, &[0; 17]), size(17));
+        let over = 8 + (MEMBERS_MAX + 1) * LIFE_SIZE;
+        assert_eq!(refused(FLOOR, &vec![0; over]), size(over));
+        assert_eq!(refused(10, &[]), EntryError::Kind(10));
     }
 }

@@ -19,11 +19,13 @@
 //! and made again has another. Format 1 did not have it: the birth of such a directory is the
 //! incarnation that stands in it. The checksum is the xxh3 of the lines before it. The file is
 //! replaced whole: written under another name, synced, renamed. `lost` stays `yes` from a repair
-//! until the node has again what it lost. `begun` is the first frame of this life: the mark of a
-//! clean shutdown counts only if the last life wrote it. `fsync` says what made a write count as
-//! durable in this life, and `boot` which boot of the machine it began in, or `unknown`: a life that
-//! vouched for what the disk did not have yet has lost some of it when the machine went down. A file
-//! without the two is of a life that did not. Members stand here only for messages.
+//! until the node has again what it lost; it is `tail` where that is at most what a power failure
+//! took from behind the last sync, or where an operator wants a cold start. `begun` is the first
+//! frame of this life: the mark of a clean shutdown counts only if the last life wrote it. `fsync`
+//! says what made a write count as durable in this life, and `boot` which boot of the machine it
+//! began in, or `unknown`: a life that vouched for what the disk did not have yet has lost some of it
+//! when the machine went down. A file without the two is of a life that did not. Members stand here
+//! only for messages.
 
 use xxhash_rust::xxh3::xxh3_64;
 
@@ -69,13 +71,16 @@ pub struct Habit {
     pub lax: bool,
     /// The boot of the machine that it begins in; empty if nobody can tell.
     pub boot: String,
+    /// An operator wants a cold start: however much this life has, it does not vote before that.
+    pub cold: bool,
 }
 
 impl Habit {
     /// Whether a life that did not end cleanly, followed by one of this habit, may have lost what
     /// it vouched for.
     pub(super) fn may_have_lost(&self, next: &Self) -> bool {
-        self.lax && (self.boot.is_empty() || self.boot != next.boot)
+        let other_boot = self.boot.is_empty() || self.boot != next.boot;
+        self.lax && other_boot && !planted(Mutant::BootIgnored)
     }
 }
 
@@ -87,13 +92,40 @@ impl Home {
     }
 }
 
+/// What a directory may lack of what its node vouched for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Loss {
+    /// Nothing.
+    #[default]
+    None,
+    /// What was written behind the last sync of a life.
+    Tail,
+    /// Anything.
+    More,
+}
+
+impl Loss {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::None => "no",
+            Self::Tail => "tail",
+            Self::More => "yes",
+        }
+    }
+
+    fn named(name: &str) -> Self {
+        let named = [Self::Tail, Self::More].into_iter().find(|loss| loss.name() == name);
+        named.unwrap_or_default()
+    }
+}
+
 /// Forgets that the directory has lost data: the node has it again from its peers.
 ///
 /// # Errors
 /// If the disk fails.
 pub fn recovered<D: Disk>(disk: &mut D) -> Result<(), DiskError> {
     match Identity::load(disk)? {
-        Ok(identity) => Identity { lost: false, ..identity }.store(disk),
+        Ok(identity) => Identity { loss: Loss::None, ..identity }.store(disk),
         Err(fault) => Err(DiskError {
             action: "read",
             file: IDENTITY.to_owned(),
@@ -108,7 +140,7 @@ pub(super) struct Identity {
     pub(super) home: Home,
     pub(super) incarnation: u64,
     pub(super) birth: u64,
-    pub(super) lost: bool,
+    pub(super) loss: Loss,
     pub(super) begun: Seq,
     pub(super) habit: Habit,
 }
@@ -171,7 +203,7 @@ impl Identity {
         let Home { cluster, node, slots, members } = &self.home;
         let (incarnation, birth) = (self.incarnation, self.birth);
         let members = members.join(" ");
-        let lost = if self.lost { "yes" } else { "no" };
+        let lost = self.loss.name();
         let fsync = if self.habit.lax { LAX } else { STRICT };
         let boot = if self.habit.boot.is_empty() { NO_BOOT } else { &self.habit.boot };
         let text = format!(
@@ -203,14 +235,14 @@ impl Identity {
             let incarnation = value("incarnation")?.parse().ok()?;
             let birth =
                 if format < WITH_BIRTH { incarnation } else { value("birth")?.parse().ok()? };
-            let lost = value("lost")? == "yes";
+            let loss = Loss::named(value("lost")?);
             let begun = Seq(value("begun")?.parse().ok()?);
             let lax = value("fsync").is_some_and(|fsync| fsync == LAX);
             let boot = value("boot").filter(|boot| *boot != NO_BOOT).unwrap_or_default();
-            let habit = Habit { lax, boot: boot.to_owned() };
+            let habit = Habit { lax, boot: boot.to_owned(), cold: false };
             let members = value("members")?.split_whitespace().map(str::to_owned).collect();
             let home = Home { cluster, node, slots, members };
-            Some(Self { home, incarnation, birth, lost, begun, habit })
+            Some(Self { home, incarnation, birth, loss, begun, habit })
         };
         read().ok_or(Fault::Identity)
     }

@@ -54,7 +54,7 @@ pub use disk::{Disk, DiskError};
 pub use entry::{Entry, EntryError};
 pub use frame::{PAYLOAD_SIZE_MAX, Seq};
 pub use header::Owner;
-pub use identity::{Habit, Home, recovered};
+pub use identity::{Habit, Home, Loss, recovered};
 pub use image::{Imager, Saved};
 pub use recover::{Mode, OpenError, Opened, Report, Salvaged, open, open_with};
 pub use survey::{Cut, Fault, Finding, Progress};

@@ -16,7 +16,7 @@ use super::{
     entry::Entry,
     frame::Seq,
     header::{HEADER_SIZE, Header, Kind, Owner, UNFINISHED},
-    identity::{Habit, Home, IDENTITY, Identity, UNFINISHED_IDENTITY},
+    identity::{Habit, Home, IDENTITY, Identity, Loss, UNFINISHED_IDENTITY},
     image::{Imager, sweep},
     survey::{Cut, Fault, Files, Finding, Progress, Survey},
     walk::{Step, Walk},
@@ -58,9 +58,9 @@ pub struct Opened<D: Disk> {
 pub struct Report {
     /// There was nothing: no data and no identity.
     pub fresh: bool,
-    /// The node lost data that it may have vouched for, in this start or in one before, and
-    /// [`super::recovered`] was not called since.
-    pub lost: bool,
+    /// What the node lost that it may have vouched for, in this start or in one before since
+    /// [`super::recovered`] was last called.
+    pub loss: Loss,
     /// The last life ended with a clean shutdown.
     pub clean: bool,
     /// The start of the checkpoint, if there is one.
@@ -79,6 +79,14 @@ pub struct Report {
     pub rewritten: u64,
     /// What a repair did.
     pub salvaged: Option<Salvaged>,
+}
+
+impl Report {
+    /// Whether the node lost something that it may have vouched for.
+    #[must_use]
+    pub fn lost(&self) -> bool {
+        self.loss != Loss::None
+    }
 }
 
 /// What a repair did.
@@ -103,6 +111,8 @@ pub enum OpenError {
     Damage(Vec<Finding>),
     /// The disk fails.
     Disk(DiskError),
+    /// A cold start is wanted, and there is nothing to start from.
+    Empty,
     /// The files are not this node's, or not of this format. A repair does not help.
     Refused(Finding),
 }
@@ -124,6 +134,11 @@ impl fmt::Display for OpenError {
                 )
             }
             Self::Disk(error) => error.fmt(f),
+            Self::Empty => write!(
+                f,
+                "it is empty, so there is nothing to start from; is it the right one? A node whose \
+                 data is gone for good is started without --cold-start"
+            ),
             Self::Refused(finding) => finding.fmt(f),
         }
     }
@@ -167,6 +182,9 @@ pub fn open_with<D: Disk>(
 ) -> Result<Opened<D>, OpenError> {
     let names = disk.names()?;
     let found = identify(disk, home, &names)?;
+    if habit.cold && matches!(found, Found::Fresh) {
+        return Err(OpenError::Empty);
+    }
     if let (Found::Broken(finding), Mode::Normal) = (&found, mode) {
         return Err(OpenError::Damage(vec![finding.clone()]));
     }
@@ -198,7 +216,8 @@ pub fn open_with<D: Disk>(
     }
     let clean = survey.clean && survey.end > begun;
     if let Found::Mine(last) = &found {
-        identity.lost |= !clean && last.habit.may_have_lost(habit);
+        let lost = habit.cold || (!clean && last.habit.may_have_lost(habit));
+        identity.loss = identity.loss.max(if lost { Loss::Tail } else { Loss::None });
     }
     identity.begun = survey.next;
     identity.store(disk)?;
@@ -207,7 +226,7 @@ pub fn open_with<D: Disk>(
     disk.sync_names()?;
     let report = Report {
         fresh: matches!(found, Found::Fresh),
-        lost: identity.lost,
+        loss: identity.loss,
         clean,
         checkpoint,
         segments,
@@ -238,15 +257,16 @@ fn next_life(found: &Found, home: &Home, habit: &Habit, wall_ms: u64) -> Identit
     match found {
         Found::Mine(last) => {
             let incarnation = wall_ms.max(last.incarnation.saturating_add(1));
-            let Identity { birth, lost, begun, .. } = *last;
-            Identity { home, incarnation, birth, lost, begun, habit }
+            let Identity { birth, loss, begun, .. } = *last;
+            Identity { home, incarnation, birth, loss, begun, habit }
         }
         // What is damaged may have forgotten what it promised: it must not pass for what it was.
         Found::Broken(_) | Found::Fresh | Found::Restored => {
             let incarnation = wall_ms.max(1);
-            let lost = matches!(found, Found::Broken(_));
+            let broken = matches!(found, Found::Broken(_));
+            let loss = if broken { Loss::More } else { Loss::None };
             let begun = Seq(u64::MAX);
-            Identity { home, incarnation, birth: incarnation, lost, begun, habit }
+            Identity { home, incarnation, birth: incarnation, loss, begun, habit }
         }
     }
 }
@@ -367,7 +387,7 @@ fn repair<D: Disk>(
         }
         return Ok(None);
     }
-    identity.lost = true;
+    identity.loss = Loss::More;
     identity.store(disk)?;
     // The newest checkpoint may have lost entries that an older one still has.
     let all = findings.iter().any(|finding| finding.file.starts_with("checkpoint"));

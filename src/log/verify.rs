@@ -9,7 +9,7 @@ use super::{
     entry::Entry,
     frame::Seq,
     header::{HEADER_SIZE, Header, Kind, Owner},
-    identity::{Home, IDENTITY, Identity},
+    identity::{Home, IDENTITY, Identity, Loss},
     image::{Imager, Saved},
     survey::{Cut, Fault, Files, Finding, Survey},
     walk::Walk,
@@ -62,6 +62,8 @@ pub struct Verified {
     pub promises: u64,
     /// How often slots were marked as copied, or as accepted again.
     pub copied: u64,
+    /// Up to where deletions had reached all members when it was last said.
+    pub floor: Option<u64>,
     /// The members' births, in order, once the cluster is formed.
     pub births: Option<Vec<u64>>,
     /// The lowest and the highest version of all records.
@@ -87,6 +89,7 @@ impl Verified {
             }
             // Which lives of other members are over is of no use to anybody who reads this.
             Entry::Known { .. } => {}
+            Entry::Floor { hlc, lives } => self.floor = (!lives.is_empty()).then_some(*hlc),
             Entry::Promise { .. } => self.promises += 1,
             Entry::Record(record) => {
                 self.records += 1;
@@ -113,9 +116,9 @@ pub fn verify<D: Disk>(
     let identified = disk.names()?.iter().any(|name| name == IDENTITY);
     if identified {
         match Identity::load(disk)? {
-            Ok(Identity { home, incarnation, birth, lost, .. }) => {
+            Ok(Identity { home, incarnation, birth, loss, .. }) => {
                 (verified.incarnation, verified.birth) = (incarnation, birth);
-                verified.lost = lost;
+                verified.lost = loss != Loss::None;
                 verified.home = Some(home);
             }
             Err(fault) => {

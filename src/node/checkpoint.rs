@@ -18,7 +18,7 @@ use crate::{
 const SLOTS_PER_SLICE: u32 = 1024;
 
 /// The checkpoint under way, and what is known of the last.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default, Hash)]
 pub(crate) struct Checkpoint {
     stage: Stage,
     /// Bytes of the image under way.
@@ -33,7 +33,7 @@ pub(crate) struct Checkpoint {
     completed_at_ms: u64,
 }
 
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 enum Stage {
     /// None is under way.
     #[default]

@@ -12,6 +12,7 @@ use super::{
     links::End,
     peers::Peers,
     quorum::Quorum,
+    removal::Removal,
     strong::{Ctx, Strong, request::Origin},
     timers::Watch,
     wait::Wrote,
@@ -35,7 +36,7 @@ pub(super) const CLOCK_REFUSED: &str = "ERR the clock of this node is ahead of a
                              accept; nothing written";
 
 /// What happened to a client's connection.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Hash)]
 pub(super) enum Input<'a> {
     /// Bytes arrived.
     Bytes(&'a [u8]),
@@ -70,6 +71,7 @@ impl Node {
             clients,
             clock_refused,
             checkpoint: &mut self.checkpoint,
+            removal: &self.removal,
             formation: &self.formation,
             inquiries: &mut self.inquiries,
             ever,
@@ -139,6 +141,7 @@ struct Executor<'a> {
     clients: usize,
     clock_refused: bool,
     checkpoint: &'a mut Checkpoint,
+    removal: &'a Removal,
     formation: &'a Formation,
     inquiries: &'a mut Vec<Inquiry>,
     /// What the connection wrote in all its life.
@@ -418,6 +421,7 @@ impl Executor<'_> {
             formation: self.formation,
             stats: self.stats,
             checkpoint: self.checkpoint,
+            removal: self.removal,
             clients: self.clients,
             under_way: (strong.0 + quorum.0, strong.1 + quorum.1),
             section,

@@ -45,6 +45,7 @@ impl Node {
             Side::Accepted { from: Some(from), .. } => {
                 if let Some(peer) = self.peers.get_mut(from).filter(|p| p.inbound == Some(link)) {
                     peer.inbound = None;
+                    self.replica.floors.on_link_lost(from);
                     let (strong, mut ctx) = self.strong(now);
                     strong.on_silent(&mut ctx, from);
                 }

@@ -5,7 +5,7 @@ use super::{
     inbound::Hangup,
     links::End,
     strong::{
-        Ctx, Strong,
+        Ctx, Strong, Why,
         request::{Origin, Outcome},
     },
     timers::Watch,
@@ -14,14 +14,14 @@ use crate::{
     command::op::Answer,
     conn::Ticket,
     log::Batch,
-    probe::{Hook, reached},
+    probe::{Hook, Mutant, planted, reached},
     proto::{peer::Frame, reply::ReplyWriter},
     record::{Db, NodeId},
     time::Now,
 };
 
 /// A client that was given more than it may hold.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Hash)]
 pub(super) struct Laden {
     link: LinkId,
     /// More than all clients together may hold.
@@ -67,6 +67,19 @@ impl Node {
                 Quorum::on_flushed(&mut ctx, version);
                 Ok(())
             }
+            // It does not vote, and why.
+            Frame::Waiting { why } => {
+                let why = Why::of(why).ok_or(Hangup::Unexpected)?;
+                if let Some(peer) = self.peers.get_mut(from) {
+                    peer.waits = Some(why);
+                }
+                Ok(())
+            }
+            // Nobody votes: the first member wants to go on from all disks.
+            Frame::ColdStart { nonce, births } => {
+                self.on_cold_start(now, from, nonce, births);
+                Ok(())
+            }
             question => {
                 let (strong, mut ctx) = self.strong(now);
                 strong.on_question(&mut ctx, from, question)?;
@@ -86,8 +99,8 @@ impl Node {
         let (quorum, mut ctx) = self.quorum(now);
         match frame {
             // What it has of what we asked about.
-            Frame::Answers { id, db: Db::QUORUM, entries } => {
-                quorum.on_answers(&mut ctx, from, id, entries).ok_or(Hangup::Unexpected)
+            Frame::Answers { id, db: Db::QUORUM, floor, entries } => {
+                quorum.on_answers(&mut ctx, from, id, (floor, entries)).ok_or(Hangup::Unexpected)
             }
             // A record that we lack.
             Frame::FullAnswers { id, db: Db::QUORUM, records } => {
@@ -124,6 +137,7 @@ impl Node {
     pub(super) fn on_formed(&mut self, now: Now, from: NodeId, birth: u64, votes: bool) {
         let Some(peer) = self.peers.get_mut(from) else { return };
         (peer.birth, peer.formed) = (new_birth(birth), votes);
+        peer.waits = peer.waits.filter(|_| !votes);
         let votes = votes && !self.strong.is_outlived(from, peer.receiver);
         let begins = votes && !std::mem::replace(&mut peer.votes, votes);
         if begins {
@@ -138,6 +152,11 @@ impl Node {
     /// A member says with which births of data the cluster has formed.
     pub(super) fn on_formation(&mut self, now: Now, births: &[u8]) {
         let batch = self.replica.journal.gathering();
+        if self.strong.is_ready() && self.formation.may_start_cold() {
+            let births = self.strong.cold_births();
+            self.replica.journal.formed(self.formation.start_cold(births, batch));
+            return;
+        }
         let known = self.formation.is_lost();
         if let Some(births) = self.formation.learn(births, batch) {
             self.replica.journal.formed(births);
@@ -161,13 +180,54 @@ impl Node {
         // if each voted and knew before that our earlier word counts no more.
         let counts = |id| self.strong.is_known_to(id);
         let walked = self.peers.iter().filter(|p| p.has_walked && p.voted && counts(p.id)).count();
-        if walked < needed || !self.strong.poll_recovered() {
+        // And what was deleted for good must not be shown again.
+        let clean = self.replica.floors.is_clean();
+        if walked < needed || !clean || !self.strong.poll_recovered() {
             return;
         }
         tracing::info!("recovered from the other members");
         let batch = self.replica.journal.gathering();
         let births = self.formation.rejoin(batch);
         self.replica.journal.formed(births);
+    }
+
+    /// The first member wants a cold start.
+    pub(super) fn on_cold_start(&mut self, now: Now, from: NodeId, nonce: u64, births: &[u8]) {
+        if self.formation.may_start_cold() {
+            let birth = self.formation.birth();
+            let (strong, mut ctx) = self.strong(now);
+            strong.on_cold_start(&mut ctx, from, (nonce, births), birth);
+        }
+    }
+
+    /// Goes on with a cold start, or begins one in the first member if now is the time.
+    fn maybe_start_cold(&mut self, now: Now) {
+        if !self.formation.may_start_cold() {
+            return;
+        }
+        let birth = self.formation.birth();
+        let (strong, mut ctx) = self.strong(now);
+        if let Some(births) = strong.lead_cold_start(&mut ctx, birth) {
+            let batch = self.replica.journal.gathering();
+            self.replica.journal.formed(self.formation.start_cold(&births, batch));
+        }
+        // Of the other databases all must have shown all that they have, too.
+        let walked = self.peers.iter().filter(|peer| peer.has_walked).count();
+        let some = planted(Mutant::ColdStartOfSome);
+        let others = if some { self.members.quorum() - 1 } else { self.members.len() - 1 };
+        if self.strong.has_merged() && walked >= others {
+            let batch = self.replica.journal.gathering();
+            let births = self.formation.renounce(self.strong.cold_births());
+            self.replica.journal.formed(&births);
+            self.strong.on_merged(batch);
+        }
+    }
+
+    /// Tells the log, as often as it changes, what keeps the cluster from going on.
+    fn say_what_is_in_the_way(&mut self) {
+        if let Some(obstacle) = self.strong.new_obstacle(&self.peers) {
+            tracing::warn!("{obstacle}");
+        }
     }
 
     /// Forms the cluster if now is the time, in the first member.
@@ -197,11 +257,17 @@ impl Node {
             tracing::info!("the cluster has formed");
             self.begin_voting(now);
         }
+        self.replica.floors.on_durable(batch);
+        if self.members.len() == 1 {
+            // There are no heartbeats.
+            self.look_at_floor(now);
+        }
         let journal = &self.replica.journal;
         self.peers.iter_mut().for_each(|peer| peer.pay(|batch| journal.is_durable(batch)));
         self.pay_parts(now);
+        let birth = self.formation.birth();
         let (strong, mut ctx) = self.strong(now);
-        strong.on_durable(&mut ctx, batch);
+        strong.on_durable(&mut ctx, batch, birth);
         let (quorum, mut ctx) = self.quorum(now);
         quorum.on_durable(&mut ctx, batch);
     }
@@ -209,7 +275,14 @@ impl Node {
     /// This node votes from now on, and says so to all.
     pub(super) fn begin_voting(&mut self, now: Now) {
         let (strong, mut ctx) = self.strong(now);
-        strong.begin(&mut ctx);
+        if strong.begin(&mut ctx) {
+            reached(Hook::ColdStarted);
+            self.stats.cold_starts += 1;
+            tracing::warn!(
+                "the cluster has started cold: acknowledged writes that no disk had are lost, and \
+                 deletes that no disk had may be undone"
+            );
+        }
         let (quorum, mut ctx) = self.quorum(now);
         quorum.begin(&mut ctx);
         let births = self.formation.births().unwrap_or_default();
@@ -237,7 +310,10 @@ impl Node {
         strong.end_turn(&mut ctx);
         let (quorum, mut ctx) = self.quorum(now);
         quorum.end_turn(&mut ctx);
+        self.maybe_whole(now);
         self.maybe_rejoin();
+        self.maybe_start_cold(now);
+        self.say_what_is_in_the_way();
         self.run_waits(now);
         self.run_locates(now);
         self.deliver(now);

@@ -5,11 +5,12 @@ use super::{
     checkpoint::ImagePart,
     links::{End, Side},
     peers::Cursor,
+    strong::Why,
 };
 use crate::{
     conn::Wait,
-    log::{Batch, Entry},
-    probe::{Hook, reached},
+    log::{Batch, Entry, Loss},
+    probe::{Hook, Mutant, planted, reached},
     proto::peer::Frame,
     record::NodeId,
     time::Now,
@@ -30,7 +31,7 @@ pub struct Append<'a> {
 }
 
 /// What a start found on its disk.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Found {
     /// The number of the life that begins, above all before it.
     pub incarnation: u64,
@@ -40,12 +41,14 @@ pub struct Found {
     pub checkpoint_size: u64,
     /// Bytes of the log besides.
     pub log_size: u64,
-    /// Something that was durable once is not there any more.
-    pub lost: bool,
+    /// What was durable once and is perhaps not there any more.
+    pub loss: Loss,
+    /// An operator wants a cold start.
+    pub cold: bool,
 }
 
 /// What a node with losses waits for before it is whole again.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub(super) enum Refill {
     /// It has lost nothing, or has it again.
     #[default]
@@ -70,8 +73,11 @@ impl Node {
     /// Begins the life that follows what was recovered.
     pub fn recovered(&mut self, now: Now, found: Found) {
         self.replica.begin_life(found.incarnation);
-        self.formation.set_birth(found.birth, found.lost);
-        if found.lost {
+        let lost = found.loss != Loss::None;
+        self.formation.set_birth(found.birth, lost);
+        if lost {
+            self.replica.floors.lose();
+            self.replica.log_floor();
             self.refill = Refill::Walks;
             self.maybe_refilled();
         }
@@ -80,7 +86,14 @@ impl Node {
         if self.formation.is_formed() {
             self.begin_voting(now);
         } else if self.formation.is_lost() {
+            self.strong.set_waiting(match found.loss {
+                _ if found.cold => Why::Told,
+                Loss::None | Loss::Tail => Why::Tail,
+                Loss::More => Why::Damaged,
+            });
             self.begin_recovery(now);
+        } else {
+            self.strong.set_waiting(Why::Empty);
         }
     }
 
@@ -112,6 +125,7 @@ impl Node {
         if let Some(peer) = self.peers.get_mut(from) {
             peer.has_walked = true;
         }
+        self.replica.floors.on_shown(from);
         self.maybe_refilled();
     }
 
@@ -161,11 +175,13 @@ impl Node {
         let bound = self.replica.journal.latest_bound();
         let unlogged = self.replica.journal.wait_for_all();
         let size = self.limits.checkpoint_slice;
+        let (hlc, lives) = self.replica.floor_told();
         let Self { strong, formation, checkpoint, replica, slice, .. } = self;
         let others = |out: &mut Vec<u8>| {
             if let Some(births) = formation.births() {
                 Entry::Formed { births }.encode(out);
             }
+            Entry::Floor { hlc, lives: &lives }.encode(out);
             strong.log(out);
         };
         checkpoint.part(&replica.store, bound, unlogged, slice, size, others)
@@ -183,6 +199,7 @@ impl Node {
             return;
         };
         let wait = self.replica.journal.wait_for_all();
+        let wait = wait.filter(|_| !planted(Mutant::AcceptAckedEarly));
         if let Some(peer) = self.peers.get_mut(from) {
             peer.owe_ack(wait);
         }

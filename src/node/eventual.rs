@@ -6,10 +6,14 @@
 //! our wall clock is refused: it is not applied and does not move the clock, or one broken clock
 //! would drag all others along.
 
-use super::journal::Journal;
+use super::{
+    floor::{Floor, Floors},
+    journal::Journal,
+};
 use crate::{
     log::Entry,
     probe::{Hook, Mutant, planted, reached},
+    proto::peer,
     record::{Db, NodeId, Record, RecordError, Version},
     store::Store,
     time::{Millis, Now},
@@ -19,10 +23,12 @@ use crate::{
 const COUNTER_BITS: u32 = 16;
 
 /// One node's copy of the data and its right to stamp.
-#[derive(Debug)]
+#[derive(Clone, Debug, Hash)]
 pub(crate) struct Replica {
     pub(crate) store: Store,
     pub(crate) journal: Journal,
+    /// What was deleted for good.
+    pub(crate) floors: Floors,
     me: NodeId,
     incarnation: u64,
     /// The highest stamp given or seen.
@@ -42,8 +48,17 @@ pub(crate) enum Refused {
 }
 
 impl Replica {
-    pub(crate) fn new(store: Store, me: NodeId, incarnation: u64, skew_max: Millis) -> Self {
-        Self { store, journal: Journal::new(), me, incarnation, clock: 0, skew_max }
+    pub(crate) fn new(
+        store: Store,
+        (me, members): (NodeId, usize),
+        incarnation: u64,
+        skew_max: Millis,
+        set_bits: usize,
+    ) -> Self {
+        let mut floors = Floors::new(me, members);
+        floors.begin_life(incarnation);
+        let journal = Journal::new(set_bits);
+        Self { store, journal, floors, me, incarnation, clock: 0, skew_max }
     }
 
     /// Takes back what an earlier life wrote. All later stamps are above those it may have given.
@@ -56,6 +71,11 @@ impl Replica {
             Entry::Drop { db, key, version } => {
                 self.store.remove(db, key, version);
                 0
+            }
+            Entry::Floor { hlc, lives } => {
+                let lives = peer::lives(lives).flatten().collect();
+                self.floors.recover(Floor { hlc, lives });
+                hlc
             }
             Entry::Flush { db, stamp } => {
                 self.store.flush(db, stamp);
@@ -85,14 +105,15 @@ impl Replica {
     }
 
     /// The life that begins has this number.
-    pub(crate) const fn begin_life(&mut self, incarnation: u64) {
+    pub(crate) fn begin_life(&mut self, incarnation: u64) {
         self.incarnation = incarnation;
+        self.floors.begin_life(incarnation);
     }
 
     /// Peers know of a later life than this: become a still later one. After the last that can be
     /// told, which only nonsense names, there is none.
     pub(crate) fn outlive(&mut self, known: u64) {
-        self.incarnation = self.incarnation.max(known.saturating_add(1));
+        self.begin_life(self.incarnation.max(known.saturating_add(1)));
     }
 
     /// Writes a value and returns the record's bytes.
@@ -161,22 +182,83 @@ impl Replica {
 
     /// Removes a tombstone of the strong database, if it is of exactly this version.
     pub(crate) fn drop_tombstone(&mut self, key: &[u8], version: Version) {
-        if self.store.remove(Db::STRONG, key, version) {
-            self.journal.drop_tombstone(Db::STRONG, key, version);
-        }
+        self.remove(Db::STRONG, key, version);
     }
 
-    /// Takes a peer's record; a newer one is kept.
-    pub(crate) fn merge(&mut self, now: Now, encoded: &[u8]) -> Result<(), Refused> {
+    /// Removes a record that nothing older can follow, if it is of exactly this version. Whether it
+    /// was.
+    pub(crate) fn remove(&mut self, db: Db, key: &[u8], version: Version) -> bool {
+        let removed = self.store.remove(db, key, version);
+        if removed {
+            self.journal.drop_tombstone(db, key, version);
+        }
+        removed
+    }
+
+    /// The floor is what it is: the log must know before anything is removed or refused for it.
+    pub(crate) fn log_floor(&mut self) {
+        let Floor { hlc, lives } = self.floors.floor();
+        self.clock = self.clock.max(*hlc);
+        self.journal.floor(*hlc, lives);
+    }
+
+    /// The floor as it is told: its lives only if this node has one.
+    pub(crate) fn floor_told(&self) -> (u64, Vec<u8>) {
+        let Floor { hlc, lives } = self.floors.floor();
+        let mut told = Vec::new();
+        lives.iter().for_each(|life| peer::push_life(&mut told, *life));
+        (*hlc, told)
+    }
+
+    /// No stamp is given at or below it any more: a member has told of it.
+    pub(crate) fn raise_clock(&mut self, hlc: u64) {
+        self.clock = self.clock.max(hlc);
+    }
+
+    /// What this node can promise never to stamp at or below again, in any life: as far as its
+    /// bound is durable. Renews the bound if that is not as far as its clock.
+    pub(crate) fn promise(&mut self) -> u64 {
+        self.journal.renew_bound(self.clock, reach(self.skew_max));
+        if planted(Mutant::PromiseTooHigh) {
+            return self.clock + (1000 << COUNTER_BITS);
+        }
+        self.clock.min(self.journal.durable_bound())
+    }
+
+    /// Whether a member's clock is so far ahead of ours that we don't follow.
+    pub(crate) fn is_ahead(&self, now: Now, hlc: u64) -> bool {
+        self.ahead(now, Version::stamp(hlc, self.me, 0)).is_some()
+    }
+
+    /// Takes a record that a peer has; a newer one is kept. One that was deleted is left alone, as
+    /// if it had been taken and deleted since.
+    pub(crate) fn merge(&mut self, now: Now, from: NodeId, encoded: &[u8]) -> Result<(), Refused> {
         let record = Record::decode(encoded).map_err(Refused::Malformed)?;
         if record.db == Db::STRONG {
             return Err(Refused::Strong);
         }
         self.witness(now, record.version)?;
+        if self.refuses(from, record.db, record.key, record.version) {
+            reached(Hook::BelowFloorRefused);
+            return Ok(());
+        }
         if self.store.merge(&record) {
             self.journal.record(record.db, record.key, encoded);
         }
         Ok(())
+    }
+
+    fn refuses(&self, from: NodeId, db: Db, key: &[u8], version: Version) -> bool {
+        self.floors.refuses(version, from)
+            && self.store.get(db, key).is_none()
+            && !planted(Mutant::FloorIgnored)
+    }
+
+    /// Whether a record that a peer has was deleted, as this replica knows for certain.
+    pub(crate) fn is_dead(&self, db: Db, key: &[u8], version: Version) -> bool {
+        self.floors.is_dead(version)
+            && self.store.get(db, key).is_none()
+            && !planted(Mutant::FloorIgnored)
     }
 
     /// Takes a peer's flush.
@@ -188,10 +270,16 @@ impl Replica {
         Ok(())
     }
 
-    /// Whether a peer's record of that version would be kept.
-    pub(crate) fn lacks(&self, now: Now, db: Db, key: &[u8], version: Version) -> bool {
+    /// Whether a record of that version is to be had from a peer: it would be kept, or is too far
+    /// ahead to be.
+    pub(crate) fn lacks(&self, from: NodeId, db: Db, key: &[u8], version: Version) -> bool {
         let held = self.store.get(db, key).map_or(Version::NONE, |held| held.version);
-        version > held && version > self.store.flushed(db) && self.ahead(now, version).is_none()
+        version > held && version > self.store.flushed(db) && !self.refuses(from, db, key, version)
+    }
+
+    /// Whether a stamp is too far ahead of our wall clock to be taken.
+    pub(crate) fn is_too_far_ahead(&self, now: Now, version: Version) -> bool {
+        self.ahead(now, version).is_some()
     }
 
     /// Learns of a stamp: all later ones are above it.
@@ -209,9 +297,14 @@ impl Replica {
 
     /// By how many milliseconds a stamp is ahead of our wall clock, if that is too far.
     fn ahead(&self, now: Now, version: Version) -> Option<u64> {
-        let ahead_ms = (version.hlc() >> COUNTER_BITS).saturating_sub(now.wall_ms);
+        let ahead_ms = hlc_ms(version.hlc()).saturating_sub(now.wall_ms);
         (ahead_ms > self.skew_max.0).then_some(ahead_ms)
     }
+}
+
+/// The wall clock's part of a reading.
+pub(super) const fn hlc_ms(hlc: u64) -> u64 {
+    hlc >> COUNTER_BITS
 }
 
 /// How far ahead of the stamps their bound is made durable: a quarter of a second with the default
@@ -252,7 +345,7 @@ mod tests {
     use crate::time::Instant;
 
     fn replica(me: u16) -> Replica {
-        Replica::new(Store::new(4, 1, 2), NodeId(me), 9, Millis(1000))
+        Replica::new(Store::new(4, 1, 2), (NodeId(me), 2), 9, Millis(1000), 64)
     }
 
     fn at(wall_ms: u64) -> Now {
@@ -274,9 +367,9 @@ mod tests {
     fn a_write_after_a_seen_write_wins_whatever_the_clocks_say() {
         let (mut ahead, mut back) = (replica(0), replica(1));
         let bytes = ahead.set(at(1000), Db::EVENTUAL, b"k", b"old", None).to_vec();
-        back.merge(at(10), &bytes).expect("within the bound");
+        back.merge(at(10), NodeId(0), &bytes).expect("within the bound");
         let bytes = back.set(at(10), Db::EVENTUAL, b"k", b"new", None).to_vec();
-        ahead.merge(at(1000), &bytes).expect("within the bound");
+        ahead.merge(at(1000), NodeId(1), &bytes).expect("within the bound");
         assert_eq!(ahead.store.get(Db::EVENTUAL, b"k").and_then(|r| r.value), Some(&b"new"[..]));
     }
 
@@ -284,12 +377,12 @@ mod tests {
     fn a_stamp_from_too_far_ahead_leaves_no_trace() {
         let (mut ahead, mut sane) = (replica(0), replica(1));
         let bytes = ahead.set(at(5000), Db::EVENTUAL, b"k", b"v", None).to_vec();
-        assert_eq!(sane.merge(at(3999), &bytes), Err(Refused::Ahead(1001)));
+        assert_eq!(sane.merge(at(3999), NodeId(0), &bytes), Err(Refused::Ahead(1001)));
         let stamp = ahead.flush(at(5000), Db::QUORUM);
         assert_eq!(sane.merge_flush(at(0), Db::QUORUM, stamp), Err(Refused::Ahead(5000)));
         assert_eq!(sane.store.get(Db::EVENTUAL, b"k"), None);
         assert_eq!(sane.clock, 0);
-        assert_eq!(sane.merge(at(4000), &bytes), Ok(()));
+        assert_eq!(sane.merge(at(4000), NodeId(0), &bytes), Ok(()));
     }
 
     #[test]
@@ -335,6 +428,33 @@ mod tests {
         assert_eq!(a.store.get(db, key), None);
         assert_eq!(a.clock, 60 << COUNTER_BITS);
         a.store.check();
+    }
+
+    #[test]
+    fn what_is_below_the_floor_and_not_held_is_taken_from_nobody() {
+        let (db, key) = (Db::EVENTUAL, &b"k"[..]);
+        let mut writer = replica(1);
+        let old = writer.set(at(100), db, key, b"old", None).to_vec();
+        let other = writer.set(at(100), db, b"other", b"v", None).to_vec();
+        let deleted = writer.delete(at(200), db, key).expect("it is there").to_vec();
+        let tombstone = Record::decode(&deleted).expect("own").version;
+        let mut a = replica(0);
+        let mut lives = Vec::new();
+        (0..2).for_each(|_| peer::push_life(&mut lives, 9));
+        for bytes in [&old, &other, &deleted] {
+            a.merge(at(200), NodeId(1), bytes).expect("within the bound");
+        }
+        a.recover(Entry::Floor { hlc: tombstone.hlc(), lives: &lives });
+        assert!(!a.is_dead(db, key, tombstone), "it is held");
+        assert!(a.remove(db, key, tombstone));
+        let version = Record::decode(&old).expect("own").version;
+        assert!(a.is_dead(db, key, version) && !a.lacks(NodeId(1), db, key, version));
+        assert_eq!(a.merge(at(200), NodeId(1), &old), Ok(()));
+        assert_eq!(a.store.get(db, key), None);
+        assert!(a.store.get(db, b"other").is_some(), "what is held and older stays");
+        let again = writer.set(at(300), db, key, b"new", None).to_vec();
+        assert_eq!(a.merge(at(300), NodeId(1), &again), Ok(()));
+        assert!(a.store.get(db, key).is_some());
     }
 
     #[test]

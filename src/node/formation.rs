@@ -18,12 +18,14 @@ use crate::{
 };
 
 /// What this node knows of the cluster's forming.
-#[derive(Debug)]
+#[derive(Clone, Debug, Hash)]
 pub(crate) struct Formation {
     me: NodeId,
     members: usize,
     /// Of this node's data.
     birth: u64,
+    /// Some of this node's data is gone, and with it perhaps that the cluster had formed.
+    damaged: bool,
     stage: Stage,
     /// Of all members' data, once it is decided.
     births: Vec<u8>,
@@ -31,7 +33,7 @@ pub(crate) struct Formation {
     missing: Vec<NodeId>,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum Stage {
     /// The cluster has formed, and the log has it.
     Formed,
@@ -49,6 +51,7 @@ impl Formation {
             me: members.me(),
             members: members.len(),
             birth,
+            damaged: false,
             stage: Stage::New,
             births: Vec::new(),
             missing: Vec::new(),
@@ -63,7 +66,7 @@ impl Formation {
 
     /// This node's data was born then, and may since have lost something.
     pub(crate) fn set_birth(&mut self, birth: u64, lost: bool) {
-        self.birth = birth;
+        (self.birth, self.damaged) = (birth, lost);
         let ours = peer::births(&self.births).nth(self.me.index()).flatten();
         if self.is_formed() && (lost || ours != Some(birth)) {
             self.stage = Stage::Lost;
@@ -129,7 +132,9 @@ impl Formation {
         }
         let ours = peer::births(births).nth(self.me.index()).flatten();
         self.births = births.to_vec();
-        if ours != Some(self.birth) && !planted(Mutant::VotesAtOnce) {
+        // What is gone may be that it had formed, and all that was promised and accepted since.
+        let gone = self.damaged || ours != Some(self.birth);
+        if gone && !planted(Mutant::VotesAtOnce) {
             self.stage = Stage::Lost;
             return None;
         }
@@ -146,6 +151,36 @@ impl Formation {
             let ours = index == self.me.index();
             peer::push_birth(&mut self.births, if ours { self.birth } else { birth });
         }
+        self.stage = Stage::Logging(batch);
+        &self.births
+    }
+
+    /// The birth of this node's data.
+    pub(crate) const fn birth(&self) -> u64 {
+        self.birth
+    }
+
+    /// Whether this node may take part in a cold start: it neither votes nor is about to.
+    pub(crate) fn may_start_cold(&self) -> bool {
+        matches!(self.stage, Stage::Lost | Stage::New)
+    }
+
+    /// This node has merged what all members have, and votes if and when that counts. Until then
+    /// its data counts for nothing: in a later life it has lost what it had. What is to be logged.
+    pub(crate) fn renounce(&mut self, births: &[u8]) -> Vec<u8> {
+        let mut renounced = Vec::new();
+        for (index, birth) in peer::births(births).flatten().enumerate() {
+            let ours = index == self.me.index();
+            peer::push_birth(&mut renounced, if ours { 0 } else { birth });
+        }
+        self.births.clone_from(&renounced);
+        self.stage = Stage::Lost;
+        renounced
+    }
+
+    /// The cluster forms anew with the data that all members have merged. What is to be logged.
+    pub(crate) fn start_cold(&mut self, births: &[u8], batch: Batch) -> &[u8] {
+        self.births = births.to_vec();
         self.stage = Stage::Logging(batch);
         &self.births
     }
@@ -195,5 +230,17 @@ mod tests {
         assert_eq!(wiped.learn(&births, Batch(1)), None);
         assert!(wiped.is_lost() && !wiped.is_formed());
         assert_eq!(wiped.decide([Some(1), Some(2)].into_iter(), Batch(1)), None);
+    }
+
+    #[test]
+    fn who_lost_even_the_forming_has_lost_what_came_after_it() {
+        let mut first = node(0);
+        let births = first.decide([Some(101), Some(102)].into_iter(), Batch(1));
+        let births = births.expect("all are there").to_vec();
+        let mut damaged = node(1);
+        damaged.set_birth(101, true);
+        assert!(!damaged.is_lost(), "nothing says that the cluster has formed");
+        assert_eq!(damaged.learn(&births, Batch(1)), None);
+        assert!(damaged.is_lost() && !damaged.is_formed());
     }
 }

@@ -6,7 +6,7 @@ use super::{LinkId, strong::request::IN_DOUBT};
 use crate::{command::op::Answer, conn::Ticket, log::Batch, proto::reply::ReplyWriter};
 
 /// How the answers of several operations become one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Join {
     /// OK, if all are.
     AllOk,
@@ -17,7 +17,7 @@ pub(crate) enum Join {
 }
 
 /// Requests of several keys under way.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default, Hash)]
 pub(crate) struct Gathers {
     open: BTreeMap<u64, Gather>,
     last: u64,
@@ -26,7 +26,7 @@ pub(crate) struct Gathers {
 }
 
 /// A request of several keys whose last operation is answered.
-#[derive(Debug)]
+#[derive(Clone, Debug, Hash)]
 pub(crate) struct Joined {
     pub(crate) link: LinkId,
     pub(crate) ticket: Ticket,
@@ -34,7 +34,7 @@ pub(crate) struct Joined {
     answers: Vec<Answer<'static>>,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug, Hash)]
 struct Gather {
     link: LinkId,
     ticket: Ticket,

@@ -12,8 +12,8 @@ use super::{
     consensus::new_birth,
     eventual::Refused,
     links::{End, Side},
-    peers::{Cursor, Dialing},
-    repair::{self, Unexpected},
+    peers::Dialing,
+    repair::{self, Unexpected, Wanted},
 };
 use crate::{
     probe::{Hook, Mutant, planted, reached},
@@ -171,15 +171,20 @@ impl Node {
                 self.on_compare(link, from, db, first, span, digests)
             }
             Frame::Offer { db, entries } if db != Db::STRONG => {
-                let bits = repair::wanted(&self.replica, now, db, entries);
-                let bits = bits.ok_or(Hangup::Unexpected)?;
-                self.say(link, Frame::Want { bits: &bits });
+                let wanted = repair::wanted(&self.replica, now, from, db, entries);
+                let Wanted { bits, dead, skipped } = wanted.ok_or(Hangup::Unexpected)?;
+                if skipped {
+                    self.replica.floors.on_skipped(from);
+                }
+                self.say(link, Frame::Want { bits: &bits, dead: &dead });
                 Ok(())
             }
             Frame::Copy { record } => {
                 reached(Hook::CopyTaken);
                 Ok(repair::take_copy(&mut self.replica, now, from, record)?)
             }
+            // How far it is with everybody's stamps, after all that came before.
+            floor @ Frame::Floor { .. } if begun => self.on_floor(now, from, floor),
             // A client of the peer wants to know where a key is.
             Frame::Locate { id, db, key } => {
                 self.on_locate(from, id, db, key);
@@ -252,7 +257,7 @@ impl Node {
             let (strong, mut ctx) = self.strong(now);
             strong.on_accept(&mut ctx, from, &record);
         } else {
-            let taken = self.replica.merge(now, bytes);
+            let taken = self.replica.merge(now, from, bytes);
             taken.inspect_err(|_| self.stats.ahead += 1)?;
         }
         Ok(())
@@ -271,13 +276,14 @@ impl Node {
         let Some(peer) = self.peers.get_mut(hello.from) else { return };
         peer.forget_acks();
         (peer.birth, peer.formed) = (new_birth(hello.birth), hello.formed);
-        peer.voted = hello.formed;
+        (peer.voted, peer.waits) = (hello.formed, None);
         let reborn = hello.incarnation > peer.cursor.incarnation;
-        if reborn {
-            peer.has_walked = false;
-            peer.cursor = Cursor { incarnation: hello.incarnation, generation: 0, pos: 0 };
-        }
         peer.on_sign_of_life(now);
+        if reborn {
+            self.on_reborn(hello.from, hello.incarnation);
+        }
+        self.replica.floors.on_link_lost(hello.from);
+        let Some(peer) = self.peers.get_mut(hello.from) else { return };
         let older = peer.inbound.replace(link);
         let (generation, pos) = (peer.cursor.generation, peer.cursor.pos);
         // Our own link may still lead to the peer's earlier life, which will never answer.

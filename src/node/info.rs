@@ -1,12 +1,16 @@
 //! What INFO tells: counters, and a view of the parts.
 
-use std::fmt::Write as _;
+use std::{
+    fmt::Write as _,
+    hash::{Hash, Hasher},
+};
 
 use super::{
     checkpoint::Checkpoint,
-    eventual::Replica,
+    eventual::{Replica, hlc_ms},
     formation::Formation,
     peers::Peers,
+    removal::Removal,
     status::{Part, Slots},
     strong::Strong,
 };
@@ -18,7 +22,7 @@ use crate::{
 };
 
 /// What a node counts.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Stats {
     started: Instant,
     /// Connections accepted.
@@ -29,10 +33,17 @@ pub(super) struct Stats {
     pub(super) commands: u64,
     /// Clients closed because they did not read.
     pub(super) stalled: u64,
+    /// Cold starts of the cluster that this node has taken part in.
+    pub(super) cold_starts: u64,
     /// How often a peer went Behind.
     pub(super) behind: u64,
     /// Records and flushes refused because their stamp was too far ahead.
     pub(super) ahead: u64,
+}
+
+/// They are told, and decide nothing.
+impl Hash for Stats {
+    fn hash<H: Hasher>(&self, _: &mut H) {}
 }
 
 impl Stats {
@@ -43,6 +54,7 @@ impl Stats {
             turned_away: 0,
             commands: 0,
             stalled: 0,
+            cold_starts: 0,
             behind: 0,
             ahead: 0,
         }
@@ -62,6 +74,7 @@ pub(super) struct Source<'a> {
     pub(super) formation: &'a Formation,
     pub(super) stats: &'a Stats,
     pub(super) checkpoint: &'a Checkpoint,
+    pub(super) removal: &'a Removal,
     pub(super) clients: usize,
     /// Operations, and their bytes.
     pub(super) under_way: (usize, usize),
@@ -151,6 +164,7 @@ fn replication(source: &Source<'_>, text: &mut String) {
     line(text, format_args!("role:master"));
     line(text, format_args!("members:{}", source.members.len()));
     line(text, format_args!("peers_went_behind:{}", source.stats.behind));
+    removal(source, text);
     for peer in source.peers.iter() {
         let name = source.members.name(peer.id);
         let link = if peer.link().is_some() { "up" } else { "down" };
@@ -166,6 +180,34 @@ fn replication(source: &Source<'_>, text: &mut String) {
     }
 }
 
+/// Whether deletions of databases 1 and 2 get as far as being forgotten. The floor rests when nobody
+/// writes; one that is older than the oldest tombstone for long has a member to blame.
+fn removal(source: &Source<'_>, text: &mut String) {
+    let Source { now, members, replica, removal, .. } = source;
+    let (reach, removed) = removal.told();
+    let floors = &replica.floors;
+    let state = match (floors.is_sound(), floors.is_whole()) {
+        (_, true) => "promising",
+        (true, false) => "waiting_for_members",
+        (false, false) => "without_floor",
+    };
+    line(text, format_args!("tombstone_floor_state:{state}"));
+    if reach > 0 {
+        let age_ms = now.wall_ms.saturating_sub(hlc_ms(reach));
+        line(text, format_args!("tombstone_floor_age_ms:{age_ms}"));
+    }
+    let oldest = Db::ALL.into_iter().filter(|db| *db != Db::STRONG);
+    let oldest = oldest.map(|db| replica.store.oldest_tombstone(db)).min();
+    if let Some(oldest) = oldest.filter(|oldest| *oldest < u64::MAX) {
+        let age_ms = now.wall_ms.saturating_sub(hlc_ms(oldest));
+        line(text, format_args!("tombstone_oldest_age_ms:{age_ms}"));
+    }
+    if let Some(slowest) = floors.slowest() {
+        line(text, format_args!("tombstone_floor_held_by:{}", members.name(slowest)));
+    }
+    line(text, format_args!("tombstones_removed:{removed}"));
+}
+
 fn strong(source: &Source<'_>, text: &mut String) {
     let Source { members, peers, strong, formation, replica, .. } = source;
     let part = Part::own(strong, formation);
@@ -173,6 +215,10 @@ fn strong(source: &Source<'_>, text: &mut String) {
     let slots = Slots::count(strong, members.len(), replica.store.slots());
     let (under_way, size) = source.under_way;
     line(text, format_args!("state:{}", part.name().replace(' ', "_")));
+    line(text, format_args!("cold_starts:{}", source.stats.cold_starts));
+    if let Some(obstacle) = strong.obstacle(peers) {
+        line(text, format_args!("obstacle:{obstacle}"));
+    }
     line(text, format_args!("majority_reached:{}", u8::from(voters >= members.quorum())));
     line(text, format_args!("voters:{voters}"));
     line(text, format_args!("voters_needed:{}", members.quorum()));

@@ -9,7 +9,7 @@ use crate::{
 };
 
 /// A question, and the place of its answer.
-#[derive(Debug)]
+#[derive(Clone, Debug, Hash)]
 pub(crate) struct Inquiry {
     pub(crate) link: LinkId,
     pub(crate) ticket: Ticket,
@@ -17,7 +17,7 @@ pub(crate) struct Inquiry {
 }
 
 /// What is asked.
-#[derive(Debug)]
+#[derive(Clone, Debug, Hash)]
 pub(crate) enum About {
     /// REPLICAS.
     Replicas { db: Db, key: Box<[u8]> },

@@ -20,16 +20,13 @@ use xxhash_rust::xxh3::xxh3_64;
 use crate::{
     log::{Batch, Entry},
     probe::{Hook, Mutant, planted, reached},
+    proto::peer,
     record::{Ballot, Db, NodeId, Version},
     slot::SlotSet,
 };
 
-/// Bits of a set of keys: 8 KiB, so that a batch of a thousand keys makes one reader of others in
-/// sixty wait needlessly.
-const SET_BITS: usize = 1 << 16;
-
 /// What is to be logged, and what of it is durable.
-#[derive(Debug)]
+#[derive(Clone, Debug, Hash)]
 pub(crate) struct Journal {
     gathering: Half,
     /// What the disk is at work on, or was last.
@@ -51,7 +48,7 @@ pub(crate) struct Journal {
 }
 
 /// What a batch touches.
-#[derive(Debug)]
+#[derive(Clone, Debug, Hash)]
 struct Half {
     batch: Batch,
     keys: Box<[u64]>,
@@ -59,21 +56,26 @@ struct Half {
 }
 
 impl Half {
-    fn new(batch: Batch) -> Self {
-        Self { batch, keys: vec![0; SET_BITS / 64].into_boxed_slice(), flushed: [false; Db::COUNT] }
+    fn new(batch: Batch, bits: usize) -> Self {
+        let words = bits.div_ceil(64).max(1);
+        Self { batch, keys: vec![0; words].into_boxed_slice(), flushed: [false; Db::COUNT] }
     }
 
     fn touch(&mut self, hash: u64) {
-        let bit = hash as usize % SET_BITS;
+        let bit = hash as usize % self.bits();
         if let Some(word) = self.keys.get_mut(bit / 64) {
             *word |= 1 << (bit % 64);
         }
     }
 
     fn touches(&self, db: Db, hash: u64) -> bool {
-        let bit = hash as usize % SET_BITS;
+        let bit = hash as usize % self.bits();
         let key = self.keys.get(bit / 64).is_some_and(|word| word >> (bit % 64) & 1 == 1);
         key || self.flushed.get(db.index()).is_some_and(|flushed| *flushed)
+    }
+
+    const fn bits(&self) -> usize {
+        self.keys.len() * 64
     }
 
     fn clear(&mut self, batch: Batch) {
@@ -84,10 +86,11 @@ impl Half {
 }
 
 impl Journal {
-    pub(crate) fn new() -> Self {
+    /// Nothing is logged yet; a set of keys has so many bits.
+    pub(crate) fn new(set_bits: usize) -> Self {
         Self {
-            gathering: Half::new(Batch(1)),
-            handed: Half::new(Batch(0)),
+            gathering: Half::new(Batch(1), set_bits),
+            handed: Half::new(Batch(0), set_bits),
             bytes: Vec::new(),
             durable: Batch(0),
             bound: 0,
@@ -140,6 +143,13 @@ impl Journal {
         Entry::Known { member, incarnation }.encode(&mut self.bytes);
     }
 
+    /// Up to where all members have applied everything, and in which lives of theirs.
+    pub(crate) fn floor(&mut self, hlc: u64, lives: &[u64]) {
+        let mut bytes = Vec::new();
+        lives.iter().for_each(|life| peer::push_life(&mut bytes, *life));
+        Entry::Floor { hlc, lives: &bytes }.encode(&mut self.bytes);
+    }
+
     /// Entries that are encoded already, and concern no key.
     pub(crate) fn entries(&mut self, entries: &[u8]) {
         self.bytes.extend_from_slice(entries);
@@ -163,14 +173,31 @@ impl Journal {
             return;
         }
         if hlc.saturating_add(reach / 2) > self.bound {
-            self.bound = hlc.saturating_add(reach);
-            self.bound_batch = self.gathering.batch;
-            self.sync = true;
-            Entry::Bound { hlc: self.bound }.encode(&mut self.bytes);
+            self.log_bound(hlc.saturating_add(reach));
         }
         if hlc > self.bound_durable {
             self.peers_wait = self.bound_batch;
         }
+    }
+
+    /// Makes the bound reach a stamp that is to be promised. Unlike one that is given nobody may be
+    /// told of it before.
+    pub(crate) fn renew_bound(&mut self, hlc: u64, reach: u64) {
+        if hlc > self.bound {
+            self.log_bound(hlc.saturating_add(reach));
+        }
+    }
+
+    /// No later life stamps at or below it.
+    pub(crate) const fn durable_bound(&self) -> u64 {
+        self.bound_durable
+    }
+
+    fn log_bound(&mut self, bound: u64) {
+        self.bound = bound;
+        self.bound_batch = self.gathering.batch;
+        self.sync = true;
+        Entry::Bound { hlc: bound }.encode(&mut self.bytes);
     }
 
     /// What must be durable before anybody is shown the state of a key.
@@ -278,7 +305,7 @@ mod tests {
 
     #[test]
     fn a_key_waits_for_the_last_batch_that_touches_it() {
-        let mut journal = Journal::new();
+        let mut journal = Journal::new(1 << 16);
         assert_eq!(journal.wait_for_key(Db::STRONG, b"a"), None);
         journal.record(Db::STRONG, b"a", b"encoded");
         assert_eq!(journal.wait_for_key(Db::STRONG, b"a"), Some(Batch(1)));
@@ -298,7 +325,7 @@ mod tests {
 
     #[test]
     fn a_flush_touches_every_key_of_its_database() {
-        let mut journal = Journal::new();
+        let mut journal = Journal::new(1 << 16);
         journal.flush(Db::QUORUM, Version::stamp(1, NodeId(0), 1));
         assert_eq!(journal.wait_for_key(Db::QUORUM, b"any"), Some(Batch(1)));
         assert_eq!(journal.wait_for_key(Db::STRONG, b"any"), None);
@@ -308,7 +335,7 @@ mod tests {
 
     #[test]
     fn the_peers_wait_for_the_bound_of_its_stamps() {
-        let mut journal = Journal::new();
+        let mut journal = Journal::new(1 << 16);
         journal.bound(100, 10);
         assert!(journal.holds_peers());
         assert!(hand_over(&mut journal) == Batch(1) && journal.holds_peers());

@@ -13,7 +13,7 @@ use crate::{
 };
 
 /// One open link.
-#[derive(Debug)]
+#[derive(Clone, Debug, Hash)]
 pub(crate) struct Link {
     pub(crate) end: End,
     /// Stands in the list of links with output.
@@ -21,7 +21,7 @@ pub(crate) struct Link {
 }
 
 /// Who is at the other end.
-#[derive(Debug)]
+#[derive(Clone, Debug, Hash)]
 pub(crate) enum End {
     /// A client; until its first byte it may still turn out to be a peer.
     Client {
@@ -37,7 +37,7 @@ pub(crate) enum End {
 }
 
 /// A link between nodes.
-#[derive(Debug)]
+#[derive(Clone, Debug, Hash)]
 pub(crate) struct PeerLink {
     pub(crate) side: Side,
     /// The beginning of a frame that has not arrived whole.
@@ -58,7 +58,7 @@ pub(crate) struct PeerLink {
 }
 
 /// Which side opened a peer link, and whom it joins.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Side {
     /// The other side dialed; it has said who it is, and whether its stream has begun, or not.
     Accepted { from: Option<NodeId>, begun: bool },
@@ -112,7 +112,7 @@ impl PeerLink {
 }
 
 /// All open links, by id.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default, Hash)]
 pub(crate) struct Links {
     table: Vec<Option<Link>>,
     dirty: VecDeque<LinkId>,

@@ -19,13 +19,13 @@ use crate::{
 const PATIENCE: Millis = Millis(1000);
 
 /// Questions under way; each has a place among its connection's open requests.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default, Hash)]
 pub(crate) struct Locates {
     open: BTreeMap<u64, Locate>,
     last_id: u64,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug, Hash)]
 struct Locate {
     link: LinkId,
     ticket: Ticket,
@@ -40,7 +40,7 @@ struct Locate {
 }
 
 /// What a member holds of a key.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Hash)]
 struct Holding {
     version: Version,
     flags: u8,

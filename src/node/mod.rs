@@ -12,7 +12,7 @@
 //! This file owns the fields and does nothing but dispatch. What a client says is answered in
 //! `client`; what a peer says on its own link in `inbound`, on ours in `outbound`; what time asks
 //! for in `timers`; what the disk is given and says in `durable`. `outbox`, `repair`, `eventual`,
-//! `journal`, `checkpoint` and `links` are leaves: they know nothing of the node.
+//! `floor`, `journal`, `checkpoint` and `links` are leaves: they know nothing of the node.
 //!
 //! Invariants: outputs at rest change only by inputs; the same inputs in the same order give the
 //! same outputs; no map here has an iteration order of its own.
@@ -34,6 +34,7 @@ use crate::{
     time::{Instant, Now},
 };
 
+mod chains;
 mod checkpoint;
 mod client;
 mod closing;
@@ -41,6 +42,7 @@ mod consensus;
 mod durable;
 mod eventual;
 mod flights;
+mod floor;
 mod flush;
 mod formation;
 mod gather;
@@ -55,6 +57,7 @@ mod outbound;
 mod outbox;
 mod peers;
 mod quorum;
+mod removal;
 mod repair;
 mod status;
 mod strong;
@@ -77,6 +80,7 @@ use links::{End, Links, PeerLink, Side};
 use locate::Locates;
 use peers::{Dialing, Peers};
 use quorum::Quorum;
+use removal::Removal;
 use strong::Strong;
 use timers::Watch;
 use wait::{Waits, Wrote};
@@ -95,7 +99,7 @@ impl LinkId {
 }
 
 /// How a link came to be.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Origin {
     /// Somebody connected to us: a client, or a peer that will say so.
     Accepted,
@@ -104,7 +108,7 @@ pub enum Origin {
 }
 
 /// What the node asks of its driver besides bytes. Rare.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Action {
     /// Close this link.
     Close(LinkId),
@@ -113,7 +117,7 @@ pub enum Action {
 }
 
 /// What a node is told at birth.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Hash)]
 pub struct NodeConfig {
     /// The cluster and this node's place in it.
     pub members: Members,
@@ -135,7 +139,7 @@ pub struct NodeConfig {
 const REFILLS_PER_TURN: u8 = 4;
 
 /// One member of a cluster. See the module for how to drive it.
-#[derive(Debug)]
+#[derive(Clone, Debug, Hash)]
 pub struct Node {
     members: Members,
     slots: u32,
@@ -159,6 +163,7 @@ pub struct Node {
     /// Clients whose replies wait for the disk.
     waiting: Vec<LinkId>,
     checkpoint: Checkpoint,
+    removal: Removal,
     refill: Refill,
     /// The bytes of the last piece of a checkpoint.
     slice: Vec<u8>,
@@ -190,7 +195,13 @@ impl Node {
         let mut rng = Rng::new(seed);
         let store = Store::new(slots, members.cluster_id(), rng.bits());
         Self {
-            replica: Replica::new(store, members.me(), incarnation, timing.skew_max),
+            replica: Replica::new(
+                store,
+                (members.me(), members.len()),
+                incarnation,
+                timing.skew_max,
+                limits.batch_keys_bits,
+            ),
             peers: Peers::new(&members, &limits, now),
             strong: Strong::new(&members, slots, limits, timing, now, rng.bits()),
             quorum: Quorum::new(&members, limits, timing),
@@ -204,6 +215,7 @@ impl Node {
             watched: Vec::new(),
             waiting: Vec::new(),
             checkpoint: Checkpoint::new(now),
+            removal: Removal::default(),
             refill: Refill::Done,
             slice: Vec::new(),
             image_room: true,
@@ -292,6 +304,7 @@ impl Node {
             self.run_client(now, link, Input::Resume);
         }
         self.run_timers(now);
+        self.sweep();
         self.tick(now);
         self.deliver(now);
     }
@@ -388,6 +401,7 @@ impl Node {
     pub fn poll_timeout(&self) -> Option<Instant> {
         let can_resume = !self.resumable.is_empty() && !self.is_log_full() && !self.is_loaded();
         let can_go_on = !self.runnable.is_empty() || can_resume || self.can_write_image();
+        let can_go_on = can_go_on || self.can_sweep();
         if can_go_on { Some(Instant::ZERO) } else { self.next_timer() }
     }
 
@@ -420,6 +434,19 @@ impl Node {
     #[must_use]
     pub const fn clock(&self) -> u64 {
         self.replica.clock()
+    }
+
+    /// Up to which stamp this node knows that deletions have reached all members; nothing if it may
+    /// lack something itself, as after a loss of data.
+    #[must_use]
+    pub fn floor(&self) -> Option<u64> {
+        self.replica.floors.is_sound().then(|| self.replica.floors.floor().hlc)
+    }
+
+    /// Whether the log has everything.
+    #[must_use]
+    pub fn is_durable(&self) -> bool {
+        self.replica.journal.is_idle()
     }
 
     /// What this node has promised for a slot of the strong database.

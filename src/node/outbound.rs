@@ -63,15 +63,15 @@ impl Node {
                 }
                 let (peer, walk) = self.walk(to, link).ok_or(Hangup::Unexpected)?;
                 if peer.on_differ(walk, db, bits)? {
-                    tracing::debug!(peer = %self.members.name(to), "a repair walk is complete");
+                    self.on_walk_complete(to);
                 }
                 self.links.touch(link);
                 Ok(())
             }
-            Frame::Want { bits } if live => {
+            Frame::Want { bits, dead } if live => {
                 let (peer, walk) = self.walk(to, link).ok_or(Hangup::Unexpected)?;
-                peer.repair.on_want(walk, bits)?;
-                self.links.touch(link);
+                let dead = peer.repair.on_want(walk, bits, dead)?;
+                self.drop_dead(link, &dead);
                 Ok(())
             }
             // It votes from now on.
@@ -94,6 +94,7 @@ impl Node {
         generation: u64,
         pos: u64,
     ) -> Result<(), Hangup> {
+        self.on_welcomed_anew(now, to, incarnation);
         let peer = self.peers.get_mut(to).ok_or(Hangup::Unexpected)?;
         let same = peer.receiver == incarnation && peer.generation == generation;
         let resumed = if same && peer.outbox.resume(pos) {

@@ -16,7 +16,7 @@ use crate::{
 };
 
 /// The replication buffer of one peer.
-#[derive(Debug)]
+#[derive(Clone, Debug, Hash)]
 pub(crate) struct Outbox {
     /// Frames from `acked` to `end`.
     frames: OutBuf,

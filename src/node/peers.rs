@@ -11,6 +11,7 @@ use super::{
     LinkId,
     outbox::Outbox,
     repair::{Repair, Unexpected, Walk},
+    strong::Why,
 };
 use crate::{
     limits::{Limits, Timing},
@@ -24,7 +25,7 @@ use crate::{
 };
 
 /// One other member.
-#[derive(Debug)]
+#[derive(Clone, Debug, Hash)]
 pub(crate) struct Peer {
     pub(crate) id: NodeId,
     pub(crate) dialing: Dialing,
@@ -38,6 +39,10 @@ pub(crate) struct Peer {
     pub(crate) repair: Repair,
     /// The last session of ours in which a walk showed it all that we have.
     walked: u64,
+    /// And all that we have from others since this life of ours began.
+    caught_up: u64,
+    /// What it was last told of the floor, on our present link to it.
+    pub(crate) floor_told: Vec<u8>,
     pub(crate) ping_at: Instant,
     pub(crate) repair_at: Instant,
     /// Its link to us, once it has introduced itself.
@@ -47,6 +52,8 @@ pub(crate) struct Peer {
     /// The birth of its data, once it has said so, and whether it then voted.
     pub(crate) birth: Option<u64>,
     pub(crate) formed: bool,
+    /// Why it does not vote, as it has said on its present link to us.
+    pub(crate) waits: Option<Why>,
     /// What is to be asked on our link to it, and said on its link to us.
     pub(crate) asks: Vec<u8>,
     pub(crate) says: Vec<u8>,
@@ -71,7 +78,7 @@ pub(crate) struct Peer {
 }
 
 /// Where we are with reaching a member.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Dialing {
     /// Not connected; to be dialed at this time.
     Waiting { until: Instant },
@@ -82,7 +89,7 @@ pub(crate) enum Dialing {
 }
 
 /// The last position of an inbound stream that was applied.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub(crate) struct Cursor {
     pub(crate) incarnation: u64,
     pub(crate) generation: u64,
@@ -100,12 +107,15 @@ impl Peer {
             generation: 0,
             repair: Repair::default(),
             walked: 0,
+            caught_up: 0,
+            floor_told: Vec::new(),
             ping_at: now.mono,
             repair_at: now.mono,
             inbound: None,
             cursor: Cursor::default(),
             birth: None,
             formed: false,
+            waits: None,
             asks: Vec::new(),
             says: Vec::new(),
             owed: VecDeque::new(),
@@ -148,9 +158,23 @@ impl Peer {
     ) -> Result<bool, Unexpected> {
         let complete = self.repair.on_differ(walk, db, bits)?;
         if complete {
-            self.walked = self.generation;
+            (self.walked, self.caught_up) = (self.generation, self.generation);
         }
         Ok(complete)
+    }
+
+    /// We have got from others what it may not have: it is to be shown all that we have, from now
+    /// on.
+    pub(crate) fn show_anew(&mut self, now: Now) {
+        self.caught_up = 0;
+        self.repair.need_anew();
+        self.repair_at = now.mono;
+    }
+
+    /// Whether it has all that our stream to it goes on from, and all that earlier lives of ours
+    /// have stamped.
+    pub(crate) const fn is_caught_up(&self) -> bool {
+        self.generation > 0 && self.caught_up == self.generation && !self.outbox.is_behind()
     }
 
     /// Whether it has all that went before the present session.
@@ -180,6 +204,7 @@ impl Peer {
     pub(crate) fn on_link_gone(&mut self) {
         self.repair.on_close();
         (self.live, self.votes, self.refusals_seen) = (false, false, 0);
+        self.floor_told.clear();
         self.asks.clear();
     }
 
@@ -276,7 +301,7 @@ impl Peer {
 }
 
 /// All other members, in order of their ids.
-#[derive(Debug)]
+#[derive(Clone, Debug, Hash)]
 pub(crate) struct Peers {
     all: Vec<Peer>,
     me: NodeId,

@@ -18,7 +18,7 @@ use super::eventual::{Refused, Replica};
 use crate::{
     probe::{Hook, Mutant, planted, reached},
     proto::peer::{self, Frame},
-    record::{Db, NodeId},
+    record::{Db, NodeId, Version},
     slot::Slot,
     store::{PageCursor, Store},
     time::Now,
@@ -29,7 +29,7 @@ use crate::{
 const REPAIRED: [Db; 2] = [Db::QUORUM, Db::EVENTUAL];
 
 /// The walk towards one peer.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default, Hash)]
 pub(crate) struct Repair {
     /// The peer may lack something: the next link begins with a walk.
     needed: bool,
@@ -42,10 +42,20 @@ pub(crate) struct Repair {
     slots: VecDeque<u32>,
     /// How many records walks have copied, for INFO.
     copied: u64,
+    /// The walk under way began too early to tell what it is wanted for: another must follow.
+    stale: bool,
+}
+
+/// An entry of an offer that the peer knows to be deleted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Dead {
+    pub(crate) db: Db,
+    pub(crate) key: Box<[u8]>,
+    pub(crate) version: Version,
 }
 
 /// What a walk waits for or does next.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default, Hash)]
 enum Stage {
     /// No walk.
     #[default]
@@ -63,7 +73,7 @@ enum Stage {
 }
 
 /// An answer that fits no question.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Unexpected;
 
 /// What a walk needs besides its own state.
@@ -81,6 +91,11 @@ impl Repair {
     /// The peer may lack something.
     pub(crate) const fn need(&mut self) {
         self.needed = true;
+    }
+
+    /// A walk is needed that begins from now on.
+    pub(crate) fn need_anew(&mut self) {
+        (self.needed, self.stale) = (true, !self.is_idle());
     }
 
     /// Whether the peer may lack something that no stream carries.
@@ -108,17 +123,17 @@ impl Repair {
         if !self.is_idle() {
             reached(Hook::WalkCut);
         }
-        self.stage = Stage::Idle;
+        (self.stage, self.stale) = (Stage::Idle, false);
     }
 
     /// Begins a walk on a link that has just opened or has no walk under way.
     pub(crate) fn start(&mut self, mut walk: Walk<'_>) {
-        self.needed = true;
+        (self.needed, self.stale) = (true, false);
         self.db = 0;
         self.compare_spans(&mut walk);
     }
 
-    /// The answer to digests. True when the walk is complete.
+    /// The answer to digests. True when the walk is complete, and shows all that it must.
     pub(crate) fn on_differ(
         &mut self,
         mut walk: Walk<'_>,
@@ -148,22 +163,31 @@ impl Repair {
             Stage::Ending => {
                 reached(Hook::WalkCompleted);
                 self.stage = Stage::Idle;
-                self.needed = false;
-                return Ok(true);
+                self.needed = std::mem::take(&mut self.stale);
+                return Ok(!self.needed);
             }
             Stage::Idle | Stage::Offered { .. } | Stage::Copying { .. } => return Err(Unexpected),
         }
         Ok(false)
     }
 
-    /// The answer to an offer.
-    pub(crate) fn on_want(&mut self, mut walk: Walk<'_>, bits: &[u8]) -> Result<(), Unexpected> {
+    /// The answer to an offer: which entries are wanted, and which the peer knows to be deleted.
+    pub(crate) fn on_want(
+        &mut self,
+        mut walk: Walk<'_>,
+        bits: &[u8],
+        dead: &[u8],
+    ) -> Result<Vec<Dead>, Unexpected> {
         let Stage::Offered { slot, entries, next } = std::mem::take(&mut self.stage) else {
             return Err(Unexpected);
         };
+        let db = self.database();
+        let offered = peer::offers(&entries).flatten().enumerate();
+        let dead = offered.filter(|(index, _)| peer::bit(dead, *index));
+        let dead = dead.map(|(_, (version, key))| Dead { db, key: key.into(), version }).collect();
         self.stage = Stage::Copying { slot, entries, wanted: bits.to_vec(), at: 0, next };
         self.copy(&mut walk, 1);
-        Ok(())
+        Ok(dead)
     }
 
     /// Goes on copying while the output holds less than `room` bytes. At least one record, so that
@@ -290,16 +314,38 @@ pub(crate) fn differing(
     Some(bits)
 }
 
-/// Answers an offer: which entries we lack. Nothing if it is malformed.
-pub(crate) fn wanted(replica: &Replica, now: Now, db: Db, entries: &[u8]) -> Option<Vec<u8>> {
-    let mut bits = Vec::new();
+/// The answer to an offer.
+#[derive(Debug, Default)]
+pub(crate) struct Wanted {
+    /// Which entries we lack, and which are dead: a bit each.
+    pub(crate) bits: Vec<u8>,
+    pub(crate) dead: Vec<u8>,
+    /// Some that we lack are from too far ahead.
+    pub(crate) skipped: bool,
+}
+
+/// Answers an offer. Nothing if it is malformed.
+pub(crate) fn wanted(
+    replica: &Replica,
+    now: Now,
+    from: NodeId,
+    db: Db,
+    entries: &[u8],
+) -> Option<Wanted> {
+    let mut answer = Wanted::default();
     for (index, entry) in peer::offers(entries).enumerate() {
         let (version, key) = entry?;
-        if replica.lacks(now, db, key, version) {
-            peer::set_bit(&mut bits, index);
+        if replica.is_dead(db, key, version) {
+            peer::set_bit(&mut answer.dead, index);
+        } else if replica.lacks(from, db, key, version) {
+            if replica.is_too_far_ahead(now, version) {
+                answer.skipped = true;
+            } else {
+                peer::set_bit(&mut answer.bits, index);
+            }
         }
     }
-    Some(bits)
+    Some(answer)
 }
 
 /// Takes a copied record. One from too far ahead is left for a later walk, and the log says so.
@@ -309,8 +355,9 @@ pub(crate) fn take_copy(
     from: NodeId,
     record: &[u8],
 ) -> Result<(), Refused> {
-    match replica.merge(now, record) {
+    match replica.merge(now, from, record) {
         Err(Refused::Ahead(ahead_ms)) => {
+            replica.floors.on_skipped(from);
             tracing::warn!(%from, ahead_ms, "left a copy alone: its stamp is too far ahead");
             Ok(())
         }

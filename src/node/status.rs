@@ -13,7 +13,7 @@ use crate::{
 const MISSED: u64 = 2;
 
 /// What a node is in the strong database.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Part {
     /// The cluster has not formed yet.
     Unformed,
@@ -56,7 +56,7 @@ impl Part {
 }
 
 /// How many slots each member leads, and how many nobody does.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Slots {
     pub(crate) led: Vec<usize>,
     pub(crate) vacant: usize,
@@ -97,6 +97,12 @@ impl Node {
         };
         line(format_args!("node       {me} {}, {}", members.name(me), own.name()));
         line(format_args!("majority   {reach}: {reached} of {count} vote, {needed} needed"));
+        if let Some(obstacle) = self.strong.obstacle(&self.peers) {
+            line(format_args!("stuck      {obstacle}"));
+        }
+        if self.stats.cold_starts > 0 {
+            line(format_args!("cold start since this node started: the last writes may be lost"));
+        }
         line(format_args!(
             "slots      {}, {} without a leader; highest ballot {}",
             self.slots,

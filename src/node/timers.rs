@@ -21,7 +21,7 @@ use crate::{
 const WATCH: Millis = Millis(1000);
 
 /// A client whose requests wait because it does not read its replies.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Hash)]
 pub(crate) struct Watch {
     pub(crate) link: LinkId,
     /// What it had read in all when last looked at, and since when.
@@ -135,12 +135,15 @@ impl Node {
             peer.repair_at = peer.repair_at.max(peer.ping_at);
             return;
         }
+        let walks = peer.repair.is_idle() && peer.repair_at <= now.mono;
         if peer.ping_at <= now.mono {
             peer.ping_at = now.mono + self.timing.heartbeat;
             Frame::Ping { asked_ms: now.wall_ms }.encode(open.out.tail());
             self.links.touch(link);
+            self.look_at_floor(now);
+            self.tell_floor(id, link, false);
         }
-        if peer.repair.is_idle() && peer.repair_at <= now.mono {
+        if walks {
             self.start_repair(now, id, link);
         }
     }
@@ -148,6 +151,7 @@ impl Node {
     /// Begins a walk towards a peer on our live link to it.
     pub(super) fn start_repair(&mut self, now: Now, id: NodeId, link: LinkId) {
         let jitter = Millis(self.rng.below(self.timing.repair.0 / 4 + 1));
+        self.tell_floor(id, link, true);
         let (Some(peer), Some(open)) = (self.peers.get_mut(id), self.links.peer_mut(link)) else {
             return;
         };

@@ -15,7 +15,7 @@ use crate::{
 };
 
 /// To which databases a connection has written.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub(crate) struct Wrote {
     /// One whose acknowledgement speaks for a majority.
     majority: bool,
@@ -31,12 +31,12 @@ impl Wrote {
 }
 
 /// Connections that wait; each has as many places as it may have requests open.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default, Hash)]
 pub(crate) struct Waits {
     open: Vec<Waiting>,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug, Hash)]
 struct Waiting {
     link: LinkId,
     ticket: Ticket,
@@ -47,7 +47,7 @@ struct Waiting {
 }
 
 /// How far a peer's stream was when the question came.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Hash)]
 struct Mark {
     peer: NodeId,
     generation: u64,

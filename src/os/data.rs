@@ -35,6 +35,8 @@ pub struct DataOptions {
     pub fsync: Fsync,
     /// Set damaged files aside and go on with what is intact.
     pub repair: bool,
+    /// Take part in a cold start: don't vote before one, or before a recovery.
+    pub cold_start: bool,
 }
 
 /// What a start found in its directory, for people.
@@ -133,7 +135,8 @@ pub(super) fn open(
             say(Recovering { progress, took: started.elapsed() });
         }
     };
-    let habit = Habit { lax: options.fsync == Fsync::EverySec, boot: boot_id() };
+    let (lax, cold) = (options.fsync == Fsync::EverySec, options.cold_start);
+    let habit = Habit { lax, boot: boot_id(), cold };
     let who = (&home, &habit);
     let opened =
         log::open_with(&mut directory, who, now.wall_ms, &mode, &mut replay, &mut progress);
@@ -141,7 +144,9 @@ pub(super) fn open(
     tell(&report);
     let checkpoint_size = checkpoint_size(&mut directory).map_err(|e| failed(e.into()))?;
     let log_size = report.bytes.saturating_sub(checkpoint_size);
-    node.recovered(now, Found { incarnation, birth, checkpoint_size, log_size, lost: report.lost });
+    let loss = report.loss;
+    let found = Found { incarnation, birth, checkpoint_size, log_size, loss, cold };
+    node.recovered(now, found);
     Ok(Data { directory, appender, recovered: Recovered { report, took: started.elapsed() } })
 }
 
@@ -173,7 +178,7 @@ fn tell(report: &Report) {
         }
         warn!(aside = ?salvaged.aside, records = salvaged.records, "repaired what was damaged");
     }
-    if report.lost {
+    if report.lost() {
         warn!("this node has lost data; it gets from its peers what they have of it");
     }
     info!(records = report.records, bytes = report.bytes, clean = report.clean, "recovered");

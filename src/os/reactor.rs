@@ -332,7 +332,7 @@ mod tests {
         let port = listeners.port();
         let data = tempfile::tempdir().expect("a place for tests");
         let path = data.path().to_owned();
-        let options = DataOptions { path, fsync: Fsync::Always, repair: false };
+        let options = DataOptions { path, fsync: Fsync::Always, repair: false, cold_start: false };
         let members = Members::single(port);
         let reactor = Reactor::new(listeners, members, 100, Timing::DEFAULT, &options, &mut |_| {});
         let reactor = reactor.expect("it starts");

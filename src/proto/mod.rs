@@ -17,7 +17,10 @@ pub mod reply;
 pub mod resp;
 pub mod text;
 
-use std::fmt;
+use std::{
+    fmt,
+    hash::{Hash, Hasher},
+};
 
 use crate::limits::Limits;
 
@@ -56,7 +59,7 @@ pub fn next_request<'a>(
 }
 
 /// How a connection's requests are told apart.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Dialect {
     /// By the first byte of each; a line's terminator decides the style of its reply.
     #[default]
@@ -69,7 +72,7 @@ pub enum Dialect {
 }
 
 /// For whom a reply is rendered.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Style {
     /// People and shell scripts: lines without framing.
     Plain,
@@ -136,7 +139,7 @@ pub enum Step<'a> {
 
 /// What is known of an unfinished request, so that no byte is looked at again for each byte that
 /// arrives.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Progress {
     /// Of a line: bytes without LF. Of an array: bytes found well formed, up to the start of an
     /// element.
@@ -222,10 +225,15 @@ impl Span {
 }
 
 /// Memory for one request's arguments, used again for the next request of any connection.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Workspace {
     spans: Vec<Span>,
     unescaped: Vec<u8>,
+}
+
+/// Nothing in it outlives a request.
+impl Hash for Workspace {
+    fn hash<H: Hasher>(&self, _: &mut H) {}
 }
 
 impl Workspace {

@@ -132,6 +132,12 @@ impl Version {
         NodeId((self.0 >> 48) as u16)
     }
 
+    /// Whether the life that gave the stamp was this one of its node, or an earlier one.
+    #[must_use]
+    pub const fn is_of_life_until(self, incarnation: u64) -> bool {
+        self.0 as u64 & Self::TAG_MASK <= incarnation & Self::TAG_MASK
+    }
+
     /// The version as an integer of the same order.
     #[must_use]
     pub const fn to_bits(self) -> u128 {

@@ -1,17 +1,21 @@
 //! The tables: what this replica holds, slot by slot, with a digest of each slot.
 //!
 //! A table maps a key to its newest record, tombstones included; it never forgets a key by itself,
-//! only by [`Store::flush`] and [`Store::remove`].
+//! only by [`Store::flush`] and [`Store::remove`]. It helps to find those that are due
+//! ([`Store::find_tombstones`]).
 //! Each slot has a table and a digest of its own, so growing one rehashes a few thousandths of the
 //! data and comparing replicas reads numbers instead of records. The store knows versions but never
 //! makes one: who may stamp is decided above.
 //!
 //! Invariants, checked by [`Store::check`]: a slot's digest is the sum of the hashes of (version,
 //! key) over its table; the counts of live keys and tombstones are those of the tables; no record
-//! is at or below its database's flush stamp.
+//! is at or below its database's flush stamp; while no sweep is under way in it no tombstone of a
+//! slot is older than the stamp that is kept for that.
+
+use std::hash::{Hash, Hasher};
 
 use hashbrown::{HashTable, hash_table::Entry};
-use xxhash_rust::xxh3::{xxh3_64_with_seed, xxh3_128_with_seed};
+use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed, xxh3_128_with_seed};
 
 use crate::{
     probe::{Mutant, planted},
@@ -20,11 +24,12 @@ use crate::{
 };
 
 mod page;
+mod sweep;
 
 pub use page::PageCursor;
 
 /// All databases of one replica.
-#[derive(Debug)]
+#[derive(Clone, Debug, Hash)]
 pub struct Store {
     databases: [Database; Db::COUNT],
     slots: u32,
@@ -34,20 +39,22 @@ pub struct Store {
     digest_seed: u64,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Database {
     tables: Vec<HashTable<Blob>>,
     /// One per table, side by side because comparing replicas reads nothing else.
     digests: Vec<u128>,
     /// How often each table has moved its records without growing.
     moves: Vec<u32>,
+    /// Per table: a stamp that none of its tombstones is older than.
+    oldest: Vec<u64>,
     counts: Counts,
     /// Records at or below this stamp are dead.
     flushed: Version,
 }
 
 /// How many records of each kind a database holds.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 struct Counts {
     live: u64,
     tombstones: u64,
@@ -77,6 +84,7 @@ impl Store {
             tables: (0..slots).map(|_| HashTable::new()).collect(),
             digests: vec![0; slots as usize],
             moves: vec![0; slots as usize],
+            oldest: vec![u64::MAX; slots as usize],
             counts: Counts::default(),
             flushed: Version::NONE,
         };
@@ -207,6 +215,11 @@ impl Store {
             *digest = digest.wrapping_add(digest_item(blob, digest_seed));
         }
         database.counts.add(blob);
+        if blob.is_tombstone()
+            && let Some(oldest) = database.oldest.get_mut(slot)
+        {
+            *oldest = (*oldest).min(blob.version().hlc());
+        }
         Some(blob.bytes())
     }
 
@@ -290,6 +303,17 @@ impl Store {
 
     fn table_hash(&self, key: &[u8]) -> u64 {
         xxh3_64_with_seed(key, self.table_seed)
+    }
+}
+
+/// What is held, not where in the tables it stands.
+impl Hash for Database {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        for table in &self.tables {
+            let sum = |sum: u64, blob: &Blob| sum.wrapping_add(xxh3_64(blob.bytes()));
+            table.iter().fold(0, sum).hash(state);
+        }
+        (&self.digests, self.counts, self.flushed).hash(state);
     }
 }
 

@@ -13,7 +13,7 @@ use crate::{
 };
 
 /// Where a walk of one slot has come to. Means something only to the store that gave it.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct PageCursor {
     /// Size and moves of the table when the walk began; others mean that it must begin again.
     layout: u64,

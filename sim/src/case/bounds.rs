@@ -36,6 +36,9 @@ pub(super) struct LimitsShape {
     repair_span: u32,
     #[serde(default = "log_gathered_max")]
     log_gathered_max: usize,
+    /// Cases don't vary it.
+    #[serde(skip, default = "batch_keys_bits")]
+    batch_keys_bits: usize,
     #[serde(default = "checkpoint_log_min")]
     checkpoint_log_min: u64,
     #[serde(default = "checkpoint_slice")]
@@ -43,6 +46,10 @@ pub(super) struct LimitsShape {
 }
 
 // Cases that were written before there were disks have none of these.
+
+const fn batch_keys_bits() -> usize {
+    Limits::DEFAULT.batch_keys_bits
+}
 
 const fn log_gathered_max() -> usize {
     Limits::DEFAULT.log_gathered_max

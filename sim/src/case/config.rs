@@ -9,7 +9,7 @@ use quorate::{
 
 use serde::{Deserialize, Serialize};
 
-use super::{bounds, plan::Plan, style};
+use super::{bounds, dark, plan::Plan, style};
 use crate::chance::Chance;
 
 /// Regimes of latency, each the least and the most that a message takes.
@@ -123,6 +123,7 @@ impl Config {
         let drawn = match plan.drama {
             Some(drama) => drama.nodes(seed),
             None if plan.alone => chance.pick(&[1, 1, 2]),
+            None if plan.dark => dark::nodes(seed),
             None => drawn,
         };
         let nodes = nodes.unwrap_or(drawn);
@@ -141,6 +142,7 @@ impl Config {
         let disks = match plan.drama {
             Some(_) => Disks::default(),
             None if plan.alone => Disks::SLOW,
+            None if plan.dark => dark::disks(seed),
             None => Disks::draw(seed),
         };
         // As a rule the cluster forms and elects its leaders before anything goes wrong.
@@ -150,9 +152,9 @@ impl Config {
         let skew = timing.skew_max.0.min(4000) / 3;
         let offset = |chance: &mut Chance| chance.between(0, skew) as i64 - (skew / 2) as i64;
         let skewed = chance.percent(60);
-        let strong = style::uses_strong(seed);
-        // Through the eye of a needle an operation takes many ways there and back.
-        let quick = !strong || slowest_ms <= 50;
+        // Through the eye of a needle an operation takes many ways there and back. In the end every
+        // database has to serve, whichever the clients use.
+        let quick = slowest_ms <= 50;
         let (tight, limits) = (chance.percent(12) && quick, draw_limits(seed, latency_ms.1));
         let windows: &[usize] =
             if quick { &[200, 2000, 64 << 10, 64 << 10] } else { &[4000, 64 << 10] };

@@ -28,22 +28,56 @@ const MOMENTS: [Hook; 9] = [
 pub(super) enum Drama {
     /// Around what one node does, some nodes go, each in its own way.
     Around,
+    /// One node lags while the others delete, and is there again when another one goes.
+    Burials,
     /// All but one node remember little, and lose it just after that one has shown something.
     Forgetful,
     /// One node and another one hear of writes long before the others, and go together.
     Lagging,
+    /// Clients of the quorum database write here and read there, while links fail one by one.
+    Needles,
     /// Nodes stand still while the others go on, and wake up in the belief that nothing happened.
     Pauses,
+    /// A leader is away just long enough to be replaced, and then meets only one of the two others,
+    /// which may have restarted or lost its disk meanwhile.
+    Returns,
     /// One node after the other is cut off, each for about as long as others need to replace it.
     Rotation,
+    /// A node loses its disk and has it filled by some of the others, while links between those fail.
+    Wipes,
 }
 
 impl Drama {
     /// The drama of `seed`, if it has one.
     pub(super) fn draw(seed: u64) -> Option<Self> {
         let mut chance = Chance::new(seed, "drama", 0);
-        let dramas = [Self::Around, Self::Forgetful, Self::Lagging, Self::Pauses, Self::Rotation];
-        chance.percent(35).then(|| chance.pick(&dramas))
+        let dramas = [
+            Self::Around,
+            Self::Burials,
+            Self::Forgetful,
+            Self::Lagging,
+            Self::Needles,
+            Self::Pauses,
+            Self::Returns,
+            Self::Rotation,
+            Self::Wipes,
+        ];
+        chance.percent(45).then(|| chance.pick(&dramas))
+    }
+
+    /// The database that it is about.
+    pub(super) const fn database(self) -> u8 {
+        match self {
+            Self::Needles => 1,
+            Self::Around
+            | Self::Burials
+            | Self::Forgetful
+            | Self::Lagging
+            | Self::Pauses
+            | Self::Returns
+            | Self::Rotation
+            | Self::Wipes => 0,
+        }
     }
 
     /// How many nodes it needs.
@@ -51,8 +85,10 @@ impl Drama {
         let mut chance = Chance::new(seed, "drama", 1);
         match self {
             Self::Around | Self::Pauses | Self::Rotation => chance.pick(&[3, 3, 5]),
-            Self::Forgetful => 3,
+            Self::Burials | Self::Forgetful | Self::Returns => 3,
+            Self::Needles => chance.pick(&[3, 5, 5]),
             Self::Lagging => chance.pick(&[4, 5, 5]),
+            Self::Wipes => chance.pick(&[3, 3, 3, 5]),
         }
     }
 
@@ -66,10 +102,14 @@ impl Drama {
         };
         match self {
             Self::Around => stage.around(),
+            Self::Burials => stage.burials(),
             Self::Forgetful => stage.forgetful(),
             Self::Lagging => stage.lagging(),
+            Self::Needles => stage.needles(),
             Self::Pauses => stage.pauses(),
+            Self::Returns => stage.returns(),
             Self::Rotation => stage.rotation(),
+            Self::Wipes => stage.wipes(),
         }
         stage.faults.sort_by_key(|fault| fault.at_ms().unwrap_or(0));
         stage.faults
@@ -139,6 +179,130 @@ impl Stage<'_> {
                 };
                 self.add(when.clone(), for_ms, kind);
             }
+        }
+    }
+
+    /// Three nodes in any order.
+    fn three(&mut self) -> (usize, usize, usize) {
+        let (a, turn) = (self.node(), self.chance.between(1, 2) as usize);
+        (a, (a + turn) % 3, (a + 3 - turn) % 3)
+    }
+
+    fn burials(&mut self) {
+        let mut at_ms = self.config.start_ms;
+        while at_ms < self.config.span_ms {
+            let (a, _, c) = self.three();
+            at_ms += self.chance.between(100, 1000);
+            let away_ms = self.long_ms() / 2;
+            let away = FaultKind::Isolation { node: c, way: Way::Both };
+            self.add(When::At(at_ms), away_ms, away);
+            // About when the other one is back.
+            let (early, late) = (self.chance.below(200), self.chance.below(200));
+            let gone_at_ms = (at_ms + away_ms + late).saturating_sub(early);
+            let for_ms = self.long_ms();
+            let gone = FaultKind::Isolation { node: a, way: Way::Both };
+            self.add(When::At(gone_at_ms), for_ms, gone);
+            at_ms = gone_at_ms + for_ms;
+        }
+    }
+
+    fn needles(&mut self) {
+        let mut at_ms = self.config.start_ms;
+        while at_ms < self.config.span_ms {
+            let a = self.node();
+            let turn = self.chance.between(1, self.nodes as u64 - 1) as usize;
+            let b = (a + turn) % self.nodes;
+            let c = (0..self.nodes).find(|node| ![a, b].contains(node)).unwrap_or(b);
+            at_ms += self.chance.between(50, 800);
+            let for_ms = self.chance.between(100, 2500);
+            if self.nodes > 3 && self.chance.percent(60) {
+                // Only one other node hears of what it writes, and shows it.
+                for far in (0..self.nodes).filter(|node| ![a, b].contains(node)) {
+                    let by_ms = self.chance.between(100, 900);
+                    self.add(When::At(at_ms), for_ms, FaultKind::SlowLink { a, b: far, by_ms });
+                }
+                at_ms += for_ms;
+                continue;
+            }
+            let kind = match self.chance.below(4) {
+                0 => FaultKind::Isolation { node: a, way: Way::Both },
+                1 => FaultKind::OneWay { from: a, to: b },
+                2 => FaultKind::SlowLink { a, b, by_ms: self.chance.between(20, 400) },
+                _ => FaultKind::Partition { a, b },
+            };
+            self.add(When::At(at_ms), for_ms, kind);
+            if self.chance.percent(50) {
+                // Who has it all goes when the two others meet.
+                let from_ms = at_ms + self.chance.below(for_ms + 1);
+                let gone = FaultKind::Isolation { node: c, way: Way::Both };
+                let gone_ms = self.chance.between(100, 2500);
+                self.add(When::At(from_ms), gone_ms, gone);
+            }
+            at_ms += for_ms;
+        }
+    }
+
+    fn returns(&mut self) {
+        let silence = self.config.timing.silence.0;
+        let mut at_ms = self.config.start_ms;
+        while at_ms < self.config.span_ms {
+            let (a, b, c) = self.three();
+            at_ms += self.chance.between(100, 1500);
+            // Others elect after one silence; who hears nobody gives up after two.
+            let away_ms = silence + self.chance.between(0, silence);
+            let away = match self.chance.below(3) {
+                0 => FaultKind::Isolation { node: a, way: Way::Both },
+                _ => FaultKind::Pause { node: a },
+            };
+            self.add(When::At(at_ms), away_ms, away);
+            let apart_ms = away_ms + self.long_ms();
+            self.add(When::At(at_ms), apart_ms, FaultKind::Partition { a, b: c });
+            let struck_ms = self.chance.between(20, 200);
+            let early_ms = self.chance.between(0, silence / 2);
+            let struck_at_ms = (at_ms + away_ms).saturating_sub(early_ms);
+            match self.chance.below(4) {
+                0 => self.add(When::At(struck_at_ms), struck_ms, FaultKind::Kill { node: b }),
+                1 => self.add(When::At(struck_at_ms), struck_ms, FaultKind::PowerLoss { node: b }),
+                2 => self.add(When::At(struck_at_ms), struck_ms, FaultKind::Wipe { node: b }),
+                _ => {}
+            }
+            at_ms += apart_ms;
+            if self.chance.percent(50) {
+                let (for_ms, away) =
+                    (self.long_ms(), FaultKind::Isolation { node: c, way: Way::Both });
+                self.add(When::At(at_ms), for_ms, away);
+                at_ms += for_ms;
+            }
+        }
+    }
+
+    fn wipes(&mut self) {
+        let mut at_ms = self.config.start_ms;
+        while at_ms < self.config.span_ms {
+            let victim = self.node();
+            let step = self.chance.between(1, self.nodes as u64 - 1) as usize;
+            let other = (victim + step) % self.nodes;
+            at_ms += self.chance.between(200, 1500);
+            let (before_ms, for_ms) = (self.chance.below(600), self.long_ms());
+            let kind = match self.chance.below(4) {
+                0 => {
+                    FaultKind::SlowLink { a: victim, b: other, by_ms: self.chance.between(50, 800) }
+                }
+                1 => FaultKind::Isolation { node: other, way: Way::Both },
+                _ => FaultKind::Partition { a: victim, b: other },
+            };
+            self.add(When::At(at_ms), for_ms, kind);
+            let wiped_ms = self.chance.between(20, 300);
+            self.add(When::At(at_ms + before_ms), wiped_ms, FaultKind::Wipe { node: victim });
+            if self.chance.percent(60) {
+                let third = (0..self.nodes).find(|node| ![victim, other].contains(node));
+                let node = self.chance.pick(&[other, third.unwrap_or(other)]);
+                let late_ms = self.chance.between(50, 800);
+                let gone_ms = self.long_ms();
+                let gone = FaultKind::Isolation { node, way: Way::Both };
+                self.add(When::At(at_ms + before_ms + wiped_ms + late_ms), gone_ms, gone);
+            }
+            at_ms += for_ms;
         }
     }
 

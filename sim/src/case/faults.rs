@@ -146,6 +146,12 @@ pub enum FaultKind {
         /// Whose.
         node: usize,
     },
+    /// The machine goes dark and comes back with an empty disk. If another node has not yet
+    /// recovered from a loss, it is only a power failure.
+    Wipe {
+        /// Whose.
+        node: usize,
+    },
 }
 
 /// A direction.
@@ -214,11 +220,13 @@ pub enum FaultClass {
     TornRequest,
     /// [`FaultKind::Unreadable`].
     Unreadable,
+    /// [`FaultKind::Wipe`].
+    Wipe,
 }
 
 impl FaultClass {
     /// All classes, in order.
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 21] = [
         Self::BitRot,
         Self::Blackout,
         Self::ClockJump,
@@ -239,6 +247,7 @@ impl FaultClass {
         Self::SyncFails,
         Self::TornRequest,
         Self::Unreadable,
+        Self::Wipe,
     ];
 
     /// Its name.
@@ -265,6 +274,7 @@ impl FaultClass {
             Self::SyncFails => "failed syncs",
             Self::TornRequest => "torn requests",
             Self::Unreadable => "unreadable disks",
+            Self::Wipe => "wiped disks",
         }
     }
 
@@ -290,7 +300,8 @@ impl FaultClass {
             | Self::SlowReader
             | Self::SyncFails
             | Self::TornRequest
-            | Self::Unreadable => false,
+            | Self::Unreadable
+            | Self::Wipe => false,
         }
     }
 
@@ -317,7 +328,8 @@ impl FaultClass {
             | Self::SlowLink
             | Self::SlowReader
             | Self::SyncFails
-            | Self::Unreadable => false,
+            | Self::Unreadable
+            | Self::Wipe => false,
         }
     }
 }
@@ -326,7 +338,10 @@ impl FaultKind {
     /// Whether a process ends by it.
     #[must_use]
     pub const fn is_crash(self) -> bool {
-        matches!(self, Self::Blackout | Self::Kill { .. } | Self::PowerLoss { .. })
+        matches!(
+            self,
+            Self::Blackout | Self::Kill { .. } | Self::PowerLoss { .. } | Self::Wipe { .. }
+        )
     }
 
     /// The nodes that it strikes, apart from a blackout, which strikes all.
@@ -343,7 +358,8 @@ impl FaultKind {
             | Self::PowerLoss { node }
             | Self::SlowDisk { node, .. }
             | Self::SyncFails { node }
-            | Self::Unreadable { node } => vec![node],
+            | Self::Unreadable { node }
+            | Self::Wipe { node } => vec![node],
             Self::HalfOpen { node: a, other: b }
             | Self::OneWay { from: a, to: b }
             | Self::Partition { a, b }
@@ -365,7 +381,8 @@ impl FaultKind {
             | Self::PowerLoss { node }
             | Self::SlowDisk { node, .. }
             | Self::SyncFails { node }
-            | Self::Unreadable { node } => vec![node],
+            | Self::Unreadable { node }
+            | Self::Wipe { node } => vec![node],
             Self::HalfOpen { node: a, other: b }
             | Self::OneWay { from: a, to: b }
             | Self::Partition { a, b }
@@ -395,6 +412,7 @@ impl FaultKind {
             Self::SlowReader { .. } => FaultClass::SlowReader,
             Self::SyncFails { .. } => FaultClass::SyncFails,
             Self::Unreadable { .. } => FaultClass::Unreadable,
+            Self::Wipe { .. } => FaultClass::Wipe,
         }
     }
 }
@@ -437,6 +455,7 @@ impl fmt::Display for Fault {
             FaultKind::SlowReader { client } => write!(f, "c{client} does not read"),
             FaultKind::SyncFails { node } => write!(f, "the next sync of n{node} fails"),
             FaultKind::Unreadable { node } => write!(f, "the disk of n{node} can't be read"),
+            FaultKind::Wipe { node } => write!(f, "n{node} has no power and gets an empty disk"),
         }
     }
 }

@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 
 mod bounds;
 mod config;
+mod dark;
 mod drama;
 mod faults;
 mod ops;
@@ -22,7 +23,7 @@ mod smaller;
 mod style;
 mod workload;
 
-pub use config::{Chop, Config, LATENCIES_MS};
+pub use config::{Chop, Config, Disks, LATENCIES_MS};
 pub use faults::{Fault, FaultClass, FaultKind, Way, When};
 pub use ops::{Condition, Op};
 pub use workload::{Dialect, Step, Then, Torn, Workload, value_of};

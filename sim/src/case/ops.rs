@@ -200,4 +200,10 @@ impl Op {
     pub const fn is_read(&self) -> bool {
         matches!(self, Self::Exists { .. } | Self::Get { .. } | Self::MGet { .. })
     }
+
+    /// Whether a key may be gone by it.
+    #[must_use]
+    pub const fn deletes(&self) -> bool {
+        matches!(self, Self::Del { .. } | Self::FlushDb | Self::GetDel { .. } | Self::MDel { .. })
+    }
 }

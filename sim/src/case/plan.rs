@@ -5,7 +5,7 @@
 
 use quorate::probe::Hook;
 
-use super::{Config, Fault, FaultClass, FaultKind, Way, When, drama::Drama};
+use super::{Config, Fault, FaultClass, FaultKind, Way, When, dark, drama::Drama};
 use crate::chance::Chance;
 
 /// Hooks at which faults may strike: where something is half done.
@@ -54,6 +54,8 @@ pub(super) struct Plan {
     /// Power fails just when something was shown, on a slow disk, with hardly anybody else to
     /// remember it.
     pub(super) alone: bool,
+    /// Nodes that sync once a second lose power, instead of all others.
+    pub(super) dark: bool,
     /// Faults that play together, instead of all others.
     pub(super) drama: Option<Drama>,
 }
@@ -91,6 +93,9 @@ impl Plan {
                 classes.push(class);
             }
         }
+        if crashes && Chance::new(seed, "wipes", 0).percent(15) {
+            classes.push(FaultClass::Wipe);
+        }
         let mut triggered_percent = chance.pick(&[0, 0, 40, 100]);
         let alone = chance.percent(6);
         if alone {
@@ -98,16 +103,18 @@ impl Plan {
             triggered_percent = 100;
         }
         let count = if classes.is_empty() { 0 } else { chance.pick(&[1, 2, 3, 5, 8]) };
-        let drama = Drama::draw(seed).filter(|_| !alone);
-        if drama.is_some() {
+        let dark = !alone && dark::is_drawn(seed);
+        let drama = Drama::draw(seed).filter(|_| !alone && !dark);
+        if drama.is_some() || dark {
             classes = vec![FaultClass::PowerLoss];
         }
-        Self { classes, count, drama, sticky: chance.percent(40), triggered_percent, alone }
+        Self { classes, count, drama, dark, sticky: chance.percent(40), triggered_percent, alone }
     }
 
     /// Whether processes end.
     pub(super) fn crashes(&self) -> bool {
-        let crashes = [FaultClass::Blackout, FaultClass::Kill, FaultClass::PowerLoss];
+        let crashes =
+            [FaultClass::Blackout, FaultClass::Kill, FaultClass::PowerLoss, FaultClass::Wipe];
         let mut others = [FaultClass::DiskFull, FaultClass::SyncFails].into_iter();
         self.classes.iter().any(|class| crashes.contains(class))
             || others.any(|class| self.classes.contains(&class))
@@ -118,6 +125,9 @@ impl Plan {
     pub(super) fn faults(&self, seed: u64, config: &Config) -> Vec<Fault> {
         if let Some(drama) = self.drama {
             return drama.faults(seed, config);
+        }
+        if self.dark {
+            return dark::faults(seed, config);
         }
         let mut classes = self.classes.clone();
         classes.retain(|class| config.nodes > 1 || !class.takes_two());
@@ -165,14 +175,7 @@ impl Plan {
             FaultClass::BitRot => FaultKind::BitRot { node: a },
             FaultClass::Blackout => FaultKind::Blackout,
             FaultClass::ClockJump => {
-                // Back and forth within what all nodes accept of each other, or too far ahead.
-                let skew_max = config.timing.skew_max.0;
-                let reach = skew_max.min(4000) / 4;
-                // What was refused for being ahead comes again only with a later comparison.
-                let far = skew_max <= 10_000 && config.repairs() && chance.percent(50);
-                let near = chance.between(0, 2 * reach) as i64 - reach as i64;
-                let by_ms = if far { skew_max as i64 + 4000 } else { near };
-                FaultKind::ClockJump { node: a, by_ms }
+                FaultKind::ClockJump { node: a, by_ms: clock_jump(&mut chance, config) }
             }
             FaultClass::DiskFull => FaultKind::DiskFull { node: a },
             FaultClass::HalfOpen => FaultKind::HalfOpen { node: a, other: b },
@@ -196,12 +199,19 @@ impl Plan {
             }
             FaultClass::SyncFails => FaultKind::SyncFails { node: a },
             FaultClass::Unreadable => FaultKind::Unreadable { node: a },
+            FaultClass::Wipe => FaultKind::Wipe { node: a },
             FaultClass::CutRead | FaultClass::CutWrite | FaultClass::TornRequest => {
                 unreachable!("not in a plan")
             }
         };
+        let when = self.when(&mut chance, at_ms, kind, [a, b]);
+        Fault { when, for_ms, kind }
+    }
+
+    /// At a time, or when a node has just done something.
+    fn when(&self, chance: &mut Chance, at_ms: u64, kind: FaultKind, [a, b]: [usize; 2]) -> When {
         let trigger = chance.percent(self.triggered_percent);
-        let when = if trigger {
+        if trigger {
             // When something was read that is not durable, the power had better not fail.
             let held = matches!(kind, FaultKind::PowerLoss { .. }) && chance.percent(40);
             let eventual = held || chance.percent(35);
@@ -216,7 +226,16 @@ impl Plan {
             When::OnNth { node, hook, nth: chance.pick(&[1, 1, 2, 5, 20]) }
         } else {
             When::At(at_ms)
-        };
-        Fault { when, for_ms, kind }
+        }
     }
+}
+
+/// Back and forth within what all nodes accept of each other, or too far ahead.
+fn clock_jump(chance: &mut Chance, config: &Config) -> i64 {
+    let skew_max = config.timing.skew_max.0;
+    let reach = skew_max.min(4000) / 4;
+    // What was refused for being ahead comes again only with a later comparison.
+    let far = skew_max <= 10_000 && config.repairs() && chance.percent(50);
+    let near = chance.between(0, 2 * reach) as i64 - reach as i64;
+    if far { skew_max as i64 + 4000 } else { near }
 }

@@ -45,8 +45,8 @@ pub(super) struct Style {
 fn database(seed: u64) -> Option<u8> {
     let mut chance = Chance::new(seed, "databases", 0);
     // What they play is about the strong database.
-    if Drama::draw(seed).is_some() {
-        return Some(0);
+    if let Some(drama) = Drama::draw(seed) {
+        return Some(drama.database());
     }
     chance.pick(&[Some(0), Some(0), Some(0), Some(1), Some(2), None, None, None])
 }

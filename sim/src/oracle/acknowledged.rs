@@ -52,18 +52,27 @@ pub fn check(observed: &Observed) -> Result<(), Failure> {
 fn lost(entries: &[&Entry], held: Option<&State>) -> Option<String> {
     let deleted = entries.iter().any(|entry| matches!(entry.op, Op::Del { .. }));
     let written = entries.iter().find(|entry| entry.wrote());
-    let Some(State { value, .. }) = held else {
-        return written.map(|write| format!("holds nothing; {} was acknowledged", name(write)));
-    };
+    let nothing = |write: &&Entry| format!("holds nothing; {} was acknowledged", name(write));
+    // A tombstone that all replicas had may be gone.
+    let value = held.and_then(|held| held.value.as_ref());
+    if held.is_none() && (!deleted || written.is_none()) {
+        return written.map(nothing);
+    }
     if value.is_none() && !deleted {
         return Some("holds a tombstone; nobody deleted the key".to_owned());
     }
     // The last word must be that of a request that nothing on its own node came after.
     let authors = entries.iter().filter(|entry| match (&entry.op, value) {
         (Op::Set { value: set, .. }, Some(value)) => set.as_bytes() == value.as_slice(),
-        (Op::Del { .. }, None) => entry.wrote() || entry.outcome == Outcome::Unknown,
+        (Op::Del { .. }, None) => {
+            entry.wrote() || matches!(entry.outcome, Outcome::InDoubt | Outcome::Unknown)
+        }
         _ => false,
     });
+    let mut authors = authors.peekable();
+    if held.is_none() && authors.peek().is_none() {
+        return written.map(nothing);
+    }
     let mut overruled = None;
     for author in authors {
         let later = entries
@@ -170,6 +179,14 @@ mod tests {
         let history = vec![done("v1", 0, 5), doctor::del("k", 0, (10, 15), 1), done("v2", 0, 20)];
         assert!(detail(history.clone(), doctor::holds("k", 1, None)).is_some());
         assert_eq!(detail(history, doctor::holds("k", 1, Some("v2"))), None);
+    }
+
+    #[test]
+    fn a_removed_tombstone_speaks_for_a_deletion_that_nothing_came_after() {
+        let gone = |del| detail(vec![done("v1", 0, 10), del], Replica::default());
+        assert_eq!(gone(doctor::del("k", 0, (20, 25), 1)), None);
+        assert!(gone(doctor::del("k", 0, (20, 25), 0)).is_some_and(|why| why.contains("nothing")));
+        assert!(gone(doctor::del("k", 0, (2, 5), 1)).is_some_and(|why| why.contains("SET v1")));
     }
 
     #[test]

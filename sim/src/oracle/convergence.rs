@@ -7,13 +7,11 @@ use super::{DbKey, Failure, Kind, Replica, State, brief};
 /// Whether the replicas of the strong database become one, too.
 pub const STRONG: bool = false;
 
-/// Where replicas differ, each with the number of its node; nothing if they don't.
-///
-/// # Panics
-/// If there are no replicas.
+/// Where replicas differ, each with the number of its node; nothing if they don't, or if no node is
+/// up.
 #[must_use]
 pub fn difference(replicas: &[(usize, Replica)]) -> Option<Failure> {
-    let ((_, first), others) = replicas.split_first().expect("a cluster has nodes");
+    let ((_, first), others) = replicas.split_first()?;
     let same = |other: &Replica| other.flushed == first.flushed && held(other).eq(held(first));
     let (_, other) = others.iter().find(|(_, other)| !same(other))?;
     let mut failure = Failure::new(Kind::Liveness, "convergence", "");

@@ -1,15 +1,21 @@
 //! Growth: a version names one body, and a replica's version of a key never goes down in one life,
-//! unless a flush has outlived it.
+//! unless a flush has outlived it. A tombstone may go that the node's floor covers; then nothing
+//! that was there before comes back, in no life. A floor that was durable never goes down.
+//!
+//! A node that may have lost data has no floor, and nothing of this holds for what it removes.
 //!
 //! Looked at while a case is played, whenever a replica's digests have changed, but not each time:
 //! what goes down and up again between two looks would have to be caught at the end.
 
 use std::collections::BTreeMap;
 
-use quorate::{record::Db, store::Store};
+use quorate::{
+    record::{Db, Version},
+    store::Store,
+};
 use xxhash_rust::xxh3::xxh3_64;
 
-use super::{DbKey, Failure};
+use super::{DbKey, Failure, Kind};
 
 const ORACLE: &str = "growth";
 /// Of so many turns of a node one is asked whether anything has changed: summing up digests costs
@@ -22,8 +28,16 @@ const EVERY: u32 = 2;
 #[derive(Debug)]
 pub struct Growth {
     nodes: Vec<Seen>,
-    /// The hash of each version's body.
-    bodies: BTreeMap<(DbKey, u128), u64>,
+    /// The hash of each version's body, and at which look it was seen first.
+    bodies: BTreeMap<(DbKey, u128), (u64, u64)>,
+    /// Looks at all nodes.
+    looks: u64,
+    /// By node: its floor when last durable, and the versions below which nothing may come back of
+    /// keys that it removed, with the look that found it out.
+    floors: Vec<u64>,
+    removed: Vec<BTreeMap<DbKey, (u128, u64)>>,
+    /// Tombstones that the last look found removed.
+    removed_now: Vec<(Db, Vec<u8>, u128)>,
     failure: Option<Failure>,
 }
 
@@ -51,7 +65,15 @@ impl Growth {
     /// Nothing seen yet of so many nodes.
     #[must_use]
     pub fn new(nodes: usize) -> Self {
-        Self { nodes: vec![Seen::default(); nodes], bodies: BTreeMap::new(), failure: None }
+        Self {
+            nodes: vec![Seen::default(); nodes],
+            bodies: BTreeMap::new(),
+            looks: 0,
+            floors: vec![0; nodes],
+            removed: vec![BTreeMap::new(); nodes],
+            removed_now: Vec::new(),
+            failure: None,
+        }
     }
 
     /// A node's life has ended, and its memory with it.
@@ -59,10 +81,31 @@ impl Growth {
         self.nodes[node] = Seen::default();
     }
 
+    /// What a node's floor is, and whether its log has that. One without a floor may have lost
+    /// data.
+    pub fn note_floor(&mut self, node: usize, floor: Option<u64>, durable: bool) {
+        let Some(floor) = floor else {
+            self.floors[node] = 0;
+            return self.removed[node].clear();
+        };
+        let before = self.floors[node];
+        if floor < before {
+            let detail = format!("the floor of n{node} went back from {before:x} to {floor:x}");
+            self.failure.get_or_insert_with(|| Failure::new(Kind::Safety, ORACLE, &detail));
+        } else if durable {
+            self.floors[node] = floor;
+        }
+    }
+
+    /// The tombstones that the last look found removed from databases 1 and 2.
+    pub fn take_removed(&mut self) -> Vec<(Db, Vec<u8>, u128)> {
+        std::mem::take(&mut self.removed_now)
+    }
+
     /// A turn of a node has ended. Looks at its replica, if it has changed often enough.
     ///
     /// Says whether it did.
-    pub fn sample(&mut self, node: usize, life: u64, store: &Store) -> bool {
+    pub fn sample(&mut self, node: usize, life: u64, store: &Store, floor: Option<u64>) -> bool {
         let seen = &mut self.nodes[node];
         seen.turns += 1;
         if !seen.turns.is_multiple_of(TURNS) {
@@ -76,13 +119,14 @@ impl Growth {
         seen.changes += 1;
         let look = seen.changes.is_multiple_of(EVERY);
         if look {
-            self.look(node, life, store);
+            self.look(node, life, store, floor);
         }
         look
     }
 
     /// Looks at a replica.
-    pub fn look(&mut self, node: usize, life: u64, store: &Store) {
+    pub fn look(&mut self, node: usize, life: u64, store: &Store, floor: Option<u64>) {
+        self.looks += 1;
         let mut seen = std::mem::take(&mut self.nodes[node]);
         seen.looks += 1;
         let look = seen.looks;
@@ -105,6 +149,7 @@ impl Growth {
                     }
                     None => {
                         before.insert(record.key.to_vec(), held);
+                        self.came(node, (db, record.key), version);
                         self.compare_bodies(node, (db, record.key), held);
                     }
                 }
@@ -115,7 +160,7 @@ impl Growth {
                 // looks. Whether a value may be gone is for the oracle of its operations to say.
                 let dropped = db == Db::STRONG;
                 if gone && !dropped && held.version > flushed {
-                    self.went_back(node, life, (db, key), held.version, None);
+                    self.went(node, life, (db, key), *held, floor);
                 }
                 !gone
             });
@@ -126,8 +171,42 @@ impl Growth {
     fn compare_bodies(&mut self, node: usize, (db, key): (Db, &[u8]), held: Held) {
         let Held { version, body, .. } = held;
         let name = ((db.number(), key.to_vec()), version);
-        if *self.bodies.entry(name).or_insert(body) != body {
+        if self.bodies.entry(name).or_insert((body, self.looks)).0 != body {
             self.fail(db, key, format!("n{node} holds another body of version {version:x}"));
+        }
+    }
+
+    /// A key is held that was not.
+    fn came(&mut self, node: usize, (db, key): (Db, &[u8]), version: u128) {
+        let name = (db.number(), key.to_vec());
+        let Some((below, when)) = self.removed[node].remove(&name) else { return };
+        let known = self.bodies.get(&(name, version)).is_some_and(|(_, first)| *first < when);
+        if version < below && known {
+            let detail = format!("n{node} has {version:x} again, which it had deleted for good");
+            self.fail(db, key, detail);
+        }
+    }
+
+    /// A key is held no more: it must have been a tombstone that the floor covers, if the node has
+    /// one. The tombstone may have come since the last look.
+    fn went(
+        &mut self,
+        node: usize,
+        life: u64,
+        (db, key): (Db, &[u8]),
+        held: Held,
+        floor: Option<u64>,
+    ) {
+        let Some(floor) = floor else { return };
+        let covered = Version::from_bits(held.version).hlc() <= floor;
+        if !covered {
+            return self.went_back(node, life, (db, key), held.version, None);
+        }
+        let tombstone = held.body == 0;
+        let below = held.version + u128::from(!tombstone);
+        self.removed[node].insert((db.number(), key.to_vec()), (below, self.looks));
+        if tombstone {
+            self.removed_now.push((db, key.to_vec(), held.version));
         }
     }
 
@@ -158,7 +237,7 @@ impl Growth {
 
 #[cfg(test)]
 mod tests {
-    use quorate::record::{NodeId, Record, Version};
+    use quorate::record::{NodeId, Record};
 
     use super::*;
 
@@ -173,11 +252,11 @@ mod tests {
     #[test]
     fn growing_is_well_and_so_is_a_new_life() {
         let mut growth = Growth::new(2);
-        growth.look(0, 1, &store(5, b"a"));
-        growth.look(1, 1, &store(5, b"a"));
-        growth.look(0, 1, &store(6, b"b"));
+        growth.look(0, 1, &store(5, b"a"), Some(0));
+        growth.look(1, 1, &store(5, b"a"), Some(0));
+        growth.look(0, 1, &store(6, b"b"), Some(0));
         growth.forget(0);
-        growth.look(0, 2, &store(5, b"a"));
+        growth.look(0, 2, &store(5, b"a"), Some(0));
         assert_eq!(growth.check(), Ok(()));
     }
 
@@ -185,27 +264,63 @@ mod tests {
     fn going_back_or_losing_a_key_is_seen() {
         for later in [store(4, b"z"), Store::new(4, 1, 1)] {
             let mut growth = Growth::new(1);
-            growth.look(0, 1, &store(5, b"a"));
-            growth.look(0, 1, &later);
+            growth.look(0, 1, &store(5, b"a"), Some(0));
+            growth.look(0, 1, &later, Some(0));
             assert!(growth.check().is_err_and(|failure| failure.detail.contains("went back")));
         }
+    }
+
+    /// Node 0 held `first`, then a tombstone, then removes it, then holds `last`.
+    fn removed(floor: Option<u64>, last: Option<&Store>) -> Option<String> {
+        let (db, mut dead) = (Db::QUORUM, store(5, b"a"));
+        let version = Version::stamp(7, NodeId(0), 1);
+        dead.merge(&Record { db, key: b"k", version, expires_at_ms: None, value: None });
+        let mut growth = Growth::new(2);
+        growth.look(0, 1, &store(5, b"a"), floor);
+        growth.look(0, 1, &dead, floor);
+        growth.look(0, 1, &Store::new(4, 1, 1), floor);
+        growth.forget(0);
+        last.into_iter().for_each(|last| growth.look(0, 2, last, floor));
+        growth.check().err().map(|failure| failure.detail)
+    }
+
+    #[test]
+    fn a_tombstone_goes_by_the_floor_and_nothing_comes_back() {
+        assert_eq!(removed(Some(7), None), None);
+        assert!(removed(Some(6), None).is_some_and(|why| why.contains("went back")));
+        let old = store(5, b"a");
+        assert!(removed(Some(7), Some(&old)).is_some_and(|why| why.contains("again")));
+        assert_eq!(removed(Some(7), Some(&store(6, b"b"))), None, "written since");
+        assert_eq!(removed(None, Some(&old)), None, "it may have lost data");
+    }
+
+    #[test]
+    fn a_floor_that_goes_down_is_seen() {
+        let mut growth = Growth::new(1);
+        growth.note_floor(0, Some(9), false);
+        growth.note_floor(0, Some(8), true);
+        growth.note_floor(0, None, true);
+        growth.note_floor(0, Some(3), true);
+        assert_eq!(growth.check(), Ok(()));
+        growth.note_floor(0, Some(2), true);
+        assert!(growth.check().is_err_and(|failure| failure.detail.contains("went back")));
     }
 
     #[test]
     fn a_flush_explains_a_lost_key() {
         let mut growth = Growth::new(1);
         let mut held = store(5, b"a");
-        growth.look(0, 1, &held);
+        growth.look(0, 1, &held, Some(0));
         held.flush(Db::QUORUM, Version::stamp(9, NodeId(1), 1));
-        growth.look(0, 1, &held);
+        growth.look(0, 1, &held, Some(0));
         assert_eq!(growth.check(), Ok(()));
     }
 
     #[test]
     fn two_bodies_of_one_version_are_seen() {
         let mut growth = Growth::new(2);
-        growth.look(0, 1, &store(5, b"a"));
-        growth.look(1, 1, &store(5, b"b"));
+        growth.look(0, 1, &store(5, b"a"), Some(0));
+        growth.look(1, 1, &store(5, b"b"), Some(0));
         assert!(growth.check().is_err_and(|failure| failure.detail.contains("another body")));
     }
 }

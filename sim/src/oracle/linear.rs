@@ -1,5 +1,6 @@
 //! The strong database is linearizable, key by key (PROTOCOL I2), and what its replicas hold in the
-//! end is a legal next value (I3).
+//! end is a legal next value (I3). So is the quorum database (E5), except that its DEL does not tell
+//! whether there was a key: two at once may both say that they deleted it.
 //!
 //! A write that was answered INDOUBT or not at all may take effect once at any later time, or never.
 //! One that was refused has no place in the history: what it would have written is then a value that
@@ -30,18 +31,26 @@ const BUDGET: Budget = Budget { visits_max: 100_000 };
 /// The first key that is not linearizable.
 pub fn check(observed: &Observed) -> Result<u64, Failure> {
     let mut undecided = 0;
-    for (key, entries) in by_key(&observed.history) {
+    let flushed = observed.history.iter().any(|entry| entry.db == 1 && entry.op == Op::FlushDb);
+    // Which writes a flush outlives is for replicas to agree upon.
+    let quorum = (!flushed).then_some(1);
+    for ((db, key), entries) in
+        [0].into_iter().chain(quorum).flat_map(|db| by_key(db, &observed.history))
+    {
+        if db == 0 && observed.strong_lost.concerns(&entries) {
+            continue;
+        }
         let operations = operations(key, &entries);
         match verdict(operations.clone()) {
             Verdict::Linearizable => {}
             Verdict::Unknown => undecided += 1,
             Verdict::Violation(violation) => {
                 let detail = told(&operations, &violation);
-                return Err(Failure::of_key(ORACLE, 0, key.as_bytes(), detail));
+                return Err(Failure::of_key(ORACLE, db, key.as_bytes(), detail));
             }
         }
         if observed.settled {
-            check_held(observed, key, &operations)?;
+            check_held(observed, (db, key), &operations)?;
         }
     }
     Ok(undecided)
@@ -50,10 +59,10 @@ pub fn check(observed: &Observed) -> Result<u64, Failure> {
 /// Of every majority of replicas that vote, the newest record must be what a read could find now.
 fn check_held(
     observed: &Observed,
-    key: &str,
+    (db, key): (u8, &str),
     operations: &[Operation<Strings>],
 ) -> Result<(), Failure> {
-    let name = (0, key.as_bytes().to_vec());
+    let name = (db, key.as_bytes().to_vec());
     let voting = observed.replicas.iter().filter(|(node, _)| observed.voting.contains(node));
     let held: Vec<Option<&State>> = voting.map(|(_, replica)| replica.records.get(&name)).collect();
     let mut newest: BTreeSet<Option<Text>> = BTreeSet::new();
@@ -75,7 +84,7 @@ fn check_held(
         if let Verdict::Violation(violation) = verdict(operations.clone()) {
             let told = told(&operations, &violation);
             let detail = format!("what a majority holds is no next value: {told}");
-            return Err(Failure::of_key(ORACLE_HELD, 0, key.as_bytes(), detail));
+            return Err(Failure::of_key(ORACLE_HELD, db, key.as_bytes(), detail));
         }
     }
     Ok(())
@@ -99,12 +108,12 @@ fn verdict(mut operations: Vec<Operation<Strings>>) -> Verdict {
     search(&history, &BUDGET)
 }
 
-/// What was asked in the strong database, by key.
-fn by_key(history: &[Entry]) -> BTreeMap<&str, Vec<&Entry>> {
-    let mut keys: BTreeMap<&str, Vec<&Entry>> = BTreeMap::new();
-    for entry in history.iter().filter(|entry| entry.db == 0) {
+/// What was asked in a database, by key.
+fn by_key(db: u8, history: &[Entry]) -> BTreeMap<(u8, &str), Vec<&Entry>> {
+    let mut keys: BTreeMap<(u8, &str), Vec<&Entry>> = BTreeMap::new();
+    for entry in history.iter().filter(|entry| entry.db == db) {
         for key in entry.op.keys() {
-            keys.entry(key).or_default().push(entry);
+            keys.entry((db, key)).or_default().push(entry);
         }
     }
     keys
@@ -124,6 +133,8 @@ fn operation(key: &str, entry: &Entry) -> Option<Operation<Strings>> {
             let pending = Operation { start, end: None, op, outcome: None };
             return (!entry.op.is_read()).then_some(pending);
         }
+        // It writes, whatever there was.
+        Outcome::Count(1..) if entry.db == 1 && matches!(entry.op, Op::Del { .. }) => None,
         Outcome::Count(count) => count_of(&entry.op, *count),
         Outcome::Done => was(&entry.op, true),
         Outcome::List(values) => {
@@ -217,13 +228,17 @@ mod tests {
     use super::*;
     use crate::oracle::{Replica, doctor};
 
-    fn wrong(mut history: Vec<Entry>, held: &[Option<&str>]) -> Option<String> {
-        history.iter_mut().for_each(|entry| entry.db = 0);
+    fn wrong(history: Vec<Entry>, held: &[Option<&str>]) -> Option<String> {
+        wrong_in(0, history, held)
+    }
+
+    fn wrong_in(db: u8, mut history: Vec<Entry>, held: &[Option<&str>]) -> Option<String> {
+        history.iter_mut().for_each(|entry| entry.db = db);
         let replica = |(node, value): (usize, &Option<&str>)| {
             let mut holds = Replica::default();
             let held = value.map(|value| doctor::holds("k", node as u128 + 1, Some(value)));
             for ((_, key), state) in held.into_iter().flat_map(|held| held.records) {
-                holds.records.insert((0, key), state);
+                holds.records.insert((db, key), state);
             }
             (node, holds)
         };
@@ -294,6 +309,25 @@ mod tests {
         let doubt = doctor::set("k", "v2", 0, (3, None));
         let late = [history, vec![doubt]].concat();
         assert_eq!(wrong(late, &[Some("v1"), Some("v1"), Some("v2")]), None);
+    }
+
+    #[test]
+    fn the_quorum_database_is_read_forward_and_its_deletions_may_meet() {
+        let set = |value, span: (u64, u64)| doctor::set("k", value, 0, (span.0, Some(span.1)));
+        let stale = vec![set("v1", (1, 2)), set("v2", (3, 4)), read("v1", (10, 20))];
+        assert!(wrong_in(1, stale.clone(), &[]).is_some());
+        assert_eq!(wrong_in(2, stale.clone(), &[]), None, "the eventual one may lag");
+        let flush = Entry { op: Op::FlushDb, ..doctor::del("k", 0, (5, 6), 1) };
+        assert_eq!(wrong_in(1, [stale, vec![flush]].concat(), &[]), None);
+        let del = |span, count| doctor::del("k", 0, span, count);
+        let both = vec![set("v1", (1, 2)), del((3, 9), 1), del((4, 8), 1)];
+        assert_eq!(wrong_in(1, both.clone(), &[]), None);
+        assert!(wrong(both.clone(), &[]).is_some());
+        assert!(wrong_in(1, [both, vec![read("v1", (10, 20))]].concat(), &[]).is_some());
+        let lost = vec![set("v1", (1, 2)), del((3, 4), 0)];
+        assert!(wrong_in(1, lost, &[]).is_some());
+        let history = vec![set("v1", (1, 2))];
+        assert!(wrong_in(1, history, &[Some("v1"), None, None]).is_some());
     }
 
     #[test]

@@ -33,9 +33,47 @@ pub struct Observed {
     pub voting: Vec<usize>,
     /// How many nodes are a majority.
     pub quorum: usize,
-    /// A majority may have lost what it had promised or accepted, so the strong database may have
-    /// forgotten something.
-    pub strong_may_forget: bool,
+    /// What the strong database may have forgotten.
+    pub strong_lost: Lost,
+}
+
+/// What the strong database may have forgotten: nothing unless it has started cold. Then a write that
+/// a majority acknowledged less than a second before the first disk lost something, or between that
+/// and the cold start; and a delete, of which the last trace may have been new on the last node that
+/// had not heard of it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Lost {
+    /// When the first disk lost something.
+    first_us: Option<u64>,
+    /// When the cluster last started cold.
+    cold_us: Option<u64>,
+}
+
+impl Lost {
+    /// What is acknowledged is synced so much later, at the latest.
+    const TAIL_US: u64 = 1_100_000;
+
+    /// A disk may have lost something.
+    pub fn on_loss(&mut self, now_us: u64) {
+        self.first_us.get_or_insert(now_us);
+    }
+
+    /// The cluster has started cold.
+    pub const fn on_cold_start(&mut self, now_us: u64) {
+        self.cold_us = Some(now_us);
+    }
+
+    /// Whether what was done to a key may be forgotten.
+    fn concerns(&self, entries: &[&Entry]) -> bool {
+        let Some(cold_us) = self.cold_us else { return false };
+        let from_us = self.first_us.unwrap_or(0).saturating_sub(Self::TAIL_US);
+        let may_go = |entry: &&&Entry| {
+            let certain = !matches!(entry.outcome, Outcome::InDoubt | Outcome::Unknown);
+            let end_us = entry.end_us.filter(|_| certain).unwrap_or(u64::MAX);
+            !entry.op.is_read() && (entry.start_us <= cold_us && end_us >= from_us)
+        };
+        entries.iter().any(|entry| may_go(&entry) || entry.op.deletes())
+    }
 }
 
 /// What one replica holds.
@@ -98,9 +136,7 @@ pub fn check(observed: &Observed) -> Result<(), Failure> {
             return Err(Failure::new(Kind::Safety, "replies", &detail));
         }
     }
-    if !observed.strong_may_forget {
-        linear::check(observed)?;
-    }
+    linear::check(observed)?;
     thin_air::check(observed)?;
     if observed.nodes_keep_memory {
         acknowledged::check(observed)?;

@@ -66,11 +66,14 @@ fn taken_back(reads: &[&Entry], stays: bool) -> Option<String> {
             (_, Some(again)) => {
                 let first = before().find(|read| value(read) == Some(again));
                 let other = before().find(|read| {
-                    value(read).is_some_and(|value| value != again)
+                    let other = value(read).is_some_and(|value| value != again);
+                    (other || read.outcome == Outcome::Missing)
                         && first.is_some_and(|first| first.precedes(read))
                 });
-                if let Some(other) = other.and_then(|read| value(read)) {
-                    let (again, other) = (brief(Some(again)), brief(Some(other)));
+                if let Some(other) = other {
+                    let other =
+                        value(other).map_or_else(|| "nothing".to_owned(), |v| brief(Some(v)));
+                    let again = brief(Some(again));
                     return Some(format!("showed {again}, then {other}, then {again}"));
                 }
             }
@@ -119,6 +122,13 @@ mod tests {
     fn a_value_that_comes_back_was_taken_back_before() {
         let why = told(&[Some("v1"), Some("v2"), Some("v1")], Some("v1"), None);
         assert!(why.is_some_and(|why| why.contains("showed v1, then v2, then v1")));
+    }
+
+    #[test]
+    fn a_value_that_was_deleted_stays_away() {
+        let del = doctor::del("k", 1, (2, 6), 1);
+        let why = told(&[Some("v1"), None, Some("v1")], Some("v1"), Some(del));
+        assert!(why.is_some_and(|why| why.contains("showed v1, then nothing, then v1")));
     }
 
     #[test]

@@ -9,7 +9,8 @@ use std::collections::VecDeque;
 
 use quorate::{
     log::{
-        self, Appender, Batch, Disk as _, DiskError, Entry, Home, Imager, Mode, OpenError, Seq,
+        self, Appender, Batch, Disk as _, DiskError, Entry, Habit, Home, Imager, Loss, Mode,
+        OpenError, Seq,
         memory::{Fate, MemoryDisk, Trouble},
     },
     node::{Append, Found, ImagePart, Node, NodeConfig},
@@ -43,6 +44,10 @@ pub(super) struct Drive {
     pub(super) asked: (bool, bool),
     everysec: bool,
     synced_us: u64,
+    /// Since when something is not synced.
+    dirty_us: Option<u64>,
+    /// How often the machine was without power: each time between is another boot.
+    outages: u64,
     /// Faults make it slower by so much.
     pub(super) slower_us: u64,
     /// Faults that are on: it is full, it can't be read.
@@ -52,6 +57,8 @@ pub(super) struct Drive {
     silent: bool,
     /// The next sync was told to fail.
     sync_fails: bool,
+    /// It is a new one, and no start has seen it since.
+    wiped: bool,
     /// A bit of it was flipped, and no start has read it since: in which file, and which.
     pub(super) rotten: Option<(String, usize)>,
 }
@@ -84,11 +91,16 @@ impl Drive {
         wall_ms: u64,
         mode: &Mode,
         segment_size: u64,
+        cold: bool,
         replay: &mut dyn FnMut(Entry<'_>),
     ) -> Result<Found, OpenError> {
         let healthy = self.healthy(home, wall_ms);
         self.plan_trouble();
-        let opened = log::open(&mut self.medium, home, wall_ms, mode, replay, &mut |_| {})?;
+        // Where there is nothing, nobody starts cold.
+        let cold = cold && !self.medium.names()?.is_empty();
+        let habit = Habit { lax: self.everysec, boot: self.outages.to_string(), cold };
+        let (medium, who) = (&mut self.medium, (home, &habit));
+        let opened = log::open_with(medium, who, wall_ms, mode, replay, &mut |_| {})?;
         if *mode == Mode::Normal && healthy.is_some_and(|records| records > opened.report.records) {
             self.silent = true;
         }
@@ -97,7 +109,7 @@ impl Drive {
         self.appender = Some(appender);
         let (incarnation, birth, report) = (opened.incarnation, opened.birth, opened.report);
         let (checkpoint_size, log_size) = (0, report.bytes);
-        Ok(Found { incarnation, birth, checkpoint_size, log_size, lost: report.lost })
+        Ok(Found { incarnation, birth, checkpoint_size, log_size, loss: report.loss, cold })
     }
 
     /// How many entries a start would find if no bit had flipped; nothing if none has.
@@ -123,7 +135,9 @@ impl Drive {
         let due = now_us >= self.synced_us + SYNC_EVERY_US;
         if !self.everysec || job.sync || job.rotate || due {
             appender.sync(&mut self.medium)?;
-            self.synced_us = now_us;
+            (self.synced_us, self.dirty_us) = (now_us, None);
+        } else {
+            self.dirty_us.get_or_insert(now_us);
         }
         if job.rotate {
             self.segment = appender.segment();
@@ -182,8 +196,19 @@ impl Drive {
         self.asked = (false, false);
     }
 
+    /// What a process that sits idle has synced by itself meanwhile: nothing stays unsynced longer.
+    pub(super) fn catch_up(&mut self, now_us: u64) {
+        let due = self.dirty_us.is_some_and(|since_us| now_us >= since_us + SYNC_EVERY_US);
+        if let Some(appender) = self.appender.as_mut().filter(|_| due && !self.sync_fails)
+            && appender.sync(&mut self.medium).is_ok()
+        {
+            self.dirty_us = None;
+        }
+    }
+
     /// The power fails, after the process has ended.
     pub(super) fn lose_power(&mut self, chance: &mut Chance) {
+        (self.outages, self.dirty_us) = (self.outages + 1, None);
         let fates: &[Fate] = match chance.below(4) {
             0 => &[Fate::Lost],
             1 => &[Fate::Kept],
@@ -192,6 +217,12 @@ impl Drive {
         let mut names = Chance::new(chance.bits(), "names", 0);
         let mut fate = || chance.pick(fates);
         self.medium.lose_power(&mut fate, &mut |count| names.below(count as u64 + 1) as usize);
+    }
+
+    /// Another one takes its place, with nothing on it.
+    pub(super) fn wipe(&mut self) {
+        (self.medium, self.rotten, self.wiped) = (MemoryDisk::default(), None, true);
+        self.plan_trouble();
     }
 
     /// The next sync fails, and what it should have written is lost with the next power failure.
@@ -274,7 +305,7 @@ fn vouched_for(segment: &[u8]) -> usize {
 
 impl World<'_> {
     /// A node as its disk has it; nothing if it can't start now.
-    pub(super) fn recover(&mut self, id: usize) -> Option<Box<Node>> {
+    pub(super) fn recover(&mut self, id: usize, cold: bool) -> Option<Box<Node>> {
         let now = self.now(id);
         let config = node_config(self.case, id, 0);
         let home = Home {
@@ -290,19 +321,21 @@ impl World<'_> {
             let mut node = Box::new(Node::new(NodeConfig { seed, ..config.clone() }, now));
             let drive = &mut self.hosts[id].drive;
             let mut replay = |entry: Entry<'_>| node.recover(entry);
-            match drive.open(&home, now.wall_ms, &mode, segment_size, &mut replay) {
+            match drive.open(&home, now.wall_ms, &mode, segment_size, cold, &mut replay) {
                 Ok(found) => {
                     // All that counts has been read.
                     drive.rotten = None;
+                    let wiped = std::mem::take(&mut drive.wiped);
                     if std::mem::take(&mut drive.silent) {
                         let detail =
                             format!("n{id} did not say that a bit of its data had flipped");
                         self.disk_failure.get_or_insert(detail);
                     }
                     node.recovered(now, found);
-                    // What rotted may have been the bound. The number of the life keeps versions
-                    // apart even so.
-                    if mode == Mode::Normal {
+                    // What rotted or is gone may have been the bound. The number of the life keeps
+                    // versions apart even so.
+                    let lost = found.loss == Loss::More || wiped;
+                    if mode == Mode::Normal && !lost {
                         self.check_stamps(id, node.clock());
                     }
                     return Some(node);

@@ -1,9 +1,12 @@
 //! The end of a case: no fault begins any more, a core of nodes is left alone, and within a bounded
 //! time it must serve every database, and the replicas must become one.
 
-use quorate::{record::Db, slot::Slot};
+use quorate::{
+    record::{Db, Version},
+    slot::Slot,
+};
 
-use super::{COMPARE_MS, World, net::Event};
+use super::{COMPARE_MS, World, host::Host, net::Event};
 use crate::{
     case::{Op, Step},
     history::{Entry, Outcome},
@@ -51,6 +54,7 @@ impl World<'_> {
         loop {
             self.advance(COMPARE_MS)?;
             let waited_ms = self.net.now_us / 1000 - quiet_ms;
+            self.look_after_stuck(&core);
             let served = self.ask_again(&mut probes);
             // Twice in a row, for something may still have been under way.
             match (served && self.agrees(&core), agreed) {
@@ -114,9 +118,30 @@ impl World<'_> {
     fn must_serve(&self, probe: &Probe) -> bool {
         let core = &self.case.config.core;
         let votes = |node: &usize| self.hosts[*node].node.as_ref().is_some_and(|n| n.votes());
-        let whole = core.len() == self.hosts.len() && !self.lost;
+        let whole = core.len() == self.hosts.len();
         let voters = core.iter().filter(|node| votes(node)).count();
         probe.db == 2 || whole || (votes(&probe.node) && voters >= self.quorum())
+    }
+
+    /// The operator reads what a cluster says that can't go on, and starts all nodes that have data
+    /// cold.
+    fn look_after_stuck(&mut self, core: &[usize]) {
+        let votes = |host: &Host| host.node.as_ref().is_some_and(|node| node.votes());
+        let voters = self.hosts.iter().filter(|host| votes(host)).count();
+        if core.len() < self.hosts.len() || voters >= self.quorum() {
+            self.stuck_since_us = None;
+            return;
+        }
+        let since_us = *self.stuck_since_us.get_or_insert(self.net.now_us);
+        let patience_ms = self.case.config.settle_ms() / 4;
+        if self.net.now_us < since_us + patience_ms * 1000 {
+            return;
+        }
+        self.stuck_since_us = None;
+        for id in 0..self.hosts.len() {
+            self.end_life(id, true);
+            self.start_cold(id);
+        }
     }
 
     const fn quorum(&self) -> usize {
@@ -201,7 +226,7 @@ impl World<'_> {
             nodes_keep_memory: !self.lost && self.case.config.core.len() == self.hosts.len(),
             voting: voting.map(|(id, _)| id).collect(),
             quorum: self.quorum(),
-            strong_may_forget: self.strong_may_forget,
+            strong_lost: self.strong_lost,
             history: std::mem::take(&mut self.history),
             replicas: self.replicas(),
         };
@@ -212,6 +237,25 @@ impl World<'_> {
         });
         self.history = observed.history;
         outcome
+    }
+
+    /// A tombstone that one node has removed, all have applied: each holds it or something newer, or
+    /// knows by its floor that it may be gone too. A node without a floor may have lost data.
+    pub(super) fn check_removed(&mut self, id: usize) {
+        for (db, key, version) in self.growth.take_removed() {
+            let hlc = Version::from_bits(version).hlc();
+            let lacks = self.hosts.iter().position(|host| {
+                let Some(node) = &host.node else { return false };
+                let held = node.store().get(db, &key).map_or(0, |held| held.version.to_bits());
+                let flushed = node.store().flushed(db).to_bits();
+                held.max(flushed) < version && node.floor().is_some_and(|floor| floor < hlc)
+            });
+            if let Some(other) = lacks {
+                let detail =
+                    format!("n{id} removed the tombstone {version:x} before n{other} had it");
+                self.growth.fail(db, &key, detail);
+            }
+        }
     }
 
     /// A replica that has accepted a record has promised its ballot.

@@ -108,6 +108,15 @@ impl Host {
 impl World<'_> {
     /// A new life begins, with what is on its disk; or it fails to, and tries again later.
     pub(super) fn start(&mut self, id: usize) {
+        self.start_as(id, false);
+    }
+
+    /// The same on the word of an operator who wants a cold start.
+    pub(super) fn start_cold(&mut self, id: usize) {
+        self.start_as(id, true);
+    }
+
+    fn start_as(&mut self, id: usize, cold: bool) {
         let host = &mut self.hosts[id];
         assert!(host.node.is_none(), "a node lives once at a time");
         host.life += 1;
@@ -115,7 +124,7 @@ impl World<'_> {
         host.free.clear();
         host.freed.clear();
         host.timer_us = None;
-        let Some(node) = self.recover(id) else { return };
+        let Some(node) = self.recover(id, cold) else { return };
         self.hosts[id].node = Some(node);
         self.growth.forget(id);
         let life = self.hosts[id].life;
@@ -312,10 +321,13 @@ impl World<'_> {
             }
         }
         self.bounds(id, &node);
-        let looked = self.growth.sample(id, self.hosts[id].life, node.store());
+        let floor = node.floor();
+        self.growth.note_floor(id, floor, node.is_durable());
+        let looked = self.growth.sample(id, self.hosts[id].life, node.store(), floor);
         self.hosts[id].node = Some(node);
         if looked {
             self.check_promises(id);
+            self.check_removed(id);
         }
         let passed = take_reached();
         for (hook, count) in Hook::ALL.iter().zip(passed) {

@@ -13,7 +13,7 @@ use quorate::{node::Node, probe::Hook, record::Db};
 use crate::{
     case::{Case, FaultClass},
     history::Entry,
-    oracle::{Failure, Kind, growth::Growth},
+    oracle::{Failure, Kind, Lost, growth::Growth},
     report::{Reached, Report},
     trace::{EventKind, Trace},
 };
@@ -67,8 +67,10 @@ struct World<'c> {
     lost: bool,
     /// The keys of the strong database that are read in the end.
     strong_keys: Vec<String>,
-    /// Several nodes may have lost what they had promised or accepted in the strong database.
-    strong_may_forget: bool,
+    /// What the strong database may have forgotten.
+    strong_lost: Lost,
+    /// No majority is to be had since then, with all nodes up.
+    stuck_since_us: Option<u64>,
 }
 
 /// Plays a case. `events` keeps the trace's events, not only their hash.
@@ -137,7 +139,8 @@ impl<'c> World<'c> {
             disk_failure: None,
             lost: false,
             strong_keys: Vec::new(),
-            strong_may_forget: false,
+            strong_lost: Lost::default(),
+            stuck_since_us: None,
         };
         (0..config.nodes).for_each(|node| world.start(node));
         for (index, fault) in case.faults.iter().enumerate() {

@@ -18,6 +18,9 @@ impl World<'_> {
         let count = &mut self.passed[node][hook as usize];
         *count += 1;
         let count = *count;
+        if hook == Hook::ColdStarted {
+            self.strong_lost.on_cold_start(self.net.now_us);
+        }
         for (index, fault) in self.case.faults.iter().enumerate() {
             let When::OnNth { node: at, hook: name, nth } = &fault.when else { continue };
             if *at == node && *nth == count && name == hook.name() && !self.quiet {
@@ -68,6 +71,7 @@ impl World<'_> {
             FaultKind::SlowReader { client } => self.players[client].mute = true,
             FaultKind::SyncFails { node } => self.hosts[node].drive.fail_next_sync(),
             FaultKind::Unreadable { node } => self.hosts[node].drive.unreadable += 1,
+            FaultKind::Wipe { node } => self.wipe(node),
         }
         fault.kind.nodes().into_iter().for_each(|node| self.plan_trouble(node, fault.kind));
     }
@@ -87,7 +91,9 @@ impl World<'_> {
             | FaultKind::SyncFails { .. } => {}
             FaultKind::DiskFull { node } => self.hosts[node].drive.full -= 1,
             FaultKind::Isolation { node, way } => self.isolate(node, way, Net::unblock),
-            FaultKind::Kill { node } | FaultKind::PowerLoss { node } => self.come_up(node),
+            FaultKind::Kill { node } | FaultKind::PowerLoss { node } | FaultKind::Wipe { node } => {
+                self.come_up(node)
+            }
             FaultKind::OneWay { from, to } => self.net.unblock(from, to),
             FaultKind::Partition { a, b } => {
                 self.net.unblock(a, b);
@@ -142,15 +148,32 @@ impl World<'_> {
         }
     }
 
+    /// A machine gets an empty disk. The fault atlas: fewer than a majority may miss what they had,
+    /// and who is down or does not vote may.
+    fn wipe(&mut self, node: usize) {
+        let votes = |id: &usize| self.hosts[*id].node.as_ref().is_some_and(|node| node.votes());
+        let whole = (0..self.hosts.len()).filter(|id| *id != node && votes(id)).count();
+        let may_lose = self.hosts.len() - whole <= self.hosts.len() / 2;
+        self.go_down(node, false);
+        if may_lose {
+            self.hosts[node].drive.wipe();
+            self.note_loss(true);
+        } else {
+            self.fired[FaultClass::Wipe as usize] -= 1;
+        }
+    }
+
     /// A node that several faults keep down comes up after the last of them.
     fn go_down(&mut self, node: usize, told: bool) {
         self.down[node] += 1;
+        if !told && !self.hosts[node].paused {
+            self.hosts[node].drive.catch_up(self.net.now_us);
+        }
         self.end_life(node, told);
         if !told {
             let mut chance = self.disk_chance(node);
             self.hosts[node].drive.lose_power(&mut chance);
-            self.lost |= self.case.config.disks.everysec;
-            self.strong_may_forget |= self.case.config.disks.everysec;
+            self.note_loss(self.case.config.disks.everysec);
         }
         self.net.dark[node] |= !told;
     }
@@ -162,6 +185,14 @@ impl World<'_> {
             if self.hosts[node].node.is_none() {
                 self.start(node);
             }
+        }
+    }
+
+    /// What was written, and acknowledged perhaps, may be gone from a disk.
+    fn note_loss(&mut self, lost: bool) {
+        if lost {
+            self.lost = true;
+            self.strong_lost.on_loss(self.net.now_us);
         }
     }
 

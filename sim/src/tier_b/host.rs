@@ -52,7 +52,7 @@ pub(super) async fn run(shared: Rc<Shared>, id: usize) -> turmoil::Result {
     let mut node = Node::new(config, now(clock_offset_ms));
     let disk = Rc::clone(&shared.disks[id]);
     disk.borrow_mut().crash();
-    disk.borrow_mut().recover(&mut node, now(clock_offset_ms), incarnation);
+    disk.borrow_mut().recover(&mut node, now(clock_offset_ms), incarnation, false);
     let node = Rc::new(RefCell::new(node));
     shared.nodes.borrow_mut()[id] = Some(Rc::clone(&node));
     let sockets = Sockets::new(shared, id, life);

@@ -26,7 +26,7 @@ use crate::{
     chance::Chance,
     clients::Client,
     history::Entry,
-    oracle::{self, Failure, Kind, Observed, Replica},
+    oracle::{self, Failure, Kind, Lost, Observed, Replica},
     report::{Reached, Report},
     trace::{Event, EventKind, Trace},
 };
@@ -229,7 +229,7 @@ impl Run {
             replicas: self.replicas(),
             voting: (0..nodes.len()).filter(votes).collect(),
             quorum: nodes.len() / 2 + 1,
-            strong_may_forget: false,
+            strong_lost: Lost::default(),
         }
     }
 

@@ -93,7 +93,8 @@ impl Weather {
                 | FaultKind::SlowLink { .. }
                 | FaultKind::SlowReader { .. }
                 | FaultKind::SyncFails { .. }
-                | FaultKind::Unreadable { .. } => {}
+                | FaultKind::Unreadable { .. }
+                | FaultKind::Wipe { .. } => {}
                 FaultKind::Isolation { node, way } => {
                     let (out, into) = way.blocks();
                     for other in (0..self.nodes).filter(|other| *other != node) {

@@ -27,7 +27,7 @@ const TEXT: u8 = 7;
 const STATUS: u8 = 8;
 
 /// What a client hears.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Answer<'a> {
     /// A value.
     Bulk(Cow<'a, [u8]>),

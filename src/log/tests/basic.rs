@@ -117,7 +117,7 @@ fn a_backup_becomes_whosoever_opens_it_first() {
     for _ in 0..2 {
         let (mut opened, shown) = reopen(&mut disk);
         assert_eq!(shown[..3], [(1, 1), (2, 1), (3, 1)]);
-        assert!(!opened.report.fresh && !opened.report.lost);
+        assert!(!opened.report.fresh && !opened.report.lost());
         let next = shown.len() as u64 + 1;
         put(&mut opened.appender, &mut disk, next, false);
         opened.appender.sync(&mut disk).expect("healthy");

@@ -73,7 +73,7 @@ fn crash_in_open(world: &World, disk: &MemoryDisk, tally: &mut Tally) {
 fn check(world: &World, mut disk: MemoryDisk, tally: &mut Tally) {
     let (opened, shown) = reopen(&mut disk);
     world.expect(&shown);
-    assert!(!opened.report.lost);
+    assert!(!opened.report.lost());
     Loss::All(Fate::Lost, 0).befall(&mut disk);
     let (mut opened, again) = reopen(&mut disk);
     assert_eq!(shown, again, "what was shown once is shown again");

@@ -97,7 +97,7 @@ fn a_repair_keeps_what_was_promised() {
     assert!(matches!(start(&mut disk, &Mode::Normal), Err(OpenError::Damage(_))));
     let (opened, shown) = start(&mut disk, &repair()).expect("a repair");
     assert_eq!(shown, all[1..], "all but the damaged frame, in order");
-    assert!(opened.report.lost);
+    assert!(opened.report.lost());
     assert_eq!(healthy(&mut disk).1, all[1..]);
 }
 
@@ -135,7 +135,7 @@ fn a_directory_is_born_once() {
     bytes[30] ^= 1;
     disk.put("identity", &bytes);
     let (opened, _) = start(&mut disk, &repair()).expect("a repair");
-    assert_eq!((opened.incarnation, opened.birth, opened.report.lost), (100, 100, true));
+    assert_eq!((opened.incarnation, opened.birth, opened.report.lost()), (100, 100, true));
 }
 
 /// What format 1 was: entry 7 in a checkpoint, entries 14 and 21 in frames 2 and 3 of the log, all

@@ -8,7 +8,14 @@ use super::{
 };
 use crate::{
     command::op::{Action, Answer, Held},
-    node::{client::CLOCK_REFUSED, eventual::Refused, flights::Number, strong::Ctx, votes::Votes},
+    node::{
+        client::CLOCK_REFUSED,
+        eventual::{Refused, Replica},
+        flights::Number,
+        peers::Peer,
+        strong::Ctx,
+        votes::Votes,
+    },
     probe::{Hook, Mutant, planted, reached},
     proto::peer::{self, Frame},
     record::{Db, NodeId, Version},
@@ -47,7 +54,7 @@ impl Quorum {
                     self.settle(ctx, Some(number));
                 }
             }
-            Stage::Landing(landing) if shown.version >= landing.version => {
+            Stage::Landing(landing) if shown.reaches(landing.version) => {
                 if let Some(task) = self.tasks.on_vote(from, number) {
                     self.landed(task);
                 }
@@ -128,14 +135,17 @@ impl Quorum {
         task.sent.add(to);
         let store = &ctx.replica.store;
         let shown = if task.is_flush() {
-            Shown { version: store.flushed(Db::QUORUM), record: false }
+            Shown { version: store.flushed(Db::QUORUM), record: false, floor: 0 }
         } else {
-            held(store, task.key())
+            held(ctx.replica, task.key())
         };
         if self.copied.insert((to, shown.version)) {
             match store.encoded(Db::QUORUM, task.key()).filter(|_| shown.record) {
                 Some(record) => peer.ask(&Frame::Copy { record }),
-                None => peer.ask(&Frame::Flushed { db: Db::QUORUM, version: shown.version }),
+                None => {
+                    peer.ask(&Frame::Flushed { db: Db::QUORUM, version: shown.version });
+                    tell_floor(ctx.replica, peer);
+                }
             }
         }
         self.again.entry(to).or_default().push(number);
@@ -145,7 +155,7 @@ impl Quorum {
     fn decide(&mut self, ctx: &mut Ctx<'_>, number: Number) -> Option<Number> {
         let barred = self.is_barred(number);
         let task = self.tasks.get(number).filter(|_| self.votes && !barred)?;
-        let own = held(&ctx.replica.store, task.key());
+        let own = held(ctx.replica, task.key());
         let need = self.needed(task);
         match task.next_step(own, need) {
             Step::Wait => None,
@@ -195,15 +205,17 @@ impl Quorum {
         let Some(task) = self.tasks.get(number) else { return Decided::Queued };
         let Stage::Asking(asking) = &task.stage else { return Decided::Queued };
         let best = asking.tally.best().version;
-        let Some(op) = task.op() else { return self.stamp(ctx, number, best) };
+        let floor = Version::stamp(asking.tally.floor(), self.me, 0);
+        let above = best.max(floor);
+        let Some(op) = task.op() else { return self.stamp(ctx, number, above) };
         let (key, store) = (op.key, &ctx.replica.store);
         let record = store.get(Db::QUORUM, key);
         let visible = record.and_then(|record| Held::of(&record, ctx.now.wall_ms));
         let deletes_nothing = matches!(op.action, Action::Delete) && visible.is_none();
         if !op.is_read() && !deletes_nothing {
-            return self.stamp(ctx, number, best);
+            return self.stamp(ctx, number, above);
         }
-        let version = held(store, key).version;
+        let version = held(ctx.replica, key).version;
         let holders = asking.tally.holders(version);
         let answer = op.apply(visible, ctx.now.wall_ms).1.into_owned();
         if planted(Mutant::QuorumReadNoWriteBack) || planted(Mutant::QuorumReadOne) {
@@ -254,7 +266,7 @@ impl Quorum {
                         .iter_mut()
                         .filter_map(|peer| Some((peer.id, peer.outbox.push_record(record)?))),
                 );
-                (held(&ctx.replica.store, op.key).version, answer)
+                (held(ctx.replica, op.key).version, answer)
             }
         };
         self.tasks.logged(number, batch);
@@ -391,6 +403,16 @@ impl Quorum {
     fn forget(&mut self, task: &Task) {
         self.size -= task.size();
         self.charged -= task.charge;
+    }
+}
+
+/// Tells a member up to where deletions have reached all: it may not know of one that we do not
+/// remember any more.
+fn tell_floor(replica: &Replica, peer: &mut Peer) {
+    let (hlc, lives) = replica.floor_told();
+    if !lives.is_empty() {
+        let (begins, row, lives) = (false, &[][..], &lives[..]);
+        peer.ask(&Frame::Floor { begins, clock: 0, promised: 0, hlc, lives, row });
     }
 }
 

@@ -22,6 +22,11 @@
 //! no part in that. They only make stamps near real time, and a stamp from too far ahead is refused
 //! as in the eventual database.
 //!
+//! # Deletions
+//! A member that has removed a tombstone shows nothing of the key, and its floor with that: whatever
+//! the key had at or below is dead, on all members ([`crate::node::floor`]). For whoever shows it
+//! this counts as much as the tombstone would. A writer stamps above all floors that it is shown.
+//!
 //! # Flushes
 //! FLUSHDB is one stamp below which all records are dead. What a member shows of a key is the
 //! version of its record, or, where it has none, its flush stamp: a replica holds no record at or
@@ -33,7 +38,7 @@
 //! those writes, and it is acknowledged when it has landed.
 //!
 //! # Order and limits
-//! Tasks on one key are decided in the order in which they came ([`chains`]), and all tasks before
+//! Tasks on one key are decided in the order in which they came ([`super::chains`]), and all tasks before
 //! or after a flush on their side of it: so a connection may pipeline. Replies may come in any
 //! order; the connection puts them right. A task lives for at most [`Timing::request`]. Until it is
 //! stamped nothing was written, and it is refused; a stamped one is in doubt. What is under way is
@@ -48,6 +53,8 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::{
+    chains::Chains,
+    eventual::Replica,
     flights::{Flights, Number},
     strong::{
         Ctx,
@@ -63,11 +70,9 @@ use crate::{
     probe::{Hook, reached},
     proto::peer::{self, Frame},
     record::{Db, NodeId, Version},
-    store::Store,
     time::Instant,
 };
 
-mod chains;
 mod decide;
 mod questions;
 mod serve;
@@ -76,7 +81,6 @@ mod task;
 #[cfg(test)]
 mod tests;
 
-use chains::Chains;
 use questions::Questions;
 use tally::Shown;
 use task::{Stage, Task};
@@ -85,7 +89,7 @@ use task::{Stage, Task};
 const QUESTION_SIZE: usize = 64 * 1024;
 
 /// This node's part in the quorum database.
-#[derive(Debug)]
+#[derive(Clone, Debug, Hash)]
 pub(crate) struct Quorum {
     me: NodeId,
     quorum: usize,
@@ -320,7 +324,7 @@ impl Quorum {
             return self.on_shown(ctx, self.me, number, shown);
         }
         let (key, journal) = (task.key(), &ctx.replica.journal);
-        let shown = held(&ctx.replica.store, key);
+        let shown = held(ctx.replica, key);
         match journal.wait_for_key(Db::QUORUM, key) {
             Some(batch) => {
                 self.own.insert((batch, number), shown);
@@ -369,14 +373,16 @@ impl Quorum {
 }
 
 /// What a replica holds of a key.
-fn held(store: &Store, key: &[u8]) -> Shown {
-    match store.get(Db::QUORUM, key) {
-        Some(record) => Shown { version: record.version, record: true },
-        None => Shown { version: store.flushed(Db::QUORUM), record: false },
+fn held(replica: &Replica, key: &[u8]) -> Shown {
+    let floor = replica.floors.known_absent();
+    match replica.store.get(Db::QUORUM, key) {
+        Some(record) => Shown { version: record.version, record: true, floor },
+        None => Shown { version: replica.store.flushed(Db::QUORUM), record: false, floor },
     }
 }
 
 /// A stamp at or above all that this replica holds.
 fn clock(ctx: &Ctx<'_>, me: NodeId) -> Shown {
-    Shown { version: Version::stamp(ctx.replica.clock(), me, 0), record: false }
+    let version = Version::stamp(ctx.replica.clock(), me, 0);
+    Shown { version, record: false, floor: 0 }
 }

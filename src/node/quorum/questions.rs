@@ -9,14 +9,14 @@ use crate::{
 
 /// Questions under way. There are at most as many as turns that fit into the time that a peer takes
 /// to answer or to be given up.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub(crate) struct Questions {
     open: BTreeMap<u64, Question>,
     last_id: u64,
 }
 
 /// One question, put to one or several members.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct Question {
     /// One for each entry of the answer.
     tasks: Vec<Number>,

@@ -27,18 +27,19 @@ impl Quorum {
         let mut show = |shown: Shown| peer::push_state(&mut entries, shown.version, shown.record);
         for key in peer::keys(keys) {
             let key = key.ok_or(Hangup::Unexpected)?;
-            show(held(&ctx.replica.store, key));
+            show(held(ctx.replica, key));
             wait = wait.max(ctx.replica.journal.wait_for_key(Db::QUORUM, key));
         }
         if keys.is_empty() {
             show(clock(ctx, self.me));
             let version = ctx.replica.store.flushed(Db::QUORUM);
-            show(Shown { version, record: false });
+            show(Shown { version, record: false, floor: 0 });
             wait = ctx.replica.journal.wait_for_all();
         }
+        let floor = ctx.replica.floors.known_absent();
         let wait = wait.filter(|_| !planted(Mutant::UndurableShown));
         if let Some(peer) = ctx.peers.get_mut(from) {
-            peer.owe(wait, &Frame::Answers { id, db: Db::QUORUM, entries: &entries });
+            peer.owe(wait, &Frame::Answers { id, db: Db::QUORUM, floor, entries: &entries });
         }
         Ok(())
     }
@@ -76,11 +77,11 @@ impl Quorum {
         ctx: &mut Ctx<'_>,
         from: NodeId,
         id: u64,
-        entries: &[u8],
+        (floor, entries): (u64, &[u8]),
     ) -> Option<()> {
         let shown = peer::states(entries).map(|entry| {
             let (version, record) = entry?;
-            Some(Shown { version, record })
+            Some(Shown { version, record, floor })
         });
         let shown: Vec<Shown> = shown.collect::<Option<_>>()?;
         let Some(tasks) = self.questions.on_answer(from, id) else { return Some(()) };
@@ -90,6 +91,7 @@ impl Quorum {
             .filter(|task| Task::is_flush(task));
         if let (Some(task), [number], [clock, flushed]) = (flush, &*tasks, &*shown) {
             let shown = if task.is_asking() { *clock } else { *flushed };
+            let shown = Shown { floor: 0, ..shown };
             self.on_shown(ctx, from, *number, shown);
             self.try_flush(ctx);
             return Some(());
@@ -122,13 +124,13 @@ impl Quorum {
             if record.db != Db::QUORUM || record.key != key {
                 return Err(Hangup::Unexpected);
             }
-            if let Err(refusal) = ctx.replica.merge(ctx.now, bytes) {
+            if let Err(refusal) = ctx.replica.merge(ctx.now, from, bytes) {
                 let next = self.finish(id, clock_behind(refusal));
                 self.settle(ctx, next);
                 return Ok(());
             }
         }
-        if held(&ctx.replica.store, &key).version >= version {
+        if held(ctx.replica, &key).reaches(version) {
             self.settle(ctx, Some(id));
         } else {
             self.restart(ctx, id);

@@ -9,26 +9,39 @@ use crate::{
 };
 
 /// What a member holds of a key.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct Shown {
     /// Of its record, or of the flush that killed what it may have had; none if there was neither.
     pub(crate) version: Version,
     /// It is a record's.
     pub(crate) record: bool,
+    /// Without a record: one at or below this stamp was deleted.
+    pub(crate) floor: u64,
+}
+
+impl Shown {
+    /// Whether who shows this has a record of this version, or something that outlives it: a newer
+    /// one, a flush, or the knowledge that it is dead.
+    pub(crate) const fn reaches(self, version: Version) -> bool {
+        self.version.to_bits() >= version.to_bits() || (!self.record && version.hlc() <= self.floor)
+    }
 }
 
 /// The answers to one question.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub(crate) struct Tally {
     answered: Votes,
     best: Shown,
     at_best: Votes,
+    /// The highest floor of all.
+    floor: u64,
 }
 
 impl Tally {
     /// A member shows, durably, what it has.
     pub(crate) fn add(&mut self, from: NodeId, shown: Shown) {
         self.answered.add(from);
+        self.floor = self.floor.max(shown.floor);
         if shown.version > self.best.version {
             (self.best, self.at_best) = (shown, Votes::default());
         }
@@ -47,6 +60,11 @@ impl Tally {
         self.best
     }
 
+    /// The highest floor that was shown.
+    pub(crate) const fn floor(&self) -> u64 {
+        self.floor
+    }
+
     /// Who showed at least this version, as far as that is known: all who showed the newest, or
     /// nobody.
     pub(crate) fn holders(&self, version: Version) -> Votes {
@@ -60,7 +78,7 @@ mod tests {
 
     fn shown(hlc: u64) -> Shown {
         let version = if hlc == 0 { Version::NONE } else { Version::stamp(hlc, NodeId(0), 1) };
-        Shown { version, record: hlc > 0 }
+        Shown { version, record: hlc > 0, floor: 0 }
     }
 
     fn ids(votes: Votes) -> Vec<u16> {
@@ -79,6 +97,21 @@ mod tests {
         assert_eq!(tally.answered().count(), 4);
         assert_eq!((tally.best(), ids(tally.holders(shown(5).version))), (shown(5), vec![1, 2]));
         assert_eq!(ids(tally.holders(shown(6).version)), [0; 0]);
+    }
+
+    #[test]
+    fn who_knows_of_the_deletion_needs_no_tombstone() {
+        let version = Version::stamp(7, NodeId(0), 1);
+        let absent = |floor| Shown { version: Version::NONE, record: false, floor };
+        assert!(absent(7).reaches(version) && !absent(6).reaches(version));
+        assert!(shown(7).reaches(version) && !shown(6).reaches(version));
+        let held = Shown { floor: 9, ..shown(6) };
+        assert!(!held.reaches(version), "it may be older and alive");
+        assert!(shown(0).reaches(Version::NONE));
+        let mut tally = Tally::default();
+        tally.add(NodeId(0), absent(7));
+        tally.add(NodeId(1), absent(6));
+        assert_eq!((tally.floor(), tally.best().version), (7, Version::NONE));
     }
 
     /// The order of answers makes no difference, nor that one comes twice.

@@ -17,7 +17,7 @@ use crate::{
 const TASK_SIZE: usize = 256;
 
 /// One operation on one key, or a flush.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Hash)]
 pub(crate) struct Task {
     pub(crate) origin: Origin,
     pub(crate) deadline: Instant,
@@ -31,14 +31,14 @@ pub(crate) struct Task {
 }
 
 /// How far a task is.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Hash)]
 pub(crate) enum Stage {
     Asking(Asking),
     Landing(Landing),
 }
 
 /// A majority is asked what it has.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Hash)]
 pub(crate) struct Asking {
     pub(crate) tally: Tally,
     /// The next task of the key, which waits for this one.
@@ -52,7 +52,7 @@ pub(crate) struct Asking {
 }
 
 /// A majority must hold this version or a newer one before the answer is said.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Hash)]
 pub(crate) struct Landing {
     pub(crate) version: Version,
     pub(crate) answer: Answer<'static>,
@@ -61,7 +61,7 @@ pub(crate) struct Landing {
 }
 
 /// What a task that is asked about waits for or needs next.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Step {
     /// It can be decided on what we hold.
     Decide,
@@ -131,7 +131,7 @@ impl Task {
         }
         let best = asking.tally.best();
         let looks = self.op().is_some_and(|op| op.is_read() || matches!(op.action, Action::Delete));
-        if !looks || best.version <= own.version {
+        if !looks || own.reaches(best.version) {
             Step::Decide
         } else if best.record {
             Step::Fetch(best.version)

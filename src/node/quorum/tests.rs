@@ -8,13 +8,14 @@ use crate::{
     proto::peer::FrameStep,
     record::Record,
     rng::Rng,
+    store::Store,
     time::{Millis, Now},
 };
 
 const ME: NodeId = NodeId(0);
 const A: NodeId = NodeId(1);
 const B: NodeId = NodeId(2);
-const NOTHING: Shown = Shown { version: Version::NONE, record: false };
+const NOTHING: Shown = Shown { version: Version::NONE, record: false, floor: 0 };
 
 struct World {
     quorum: Quorum,
@@ -44,7 +45,7 @@ impl World {
             (peer.live, peer.votes, peer.inbound) = (true, true, Some(LinkId(0)));
             peer.outbox.reset();
         }
-        let replica = Replica::new(Store::new(4, 1, 2), ME, 7, Millis(60_000));
+        let replica = Replica::new(Store::new(4, 1, 2), (ME, 3), 7, Millis(60_000), 1 << 16);
         let quorum = Quorum::new(&members, Limits::DEFAULT, Timing::DEFAULT);
         let mut world = Self { quorum, replica, peers, rng: Rng::new(1), now, tickets: 0 };
         world.with(Quorum::begin);
@@ -112,7 +113,8 @@ impl World {
     fn answer(&mut self, from: NodeId, id: u64, shown: &[Shown]) {
         let mut entries = Vec::new();
         shown.iter().for_each(|one| peer::push_state(&mut entries, one.version, one.record));
-        self.with(|quorum, ctx| quorum.on_answers(ctx, from, id, &entries)).expect("well formed");
+        self.with(|quorum, ctx| quorum.on_answers(ctx, from, id, (0, &entries)))
+            .expect("well formed");
     }
 
     /// Asks a peer whatever there is to ask, and lets it answer.
@@ -147,13 +149,13 @@ impl World {
     }
 
     fn own(&self) -> Shown {
-        held(&self.replica.store, b"k")
+        held(&self.replica, b"k")
     }
 
     /// Our copy gets a record from elsewhere.
     fn merge(&mut self, hlc: u64, value: &str) -> Shown {
         let bytes = record(hlc, Some(value));
-        self.replica.merge(self.now, &bytes).expect("within the bound");
+        self.replica.merge(self.now, NodeId(1), &bytes).expect("within the bound");
         self.own()
     }
 
@@ -169,7 +171,7 @@ fn version(hlc: u64) -> Version {
 }
 
 fn shown(hlc: u64) -> Shown {
-    Shown { version: version(hlc), record: true }
+    Shown { version: version(hlc), record: true, floor: 0 }
 }
 
 fn record(hlc: u64, value: Option<&str>) -> Vec<u8> {
@@ -300,7 +302,7 @@ fn a_flush_that_was_shown_kills_our_copy_and_is_written_back() {
     world.merge(10, "v");
     world.durable();
     world.get();
-    let flush = Shown { version: version(11), record: false };
+    let flush = Shown { version: version(11), record: false, floor: 0 };
     let id = world.query(B);
     world.asked(A);
     world.answer(A, id, &[shown(10)]);
@@ -328,7 +330,7 @@ fn a_flush_is_stamped_above_the_clocks_of_a_majority() {
     let [Asked::Query(flush, 0), Asked::Query(key, 1)] = asked[..] else { panic!("{asked:?}") };
     world.answer(A, key, &[shown(10)]);
     assert_eq!(world.answers(), [], "the read came behind the flush");
-    let clock = Shown { version: version(7000), record: false };
+    let clock = Shown { version: version(7000), record: false, floor: 0 };
     world.answer(A, flush, &[clock, NOTHING]);
     assert!(world.replica.store.flushed(Db::QUORUM) > clock.version);
     assert_eq!(world.answers(), []);

@@ -26,7 +26,7 @@ pub(crate) struct Acceptor {
 }
 
 /// What became of a request for promises.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Prepared {
     /// The slots whose promise now is the ballot.
     pub(crate) granted: SlotSet,
@@ -37,7 +37,7 @@ pub(crate) struct Prepared {
 }
 
 /// What became of a record sent under a ballot.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Judged {
     /// Not judged: this replica does not vote.
     Ignored,

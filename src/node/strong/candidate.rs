@@ -25,7 +25,7 @@ use crate::{
 };
 
 /// One attempt to lead some slots.
-#[derive(Debug)]
+#[derive(Clone, Debug, Hash)]
 pub(crate) struct Campaign {
     pub(crate) id: u64,
     pub(crate) ballot: Ballot,
@@ -43,7 +43,7 @@ pub(crate) struct Campaign {
 }
 
 /// How far a campaign is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Stage {
     /// Asking whether others would promise.
     Canvassing,
@@ -54,7 +54,7 @@ pub(crate) enum Stage {
 }
 
 /// The promises of one slot.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default, Hash)]
 struct Poll {
     promises: Vec<Promise>,
     /// Records that are newer than ours: their version, who has them, and they themselves once
@@ -63,7 +63,7 @@ struct Poll {
     fetching: bool,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug, Hash)]
 struct Promise {
     from: NodeId,
     /// What this member holds was copied and counts as evidence of nothing.
@@ -72,7 +72,7 @@ struct Promise {
 }
 
 /// What a member that promised has in the slot.
-#[derive(Debug)]
+#[derive(Clone, Debug, Hash)]
 enum Listing {
     /// The same as we.
     Same,
@@ -82,7 +82,7 @@ enum Listing {
     Whole(BTreeMap<Box<[u8]>, Version>),
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug, Hash)]
 struct Newer {
     version: Version,
     from: NodeId,
@@ -90,7 +90,7 @@ struct Newer {
 }
 
 /// What a slot's poll needs next.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Next {
     /// Records of one member.
     Fetch(Vec<(NodeId, Vec<Box<[u8]>>)>),

@@ -19,7 +19,7 @@ use crate::{
 };
 
 /// A read that knows its answer.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Hash)]
 pub(crate) struct Read {
     pub(crate) request: Request,
     pub(crate) answer: Answer<'static>,
@@ -35,7 +35,7 @@ impl Read {
 }
 
 /// Questions that are under way together.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Hash)]
 struct Round {
     id: u64,
     slots: Vec<(u32, Ballot)>,
@@ -44,7 +44,7 @@ struct Round {
 }
 
 /// The reads of a leader.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Hash)]
 pub(crate) struct Reads {
     /// Not asked about yet.
     gathering: Vec<Read>,

@@ -29,7 +29,7 @@ const ATTEMPTS_MAX: u32 = 6;
 const FETCH_SIZE: usize = 64 * 1024;
 
 /// The promises of one member, as it sent them.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Hash)]
 pub(crate) struct Promises<'a> {
     pub(crate) id: u64,
     pub(crate) ballot: Ballot,
@@ -110,11 +110,14 @@ impl Strong {
     ) -> Option<()> {
         let (ballot, slot) = place;
         let entries: Vec<_> = peer::offers(entries).collect::<Option<_>>()?;
+        let until = ctx.now.mono + self.patience();
         let stands = |c: &&mut Campaign| c.ballot == ballot && c.slots.contains(slot);
         let Some(campaign) = self.campaigns.iter_mut().find(stands) else {
             self.on_listed(ctx, from, place, next, entries);
             return Some(());
         };
+        // A long list takes its time; who goes on with it is there.
+        campaign.until = until.max(campaign.until);
         campaign.on_versions(slot, from, entries.into_iter(), next.is_none());
         if let (Some(cursor), Some(to)) = (next, ctx.peers.get_mut(from)) {
             to.ask(&Frame::Pull { ballot, slot, cursor });
@@ -133,8 +136,10 @@ impl Strong {
         records: &[u8],
     ) -> Option<()> {
         let (ballot, slot) = place;
+        let until = ctx.now.mono + self.patience();
         let campaign = self.campaigns.iter_mut().find(|campaign| campaign.ballot == ballot);
         let Some(campaign) = campaign else { return Some(()) };
+        campaign.until = until.max(campaign.until);
         for bytes in peer::records(records) {
             let bytes = bytes?;
             let record = Record::decode(bytes).ok()?;
@@ -209,9 +214,15 @@ impl Strong {
             }
         }
         let due = self.terms.due_at().is_some_and(|due| due <= now);
-        if due && self.votes() && !self.stopping {
+        if due && self.may_stand() {
             self.canvass(ctx);
         }
+    }
+
+    /// Whether it makes sense to ask for votes. Without a majority in reach it would end in waiting
+    /// longer and longer, also after there is one.
+    pub(super) const fn may_stand(&self) -> bool {
+        self.votes() && !self.stopping && self.alone_since.is_none()
     }
 
     /// Asks who would promise the slots for which it is time.
@@ -331,7 +342,7 @@ impl Strong {
     fn stand_back(&mut self, ctx: &mut Ctx<'_>, slots: &SlotSet) {
         self.attempts = (self.attempts + 1).min(ATTEMPTS_MAX);
         let wait = ctx.rng.below(self.patience().0);
-        self.terms.hold_off(slots, ctx.now.mono + Millis(wait));
+        self.terms.hold_off(slots.iter(), ctx.now.mono + Millis(wait));
         self.jitter = Millis(ctx.rng.below(terms::STEP.0));
         self.reschedule(ctx);
     }

@@ -36,13 +36,13 @@ const STAMPED_PER_TURN: usize = 128;
 const NEWS: usize = 1024;
 
 /// What members have asked us to remove: one job a member, ourselves included.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default, Hash)]
 pub(crate) struct Erasures {
     jobs: BTreeMap<NodeId, Job>,
     last_attempt: u64,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug, Hash)]
 struct Job {
     /// Of the question.
     id: u64,
@@ -59,7 +59,7 @@ struct Job {
 }
 
 /// One slot being emptied.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Hash)]
 struct Attempt {
     number: u64,
     /// Answers that are missing: of each tombstone, and of the confirmation, which is counted from

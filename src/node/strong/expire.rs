@@ -26,7 +26,7 @@ const DELETED: usize = 128;
 const SLOTS: u32 = 4096;
 
 /// Where the walk is.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Hash)]
 pub(crate) struct Expiries {
     next_at: Option<Instant>,
     slot: u32,

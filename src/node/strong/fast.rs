@@ -18,7 +18,7 @@ use crate::{
 };
 
 /// A read under way.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct FastRead {
     pub(crate) request: Request,
     /// What this node holds: none for an absent key.
@@ -28,7 +28,7 @@ pub(crate) struct FastRead {
 }
 
 /// The fast reads of a node.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub(crate) struct FastReads {
     gathering: Vec<FastRead>,
     asked: BTreeMap<u64, Batch>,
@@ -38,7 +38,7 @@ pub(crate) struct FastReads {
 }
 
 /// Reads that were asked about together.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct Batch {
     reads: Vec<Option<FastRead>>,
     /// Then they go to the leader.
@@ -46,7 +46,7 @@ struct Batch {
 }
 
 /// What became of reads.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub(crate) struct Decided {
     /// A majority holds the same.
     pub(crate) chosen: Vec<FastRead>,
@@ -158,7 +158,7 @@ impl FastReads {
 }
 
 /// Reads, counted by slot.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 struct Counts {
     of: BTreeMap<u32, usize>,
     all: usize,

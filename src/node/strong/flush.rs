@@ -30,7 +30,7 @@ use crate::{
 const RETRY: Millis = Millis(20);
 
 /// The flushes that clients of this node want.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default, Hash)]
 pub(crate) struct Flushes {
     run: Option<Run>,
     /// For whom the next one is.
@@ -39,7 +39,7 @@ pub(crate) struct Flushes {
 }
 
 /// A flush under way.
-#[derive(Debug)]
+#[derive(Clone, Debug, Hash)]
 struct Run {
     id: u64,
     origins: Vec<Origin>,
@@ -55,7 +55,7 @@ struct Run {
 }
 
 /// What a leader says of the slots that it was asked to empty.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Hash)]
 pub(super) struct Told {
     pub(super) id: u64,
     pub(super) done: SlotSet,

@@ -6,14 +6,14 @@ use super::request::Request;
 use crate::{record::NodeId, time::Instant};
 
 /// A request that a peer was asked to carry out.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Forwarded {
     pub(crate) to: NodeId,
     pub(crate) request: Request,
 }
 
 /// The requests of others than the leader.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub(crate) struct Forwards {
     /// By the number under which the peer knows it.
     open: BTreeMap<u64, Forwarded>,

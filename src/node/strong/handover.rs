@@ -20,7 +20,7 @@ const REST: u64 = 60;
 const PAUSE: u64 = 4;
 
 /// Slots on their way to another leader.
-#[derive(Debug)]
+#[derive(Clone, Debug, Hash)]
 pub(crate) struct Handover {
     to: NodeId,
     slots: SlotSet,

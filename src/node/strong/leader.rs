@@ -11,9 +11,8 @@
 //! Invariants: numbers rise for as long as the node lives, whatever the ballot; what a step-down
 //! leaves undecided is answered INDOUBT and never stamped again.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 
-use hashbrown::{HashTable, hash_table::Entry};
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::{
@@ -24,9 +23,12 @@ use super::{
 };
 use crate::{
     command::op::{Answer, Effect, Held, Op},
-    node::flights::{Flights, Number},
+    node::{
+        chains::Chains,
+        flights::{Flights, Number},
+    },
     probe::{Hook, Mutant, planted, reached},
-    proto::peer::{FILL_OVERHEAD, Frame},
+    proto::peer::{FILL_OVERHEAD, Frame, STREAM_OVERHEAD},
     record::{Ballot, Db, NodeId, Record, Version},
     slot::SlotSet,
     store::Store,
@@ -34,7 +36,7 @@ use crate::{
 };
 
 /// The slots that this node leads, and what is under way in them.
-#[derive(Debug)]
+#[derive(Clone, Debug, Hash)]
 pub(crate) struct Leader {
     me: NodeId,
     quorum: usize,
@@ -44,9 +46,11 @@ pub(crate) struct Leader {
     flights: Flights<Write>,
     /// The last write in flight of each key, by the key's hash. Keys of one hash wait for each
     /// other.
-    heads: HashTable<(u64, Number)>,
+    heads: Chains,
     reads: Reads,
     unsettled: BTreeMap<u32, Unsettled>,
+    /// By peer: writes that it is to be sent again, as its outbox has room.
+    again: BTreeMap<NodeId, VecDeque<Number>>,
     /// Stamped since they were last asked for.
     tombstones: Vec<(u32, Box<[u8]>, Version)>,
     /// Bytes of the answers of writes in flight.
@@ -55,7 +59,7 @@ pub(crate) struct Leader {
 }
 
 /// A write in flight.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Hash)]
 struct Write {
     slot: u32,
     key_hash: u64,
@@ -83,9 +87,10 @@ impl Leader {
             led: SlotSet::new(slots),
             seq: 0,
             flights: Flights::new(me, members, quorum),
-            heads: HashTable::new(),
+            heads: Chains::default(),
             reads: Reads::default(),
             unsettled: BTreeMap::new(),
+            again: BTreeMap::new(),
             tombstones: Vec::new(),
             answers: 0,
             outcomes: Vec::new(),
@@ -188,7 +193,7 @@ impl Leader {
         } else if self.is_unsettled(ctx, slot, op.key) {
             Some(self.settle(ctx, ballot, slot, op.key))
         } else {
-            self.head(xxh3_64(op.key))
+            self.heads.last(xxh3_64(op.key))
         };
         let after = after.filter(|_| !planted(Mutant::ReadUncommitted));
         let request = Request::new(origin, op, slot, deadline);
@@ -218,7 +223,7 @@ impl Leader {
             Some(_) | None => (None, None),
         };
         if planted(Mutant::RestampOldVersion)
-            && let Some(number) = self.send_again(ctx, ballot, slot, key)
+            && let Some(number) = self.send_unchanged(ctx, ballot, slot, key)
         {
             return number;
         }
@@ -246,7 +251,7 @@ impl Leader {
 
     /// Whether a write of this key, or of one with the same hash, is not committed.
     pub(crate) fn is_in_flight(&self, key: &[u8]) -> bool {
-        self.head(xxh3_64(key)).is_some()
+        self.heads.last(xxh3_64(key)).is_some()
     }
 
     /// Keys of a slot that are still to be settled, at most so many.
@@ -310,20 +315,44 @@ impl Leader {
     }
 
     /// A peer's session goes on over a new link from a position; or it begins anew, or the peer
-    /// votes from now on, if there is none. Sends it again what it has not voted for.
+    /// votes from now on, if there is none. It is to be sent again what it has not voted for.
     pub(crate) fn on_session(&mut self, ctx: &mut Ctx<'_>, peer: NodeId, resumed: Option<u64>) {
         let again = match resumed {
             Some(pos) => self.flights.on_resumed(peer, pos),
             None => self.flights.on_restarted(peer),
         };
-        for number in again {
-            let Some(write) = self.flights.get_mut(number) else { continue };
-            let record = ctx.replica.store.encoded(Db::STRONG, &write.key);
-            let (Some(record), Some(to)) = (record, ctx.peers.get_mut(peer)) else { continue };
-            if let Some(end) = to.outbox.push_record(record) {
-                self.flights.sent(number, peer, end);
+        // What an earlier session had not come to is among it, unless this one goes on.
+        let waiting = self.again.entry(peer).or_default();
+        if resumed.is_none() {
+            waiting.clear();
+        }
+        waiting.extend(again);
+        self.send_again(ctx);
+    }
+
+    /// Sends peers what they are to have again, but no more at a time than leaves room for new
+    /// writes: all that is under way may be more than an outbox takes, and one that overflows ends
+    /// its session, so that all would have to be sent once more, for ever.
+    pub(crate) fn send_again(&mut self, ctx: &mut Ctx<'_>) {
+        for (peer, waiting) in &mut self.again {
+            let Some(to) = ctx.peers.get_mut(*peer) else { continue };
+            while let Some(number) = waiting.front().copied() {
+                let key = self.flights.get(number).map(|write| &write.key);
+                let record = key.and_then(|key| ctx.replica.store.encoded(Db::STRONG, key));
+                let Some(record) = record else {
+                    waiting.pop_front();
+                    continue;
+                };
+                if to.outbox.len() > 0 && !to.outbox.has_room(STREAM_OVERHEAD + record.len()) {
+                    break;
+                }
+                waiting.pop_front();
+                if let Some(end) = to.outbox.push_record(record) {
+                    self.flights.sent(number, *peer, end);
+                }
             }
         }
+        self.again.retain(|_, waiting| !waiting.is_empty());
     }
 
     /// A member may have forgotten what it acknowledged in an earlier life.
@@ -339,7 +368,7 @@ impl Leader {
         self.flights.give_up(
             |write| slots.contains(write.slot),
             |number, write| {
-                forget_head(heads, write.key_hash, number);
+                heads.end(write.key_hash, number);
                 *answers -= write.answer.size();
                 if write.origin != Origin::Nobody {
                     reached(Hook::InDoubt);
@@ -359,7 +388,9 @@ impl Leader {
             if write.origin != Origin::Nobody && write.deadline <= now {
                 reached(Hook::InDoubt);
                 let origin = std::mem::replace(&mut write.origin, Origin::Nobody);
-                self.outcomes.push(Outcome::Answered { origin, answer: IN_DOUBT });
+                let refused = planted(Mutant::RefusedAfterStamp);
+                let answer = if refused { refusal.clone() } else { IN_DOUBT };
+                self.outcomes.push(Outcome::Answered { origin, answer });
             }
         }
         for read in self.reads.take(|read| read.request.deadline <= now) {
@@ -376,7 +407,7 @@ impl Leader {
     }
 
     /// The planted bug: the newest record of a key once more, with the version that it has.
-    fn send_again(
+    fn send_unchanged(
         &mut self,
         ctx: &mut Ctx<'_>,
         ballot: Ballot,
@@ -436,13 +467,7 @@ impl Leader {
                 self.flights.sent(number, peer.id, end);
             }
         }
-        let hash = |(hash, _): &(u64, Number)| *hash;
-        match self.heads.entry(key_hash, |(hash, _)| *hash == key_hash, hash) {
-            Entry::Occupied(mut head) => head.get_mut().1 = number,
-            Entry::Vacant(free) => {
-                free.insert((key_hash, number));
-            }
-        }
+        self.heads.begin(key_hash, number);
         if let Some(unsettled) = self.unsettled.get_mut(&slot) {
             unsettled.on_stamped(key);
             if unsettled.is_done() {
@@ -454,7 +479,7 @@ impl Leader {
 
     fn commit(&mut self, number: Number, write: Write) {
         reached(Hook::Committed);
-        forget_head(&mut self.heads, write.key_hash, number);
+        self.heads.end(write.key_hash, number);
         self.answers -= write.answer.size();
         if write.origin != Origin::Nobody {
             let (origin, answer) = (write.origin, write.answer);
@@ -476,10 +501,6 @@ impl Leader {
             unsettled.contains(key, ctx.replica.store.get(Db::STRONG, key).is_some())
         })
     }
-
-    fn head(&self, key_hash: u64) -> Option<Number> {
-        self.heads.find(key_hash, |(hash, _)| *hash == key_hash).map(|(_, number)| *number)
-    }
 }
 
 /// The newest record of a key that is known: of a key that is not settled perhaps not our own.
@@ -493,11 +514,5 @@ fn current<'s>(
     match newest {
         Some(bytes) => Record::decode(bytes).ok(),
         None => store.get(Db::STRONG, key),
-    }
-}
-
-fn forget_head(heads: &mut HashTable<(u64, Number)>, key_hash: u64, number: Number) {
-    if let Ok(head) = heads.find_entry(key_hash, |head| *head == (key_hash, number)) {
-        head.remove();
     }
 }

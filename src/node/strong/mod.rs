@@ -30,6 +30,7 @@ use crate::{
 
 mod acceptor;
 mod candidate;
+mod cold;
 mod confirm;
 mod elect;
 mod erase;
@@ -50,6 +51,8 @@ mod upkeep;
 
 use acceptor::Acceptor;
 use candidate::Campaign;
+use cold::Cold;
+pub(crate) use cold::Why;
 use erase::Erasures;
 use expire::Expiries;
 use fast::FastReads;
@@ -73,7 +76,7 @@ pub(crate) struct Ctx<'a> {
 }
 
 /// This node's part in the strong database.
-#[derive(Debug)]
+#[derive(Clone, Debug, Hash)]
 pub(crate) struct Strong {
     me: NodeId,
     /// Of all members.
@@ -110,6 +113,7 @@ pub(crate) struct Strong {
     recovery: Option<Recovery>,
     /// Recovery is complete, except that the log is to have it.
     recovered: bool,
+    cold: Cold,
     /// Members that know, durably, of the loss from which this node recovers.
     told: Votes,
     /// Members that forgot something; for the quorum database.
@@ -163,6 +167,7 @@ impl Strong {
             handed: BTreeMap::new(),
             recovery: None,
             recovered: false,
+            cold: Cold::default(),
             told: Votes::default(),
             outlived: Votes::default(),
             reborn: vec![0; count],
@@ -202,14 +207,18 @@ impl Strong {
             }
             Entry::Bound { .. }
             | Entry::Drop { .. }
+            | Entry::Floor { .. }
             | Entry::Flush { .. }
             | Entry::Formed { .. }
             | Entry::Record(_) => {}
         }
     }
 
-    /// This node votes from now on, and stands: at once if there is nobody else.
-    pub(crate) fn begin(&mut self, ctx: &mut Ctx<'_>) {
+    /// This node votes from now on, and stands: at once if there is nobody else. Whether by a cold
+    /// start.
+    pub(crate) fn begin(&mut self, ctx: &mut Ctx<'_>) -> bool {
+        let cold = self.cold.end();
+        self.recovery = None;
         self.acceptor.set_votes(true);
         let spread = if self.members == 1 { 1 } else { terms::STEP.0 };
         self.jitter = Millis(ctx.rng.below(spread));
@@ -221,7 +230,9 @@ impl Strong {
             held.for_each(|slot| self.leader.win(slot, settle::Unsettled::default()));
             self.claim_own(ctx);
         }
+        self.on_reach(ctx);
         self.reschedule(ctx);
+        cold
     }
 
     /// Whether this node votes.
@@ -303,6 +314,7 @@ impl Strong {
             }
             to.ask(&Frame::Lead { entries: &self.claims() });
         }
+        self.tell_waiting(ctx, peer);
         self.ask_state(ctx, peer);
         self.upkeep.hurry(ctx.now.mono + self.timing.heartbeat);
         self.on_reach(ctx);
@@ -318,6 +330,7 @@ impl Strong {
         self.upkeep.on_peer_lost(peer);
         self.on_flusher_lost(ctx.now.mono, peer);
         self.on_source_lost(ctx, peer);
+        self.on_cold_lost();
         for request in self.forwards.take_all_of(peer) {
             if request.op().is_read() || planted(Mutant::UnknownRetried) {
                 self.place(ctx, request);
@@ -348,7 +361,8 @@ impl Strong {
     }
 
     /// The log has everything up to a batch.
-    pub(crate) fn on_durable(&mut self, ctx: &mut Ctx<'_>, batch: Batch) {
+    pub(crate) fn on_durable(&mut self, ctx: &mut Ctx<'_>, batch: Batch, birth: u64) {
+        self.on_cold_durable(ctx, batch, birth);
         self.leader.on_durable(batch);
         self.leader.release_reads();
         self.on_promised(ctx, batch);
@@ -356,6 +370,7 @@ impl Strong {
 
     /// The turn is over: asks what its requests need to know.
     pub(crate) fn end_turn(&mut self, ctx: &mut Ctx<'_>) {
+        self.leader.send_again(ctx);
         self.tell_erased(ctx);
         self.note_tombstones(ctx.now.mono);
         self.expect_expiries(ctx);
@@ -382,7 +397,7 @@ impl Strong {
     pub(crate) fn next_timer(&self) -> Option<Instant> {
         let settles = self.leader.next_unsettled().is_some() && self.has_room();
         let campaigns = self.campaigns.iter().map(|campaign| campaign.until).min();
-        let stands = self.terms.due_at().filter(|_| self.votes() && !self.stopping);
+        let stands = self.terms.due_at().filter(|_| self.may_stand());
         let alone = self.alone_since.map(|since| since + self.timing.silence);
         let alone = alone.filter(|_| !self.led().is_empty());
         let timers = [

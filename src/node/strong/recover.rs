@@ -27,12 +27,16 @@ const STATE_SLOTS: u32 = 1024;
 const WINDOW: usize = 32;
 
 /// What a recovering node has heard so far.
-#[derive(Debug)]
+#[derive(Clone, Debug, Hash)]
 pub(crate) struct Recovery {
     /// Tells this attempt's answers from those of earlier ones.
     nonce: u64,
     /// Others that must have answered.
     needed: usize,
+    /// For a cold start: nobody votes, and what any disk has counts, ours too.
+    cold: bool,
+    /// There were enough answers.
+    begun: bool,
     states: BTreeMap<NodeId, State>,
     /// The members whose answers count, once there are enough.
     sources: Vec<NodeId>,
@@ -42,7 +46,7 @@ pub(crate) struct Recovery {
 }
 
 /// What one member has told.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default, Hash)]
 struct State {
     promised: Vec<Ballot>,
     digests: Vec<u128>,
@@ -50,7 +54,7 @@ struct State {
 }
 
 /// One slot being put together.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default, Hash)]
 struct Work {
     /// Who is still listing.
     listing: BTreeSet<NodeId>,
@@ -63,42 +67,61 @@ struct Work {
 }
 
 impl Recovery {
-    fn new(nonce: u64, needed: usize) -> Self {
+    /// Answers of some others that vote.
+    const fn of_voters(nonce: u64, needed: usize) -> Self {
         Self {
             nonce,
             needed,
+            cold: false,
+            begun: false,
             states: BTreeMap::new(),
             sources: Vec::new(),
             slots: VecDeque::new(),
             under_way: BTreeMap::new(),
         }
     }
+
+    /// Answers of all others, none of whom votes.
+    pub(super) fn of_all(nonce: u64, others: usize) -> Self {
+        Self { cold: true, ..Self::of_voters(nonce, others) }
+    }
+
+    /// What the others are asked.
+    pub(super) const fn question(&self) -> Frame<'static> {
+        let nonce = self.nonce;
+        if self.cold { Frame::Gather { nonce } } else { Frame::Recover { nonce } }
+    }
 }
 
 impl Strong {
     /// This node may have lost something: it recovers before it votes.
     pub(crate) fn begin_recovery(&mut self, ctx: &mut Ctx<'_>) {
+        reached(Hook::RecoveryBegun);
+        let recovery = Recovery::of_voters(ctx.rng.bits(), self.recovers_from());
+        let ask = recovery.question();
+        self.recovery = Some(recovery);
+        ctx.peers.iter_mut().for_each(|to| to.ask(&ask));
+    }
+
+    /// How many others that vote it takes to recover.
+    pub(super) fn recovers_from(&self) -> usize {
         let needed = self.members - self.members.min(self.quorum) + 1;
         let needed = if planted(Mutant::RecoversFromFew) { needed - 1 } else { needed };
-        let needed = needed.min(self.members - 1);
-        reached(Hook::RecoveryBegun);
-        self.recovery = Some(Recovery::new(ctx.rng.bits(), needed));
-        let nonce = self.recovery.as_ref().map_or(0, |recovery| recovery.nonce);
-        ctx.peers.iter_mut().for_each(|to| to.ask(&Frame::Recover { nonce }));
+        needed.min(self.members - 1)
     }
 
     /// Whether this node recovers.
     pub(crate) const fn is_recovering(&self) -> bool {
-        self.recovery.is_some() || self.recovered
+        self.recovery.is_some() || self.recovered || self.cold.is_under_way()
     }
 
     /// Our link to a peer is live: it is asked for what it knows.
     pub(super) fn ask_state(&mut self, ctx: &mut Ctx<'_>, peer: NodeId) {
-        let nonce = self.recovery.as_ref().map(|recovery| recovery.nonce);
+        let question = self.recovery.as_ref().map(Recovery::question);
         // The other databases may still wait for a member that knows of our loss.
-        let nonce = nonce.or_else(|| self.recovered.then_some(0));
-        if let (Some(nonce), Some(to)) = (nonce, ctx.peers.get_mut(peer)) {
-            to.ask(&Frame::Recover { nonce });
+        let question = question.or_else(|| self.recovered.then_some(Frame::Recover { nonce: 0 }));
+        if let (Some(question), Some(to)) = (question, ctx.peers.get_mut(peer)) {
+            to.ask(&question);
         }
     }
 
@@ -126,9 +149,10 @@ impl Strong {
     pub(super) fn on_source_lost(&mut self, ctx: &mut Ctx<'_>, peer: NodeId) {
         let Some(recovery) = &mut self.recovery else { return };
         recovery.states.remove(&peer);
-        if recovery.sources.contains(&peer) {
-            self.begin_recovery(ctx);
+        if !recovery.sources.contains(&peer) {
+            return;
         }
+        if recovery.cold { self.gather(ctx) } else { self.begin_recovery(ctx) }
     }
 
     /// A node that may have lost something asks what we know. First its earlier life is over, then
@@ -139,6 +163,17 @@ impl Strong {
             return;
         }
         self.learn_recovery(ctx, from, incarnation);
+        self.tell_state(ctx, from, nonce);
+    }
+
+    /// A node that takes part in a cold start asks what we have, who don't vote either.
+    pub(super) fn on_gather(&self, ctx: &mut Ctx<'_>, from: NodeId, nonce: u64) {
+        if !self.votes() {
+            self.tell_state(ctx, from, nonce);
+        }
+    }
+
+    fn tell_state(&self, ctx: &mut Ctx<'_>, from: NodeId, nonce: u64) {
         let wait = ctx.replica.journal.wait_for_all();
         let Some(peer) = ctx.peers.get_mut(from) else { return };
         for first in (0..self.slots).step_by(STATE_SLOTS as usize) {
@@ -211,8 +246,11 @@ impl Strong {
         ballots: &[u8],
         digests: &[u8],
     ) -> Option<()> {
-        // It says this behind a durable note of our loss.
-        self.told.add(from);
+        let cold = self.recovery.as_ref().is_some_and(|recovery| recovery.cold);
+        if !cold {
+            // It says this behind a durable note of our loss.
+            self.told.add(from);
+        }
         let Some(recovery) = self.recovery.as_mut().filter(|recovery| recovery.nonce == nonce)
         else {
             return Some(());
@@ -226,14 +264,23 @@ impl Strong {
         state.promised.extend(ballots.iter().map(|b| Ballot::from_bits(u64::from_le_bytes(*b))));
         state.digests.extend(digests.iter().map(|digest| u128::from_le_bytes(*digest)));
         state.whole = state.promised.len() >= self.slots as usize;
+        self.maybe_rebuild(ctx);
+        Some(())
+    }
+
+    /// Begins to put all slots together, if there are enough answers.
+    pub(super) fn maybe_rebuild(&mut self, ctx: &mut Ctx<'_>) {
+        let Some(recovery) = self.recovery.as_mut().filter(|recovery| !recovery.begun) else {
+            return;
+        };
         let whole = recovery.states.iter().filter(|(_, state)| state.whole);
         let sources: Vec<NodeId> = whole.map(|(member, _)| *member).collect();
-        if recovery.sources.is_empty() && sources.len() >= recovery.needed {
+        if sources.len() >= recovery.needed {
+            recovery.begun = true;
             recovery.sources = sources;
             recovery.slots = (0..self.slots).collect();
             self.rebuild(ctx);
         }
-        Some(())
     }
 
     /// Begins with as many slots as may be under way.
@@ -266,7 +313,7 @@ impl Strong {
                 let state = recovery.states.get(source);
                 state.is_some_and(|state| state.digests.get(index) == Some(&ours))
             });
-            if ours_counts || planted(Mutant::RecoveryKeepsDisk) {
+            if ours_counts || recovery.cold || planted(Mutant::RecoveryKeepsDisk) {
                 for (key, version) in own_versions(ctx, slot) {
                     work.newest.insert(key, (version, None));
                 }
@@ -389,15 +436,13 @@ impl Strong {
     /// If all slots are done: everything here is a copy, and the log is to have it.
     fn maybe_recovered(&mut self, ctx: &mut Ctx<'_>) {
         let done = self.recovery.as_ref().is_some_and(|recovery| {
-            !recovery.sources.is_empty()
-                && recovery.slots.is_empty()
-                && recovery.under_way.is_empty()
+            recovery.begun && recovery.slots.is_empty() && recovery.under_way.is_empty()
         });
-        if !done {
-            return;
+        let Some(recovery) = self.recovery.take_if(|_| done) else { return };
+        if recovery.cold {
+            return self.finish_merge(ctx);
         }
         reached(Hook::Recovered);
-        self.recovery = None;
         let all = SlotSet::full(self.slots);
         if !planted(Mutant::CopiesCountAsAccepted) {
             self.acceptor.set_copied(&all, true);

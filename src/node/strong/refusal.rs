@@ -11,7 +11,9 @@ impl Strong {
     /// Why an operation can't be carried out; nothing of it was. `else_why` if a majority is in
     /// reach.
     pub(crate) fn refusal(&self, peers: &Peers, else_why: &str) -> Answer<'static> {
-        let why = if self.is_recovering() {
+        let why = if let Some(obstacle) = self.obstacle(peers) {
+            obstacle
+        } else if self.is_recovering() {
             "this node is getting back what it lost".to_owned()
         } else if !self.votes() {
             self.unformed(peers)

@@ -54,7 +54,7 @@ impl Request {
 }
 
 /// What became of an operation.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Hash)]
 pub(crate) enum Outcome {
     /// It is over.
     Answered { origin: Origin, answer: Answer<'static> },

@@ -23,7 +23,7 @@ const NOT_STAMPED: u8 = 0;
 const RETRY: Millis = Millis(10);
 
 /// Where an operation on a slot is carried out.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Route {
     Here(Ballot),
     Nowhere,

@@ -20,7 +20,7 @@ use crate::{
     record::{Ballot, Db, NodeId, Record, Version},
     slot::{Slot, SlotSet},
     store::PageCursor,
-    time::Millis,
+    time::{Instant, Millis},
 };
 
 /// Bytes of records sent in one message, unless one alone is larger.
@@ -46,6 +46,7 @@ impl Strong {
             Frame::Fetch { ballot, slot, keys } => self.on_fetch(ctx, from, ballot, slot, keys)?,
             // A node that may have lost something asks what we know.
             Frame::Recover { nonce } => self.on_recover(ctx, from, nonce),
+            Frame::Gather { nonce } => self.on_gather(ctx, from, nonce),
             // A leader has reads to answer.
             Frame::Confirm { id, entries } => self.on_confirm(ctx, from, id, entries)?,
             // A follower wants to read without the leader.
@@ -90,6 +91,11 @@ impl Strong {
                 self.on_nack(ctx, from, slot, (ballot, promised));
                 Some(())
             }
+            // A member takes part in our cold start.
+            Frame::ColdStarting { nonce, birth, merged } => {
+                self.on_cold_starting(from, nonce, birth, merged);
+                Some(())
+            }
             Frame::Known { member, incarnation } => {
                 self.learn_recovery(ctx, member, incarnation);
                 Some(())
@@ -114,7 +120,7 @@ impl Strong {
                 self.on_confirmed(ctx, from, id, bits);
                 Some(())
             }
-            Frame::Answers { id, db: Db::STRONG, entries } => {
+            Frame::Answers { id, db: Db::STRONG, entries, .. } => {
                 self.on_answers(ctx, from, id, entries)
             }
             Frame::Surveyed { id, same, copied } => {
@@ -162,6 +168,8 @@ impl Strong {
     /// A tombstone that all members hold is no longer needed.
     pub(crate) fn on_drop(&mut self, ctx: &mut Ctx<'_>, key: &[u8], version: Version) {
         if self.votes() {
+            let held = ctx.replica.store.get(Db::STRONG, key).map(|record| record.version);
+            let version = held.filter(|_| planted(Mutant::DropNotExact)).unwrap_or(version);
             ctx.replica.drop_tombstone(key, version);
         }
     }
@@ -193,6 +201,11 @@ impl Strong {
         self.highest = self.highest.max(ballot);
         self.step_down(ctx, slots);
         slots.iter().for_each(|slot| self.lose(slot));
+    }
+
+    /// A candidate gets as long as a campaign may take, after each sign that it goes on.
+    fn candidate_until(&self, ctx: &Ctx<'_>) -> Instant {
+        ctx.now.mono + Millis(self.timing.silence.0 / 5)
     }
 
     fn on_canvass(&mut self, ctx: &mut Ctx<'_>, from: NodeId, id: u64, mut slots: SlotSet) {
@@ -229,9 +242,8 @@ impl Strong {
                 ctx.replica.journal.promise(ballot, &prepared.raised);
             }
             self.yield_to(ctx, ballot, &prepared.raised);
-            // The candidate gets as long as a campaign may take.
-            let until = ctx.now.mono + Millis(self.timing.silence.0 / 5);
-            self.terms.hold_off(&prepared.raised, until);
+            let until = self.candidate_until(ctx);
+            self.terms.hold_off(prepared.raised.iter(), until);
             self.reschedule(ctx);
         }
         let (mut granted, mut copied) = (Vec::new(), Vec::new());
@@ -261,10 +273,15 @@ impl Strong {
         slot: u32,
         cursor: (u64, u64),
     ) {
-        // A leader that repairs may be one whose ballot we have not heard of.
-        let recovers = ballot == Ballot::NONE && self.votes();
+        // Who recovers asks those who have told it what they hold, for a cold start without a vote. A
+        // leader that repairs may be one whose ballot we have not heard of.
+        let recovers = ballot == Ballot::NONE;
         if !recovers && !self.take(ctx, from, slot, ballot) {
             return;
+        }
+        if !recovers {
+            let until = self.candidate_until(ctx);
+            self.terms.hold_off([slot], until);
         }
         let Some(peer) = ctx.peers.get_mut(from) else { return };
         let mut entries = Vec::new();
@@ -295,7 +312,7 @@ impl Strong {
         let wait = ctx.replica.journal.wait_for_all();
         let Some(peer) = ctx.peers.get_mut(from) else { return Ok(()) };
         let recovers = ballot == Ballot::NONE;
-        if !self.acceptor.votes() || (promised != ballot && !recovers) {
+        if !(recovers || self.acceptor.votes() && promised == ballot) {
             peer.say(&Frame::Nack { ballot, promised, slot });
             return Ok(());
         }
@@ -371,7 +388,7 @@ impl Strong {
         }
         let wait = wait.filter(|_| !planted(Mutant::UndurableShown));
         if let Some(peer) = ctx.peers.get_mut(from) {
-            peer.owe(wait, &Frame::Answers { id, db: Db::STRONG, entries: &entries });
+            peer.owe(wait, &Frame::Answers { id, db: Db::STRONG, floor: 0, entries: &entries });
         }
         Ok(())
     }

@@ -17,7 +17,7 @@ use crate::{
 pub(crate) const STEP: Millis = Millis(20);
 
 /// What members claim to lead, and the slots that nobody does.
-#[derive(Debug)]
+#[derive(Clone, Debug, Hash)]
 pub(crate) struct Terms {
     me: NodeId,
     members: usize,
@@ -102,8 +102,8 @@ impl Terms {
     }
 
     /// Gives a candidate time before anybody else stands for these slots.
-    pub(crate) fn hold_off(&mut self, slots: &SlotSet, until: Instant) {
-        for slot in slots.iter() {
+    pub(crate) fn hold_off(&mut self, slots: impl IntoIterator<Item = u32>, until: Instant) {
+        for slot in slots {
             if let Some(from) = self.vacant_from.get_mut(slot as usize) {
                 *from = until.max(*from);
             }
@@ -248,7 +248,7 @@ mod tests {
             terms.due_at(),
             Some(Instant::ZERO + Millis(STEP.0 * ranks.iter().min().expect("8")))
         );
-        terms.hold_off(&set(&[0, 1, 2, 3, 4, 5, 6]), Instant::ZERO + Millis(500));
+        terms.hold_off(0..7, Instant::ZERO + Millis(500));
         let due = terms.take_due(Instant::ZERO + Millis(100), Millis(0), |_| false, all);
         assert_eq!(due, set(&[7]));
         assert!(terms.take_due(Instant::ZERO + Millis(900), Millis(0), |_| true, all).is_empty());

@@ -26,13 +26,16 @@ use crate::{
 
 /// Surveys come so much more often than repair in general while there is something to drop.
 const HURRY: u64 = 10;
+/// How many times the silence that ends a link the answers to a survey are waited for: a slow disk
+/// holds them back longer than the link.
+const ANSWER_SILENCES: u64 = 4;
 /// Slots whose tables are searched a turn for tombstones of earlier ballots.
 const SEARCHED_PER_TURN: usize = 64;
 /// Tombstones of one slot that are remembered; the others are found by a later search.
 const GRAVES_MAX: usize = 4096;
 
 /// What a leader knows of how far its members are.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default, Hash)]
 pub(crate) struct Upkeep {
     /// When the next survey is due.
     next_at: Option<Instant>,
@@ -50,7 +53,7 @@ pub(crate) struct Upkeep {
 }
 
 /// A survey under way.
-#[derive(Debug)]
+#[derive(Clone, Debug, Hash)]
 struct Round {
     /// Of its first message; they count up.
     first_id: u64,
@@ -60,10 +63,15 @@ struct Round {
     same: BTreeMap<u32, Votes>,
     /// The last stamp before it.
     seq: u64,
+    /// Who has not answered all of it. Another one before that would only add to what a slow link
+    /// has to carry, and make the answers to this one void.
+    waiting: Votes,
+    /// There is another one then in any case.
+    until: Instant,
 }
 
 /// The slots in which one member differs, one at a time.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default, Hash)]
 struct Repair {
     slots: VecDeque<u32>,
     /// The one that is being listed, and what the member has in it.
@@ -105,6 +113,20 @@ impl Upkeep {
     pub(crate) fn on_peer_lost(&mut self, peer: NodeId) {
         self.repairs.remove(&peer);
         self.back.remove(&peer);
+        self.on_answered(peer);
+    }
+
+    /// A member has answered the survey under way, or will not.
+    fn on_answered(&mut self, peer: NodeId) {
+        if let Some(round) = &mut self.round {
+            round.waiting.retract(peer);
+        }
+    }
+
+    /// Until when answers to the survey under way are waited for.
+    fn waits_until(&self) -> Option<Instant> {
+        let round = self.round.as_ref().filter(|round| round.waiting.count() > 0);
+        round.map(|round| round.until)
     }
 
     /// A member may have forgotten what it said it holds.
@@ -114,7 +136,8 @@ impl Upkeep {
 
     /// When there is something to do.
     pub(crate) fn next_timer(&self) -> Option<Instant> {
-        if self.searches.is_empty() { self.next_at } else { Some(Instant::ZERO) }
+        let survey = self.next_at.map(|at| self.waits_until().map_or(at, |until| at.max(until)));
+        if self.searches.is_empty() { survey } else { Some(Instant::ZERO) }
     }
 }
 
@@ -123,7 +146,8 @@ impl Strong {
     pub(super) fn keep_up(&mut self, ctx: &mut Ctx<'_>) {
         self.search_some(ctx);
         let now = ctx.now.mono;
-        if self.upkeep.next_at.is_none_or(|at| at > now) {
+        let waits = self.upkeep.waits_until().is_some_and(|until| until > now);
+        if waits || self.upkeep.next_at.is_none_or(|at| at > now) {
             return;
         }
         if self.led().is_empty() {
@@ -146,28 +170,29 @@ impl Strong {
         // Where a stream has no room for all of it, each survey begins with other slots.
         let turn = first_id as usize * span.max(1) % led.len().max(1);
         led.rotate_left(turn);
-        let mut messages = Vec::new();
+        let (mut messages, mut waiting) = (Vec::new(), Votes::default());
         for slots in led.chunks(span.max(1)) {
             let id = first_id + messages.len() as u64;
             self.upkeep.last_id = id;
             let mut set = SlotSet::new(self.slots);
-            let mut digests = Vec::new();
-            for slot in slots {
+            slots.iter().for_each(|slot| {
                 set.insert(*slot);
-                let digest = ctx.replica.store.digest(Db::STRONG, *slot, 1);
+            });
+            // In the order of the set, which is the one that members read them in.
+            let mut digests = Vec::new();
+            for slot in set.iter() {
+                let digest = ctx.replica.store.digest(Db::STRONG, slot, 1);
                 digests.extend_from_slice(&digest.to_le_bytes());
             }
             let mut bytes = Vec::new();
             set.to_bytes(&mut bytes);
             let size = SURVEY_OVERHEAD + bytes.len() + digests.len();
             let asked = ctx.peers.iter_mut().filter(|peer| peer.votes_in_reach());
+            waiting = Votes::default();
             for peer in asked.filter(|peer| peer.outbox.has_room(size)) {
-                peer.outbox.push(size, |pos| Frame::Survey {
-                    pos,
-                    id,
-                    slots: &bytes,
-                    digests: &digests,
-                });
+                let (slots, digests) = (&bytes[..], &digests[..]);
+                peer.outbox.push(size, |pos| Frame::Survey { pos, id, slots, digests });
+                waiting.add(peer.id);
             }
             messages.push(set);
         }
@@ -177,7 +202,8 @@ impl Strong {
         let same = led.into_iter().map(|slot| (slot, own)).collect();
         let seq = self.leader.seq();
         self.upkeep.back.clear();
-        self.upkeep.round = Some(Round { first_id, messages, same, seq });
+        let until = ctx.now.mono + Millis(ANSWER_SILENCES * self.timing.silence.0);
+        self.upkeep.round = Some(Round { first_id, messages, same, seq, waiting, until });
         self.finish_slots(ctx);
     }
 
@@ -254,6 +280,9 @@ impl Strong {
             back.insert(slot);
         }
         // Messages are answered in their order.
+        if id == self.upkeep.last_id {
+            self.upkeep.on_answered(from);
+        }
         if id == self.upkeep.last_id
             && let Some(back) = self.upkeep.back.remove(&from)
         {

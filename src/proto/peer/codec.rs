@@ -55,6 +55,11 @@ mod kind {
     pub(super) const SLOTS_FLUSHED: u8 = 46;
     pub(super) const LOCATE: u8 = 47;
     pub(super) const LOCATED: u8 = 48;
+    pub(super) const FLOOR: u8 = 49;
+    pub(super) const COLD_START: u8 = 50;
+    pub(super) const COLD_STARTING: u8 = 51;
+    pub(super) const GATHER: u8 = 52;
+    pub(super) const WAITING: u8 = 53;
 }
 
 impl<'a> Frame<'a> {
@@ -76,7 +81,6 @@ impl<'a> Frame<'a> {
                 body.u64(generation).u64(pos)
             }
             Self::Answer { id, answer } => body.u64(id).bytes(answer),
-            Self::Answers { id, db, entries } => body.u64(id).db(db).bytes(entries),
             Self::Backing { id, slots } | Self::Canvass { id, slots } => body.u64(id).bytes(slots),
             Self::Compare { db, flushed, first, span, digests } => {
                 body.db(db).version(flushed).u32(first).u32(span).bytes(digests)
@@ -93,6 +97,7 @@ impl<'a> Frame<'a> {
             Self::Formed { birth, formed } => body.u64(birth).flag(formed),
             Self::Forward { id, op } => body.u64(id).bytes(op),
             Self::FullAnswers { id, db, records } => body.u64(id).db(db).bytes(records),
+            Self::Gather { nonce } | Self::Recover { nonce } => body.u64(nonce),
             Self::Hello(hello) => body.hello(&hello),
             Self::Known { member, incarnation } => body.u16(member.0).u64(incarnation),
             Self::Lead { entries } => body.bytes(entries),
@@ -114,7 +119,6 @@ impl<'a> Frame<'a> {
             }
             Self::Record { pos, record } => body.u64(pos).bytes(record),
             Self::Records { ballot, slot, records } => body.ballot(ballot).u32(slot).bytes(records),
-            Self::Recover { nonce } => body.u64(nonce),
             Self::Refuse { incarnation, reason } => body.u64(incarnation).bytes(reason),
             Self::SlotClean { pos, ballot, slot, digest } => {
                 body.u64(pos).ballot(ballot).u32(slot).u128(digest)
@@ -130,7 +134,7 @@ impl<'a> Frame<'a> {
             Self::Versions { ballot, slot, from, next, entries } => {
                 body.ballot(ballot).u32(slot).pair(from).maybe_pair(next).bytes(entries)
             }
-            Self::Want { bits } => body.bytes(bits),
+            Self::Want { bits, dead } => body.sized(bits).bytes(dead),
             Self::Welcome { incarnation, generation, pos, wall_ms, birth, formed } => {
                 let body = body.u64(incarnation).u64(generation).u64(pos).u64(wall_ms);
                 body.u64(birth).flag(formed)
@@ -139,9 +143,19 @@ impl<'a> Frame<'a> {
         };
     }
 
-    /// What clients' rare questions add.
+    /// What databases 1 and 2, clients' rare questions and cold starts add.
     fn encode_more<'v>(self, body: Body<'v>) -> Body<'v> {
         match self {
+            Self::Answers { id, db, floor, entries } => {
+                body.u64(id).db(db).u64(floor).bytes(entries)
+            }
+            Self::ColdStart { nonce, births } => body.u64(nonce).bytes(births),
+            Self::ColdStarting { nonce, birth, merged } => body.u64(nonce).u64(birth).flag(merged),
+            Self::Waiting { why } => body.u8(why),
+            Self::Floor { begins, clock, promised, hlc, lives, row } => {
+                let body = body.flag(begins).u64(clock).u64(promised).u64(hlc);
+                body.sized(lives).bytes(row)
+            }
             Self::FlushSlots { id, slots } => body.u64(id).bytes(slots),
             Self::Flushed { db, version } => body.db(db).version(version),
             Self::Locate { id, db, key } => body.u64(id).db(db).bytes(key),
@@ -167,6 +181,7 @@ impl<'a> Frame<'a> {
             Self::Drop { .. } => kind::DROP,
             Self::Fetch { .. } => kind::FETCH,
             Self::Fill { .. } => kind::FILL,
+            Self::Floor { .. } => kind::FLOOR,
             Self::Flush { .. } => kind::FLUSH,
             Self::FlushSlots { .. } => kind::FLUSH_SLOTS,
             Self::Flushed { .. } => kind::FLUSHED,
@@ -179,6 +194,10 @@ impl<'a> Frame<'a> {
             Self::Lead { .. } => kind::LEAD,
             Self::Locate { .. } => kind::LOCATE,
             Self::Located { .. } => kind::LOCATED,
+            Self::ColdStart { .. } => kind::COLD_START,
+            Self::ColdStarting { .. } => kind::COLD_STARTING,
+            Self::Gather { .. } => kind::GATHER,
+            Self::Waiting { .. } => kind::WAITING,
             Self::Nack { .. } => kind::NACK,
             Self::Offer { .. } => kind::OFFER,
             Self::Ping { .. } => kind::PING,
@@ -230,7 +249,8 @@ impl<'a> Frame<'a> {
         let mut fields = Fields::of(rest);
         let frame = match kind {
             kind::ACK..=kind::WELCOME => Self::decode_fields(kind, &mut fields),
-            kind::ANSWER..=kind::LOCATED => Self::decode_strong_fields(kind, &mut fields),
+            kind::ANSWER..=kind::FLOOR => Self::decode_strong_fields(kind, &mut fields),
+            kind::COLD_START..=kind::WAITING => Self::decode_cold_fields(kind, &mut fields),
             other => return Err(FrameError::Kind(other)),
         };
         frame.filter(|_| fields.is_empty()).ok_or(FrameError::Body { kind })
@@ -256,7 +276,7 @@ impl<'a> Frame<'a> {
             kind::PONG => Self::Pong { asked_ms: f.u64()?, wall_ms: f.u64()? },
             kind::RECORD => Self::Record { pos: f.u64()?, record: f.rest() },
             kind::REFUSE => Self::Refuse { incarnation: f.u64()?, reason: f.rest() },
-            kind::WANT => Self::Want { bits: f.rest() },
+            kind::WANT => Self::Want { bits: f.sized()?, dead: f.rest() },
             kind::WELCOME => Self::Welcome {
                 incarnation: f.u64()?,
                 generation: f.u64()?,
@@ -269,11 +289,22 @@ impl<'a> Frame<'a> {
         })
     }
 
-    /// What databases 0 and 1 add.
+    /// What cold starts add.
+    fn decode_cold_fields(kind: u8, f: &mut Fields<'a>) -> Option<Self> {
+        Some(match kind {
+            kind::COLD_START => Self::ColdStart { nonce: f.u64()?, births: f.rest() },
+            kind::COLD_STARTING => {
+                Self::ColdStarting { nonce: f.u64()?, birth: f.u64()?, merged: f.flag()? }
+            }
+            kind::GATHER => Self::Gather { nonce: f.u64()? },
+            _ => Self::Waiting { why: f.u8()? },
+        })
+    }
+
+    /// What database 0 adds.
     fn decode_strong_fields(kind: u8, f: &mut Fields<'a>) -> Option<Self> {
         Some(match kind {
             kind::ANSWER => Self::Answer { id: f.u64()?, answer: f.rest() },
-            kind::ANSWERS => Self::Answers { id: f.u64()?, db: f.db()?, entries: f.rest() },
             kind::BACKING => Self::Backing { id: f.u64()?, slots: f.rest() },
             kind::CANVASS => Self::Canvass { id: f.u64()?, slots: f.rest() },
             kind::CONFIRM => Self::Confirm { id: f.u64()?, entries: f.rest() },
@@ -336,6 +367,24 @@ impl<'a> Frame<'a> {
                 from: f.pair()?,
                 next: f.maybe_pair()?,
                 entries: f.rest(),
+            },
+            other => return Self::decode_more(other, f),
+        })
+    }
+
+    /// What databases 1 and 2 add.
+    fn decode_more(kind: u8, f: &mut Fields<'a>) -> Option<Self> {
+        Some(match kind {
+            kind::ANSWERS => {
+                Self::Answers { id: f.u64()?, db: f.db()?, floor: f.u64()?, entries: f.rest() }
+            }
+            kind::FLOOR => Self::Floor {
+                begins: f.flag()?,
+                clock: f.u64()?,
+                promised: f.u64()?,
+                hlc: f.u64()?,
+                lives: f.sized()?,
+                row: f.rest(),
             },
             _ => return None,
         })

@@ -60,6 +60,26 @@ pub fn leads(entries: &[u8]) -> impl Iterator<Item = Option<(Ballot, &[u8])>> {
     list(entries, |fields| Some((fields.ballot()?, fields.sized()?)))
 }
 
+/// Appends one entry of [`lives`].
+pub fn push_life(lives: &mut Vec<u8>, life: u64) {
+    Body::of(lives).u64(life);
+}
+
+/// Lives of the members, in the order of their ids.
+pub fn lives(lives: &[u8]) -> impl Iterator<Item = Option<u64>> {
+    list(lives, Fields::u64)
+}
+
+/// Appends one entry of [`marks`].
+pub fn push_mark(marks: &mut Vec<u8>, life: u64, hlc: u64) {
+    Body::of(marks).pair((life, hlc));
+}
+
+/// Lives, and hybrid logical clocks that they promised, in the order of the members' ids.
+pub fn marks(marks: &[u8]) -> impl Iterator<Item = Option<(u64, u64)>> {
+    list(marks, Fields::pair)
+}
+
 /// Appends one entry of [`offers`]: version, key size, key.
 pub fn push_offer(entries: &mut Vec<u8>, version: Version, key: &[u8]) {
     Body::of(entries).version(version).sized(key);

@@ -22,12 +22,13 @@ mod fields;
 mod lists;
 
 pub use lists::{
-    births, bit, confirms, digests, keys, leads, offers, push_birth, push_confirm, push_digest,
-    push_key, push_lead, push_offer, push_record, push_state, records, set_bit, states,
+    births, bit, confirms, digests, keys, leads, lives, marks, offers, push_birth, push_confirm,
+    push_digest, push_key, push_lead, push_life, push_mark, push_offer, push_record, push_state,
+    records, set_bit, states,
 };
 
 /// The version of this protocol. Nodes of different versions refuse each other.
-pub const PROTOCOL: u16 = 2;
+pub const PROTOCOL: u16 = 3;
 /// First bytes of a hello's body.
 pub const MAGIC: [u8; 8] = *b"quorate\x01";
 /// First byte of a link between nodes: what follows is a frame, where a client sends text or `*`.
@@ -105,6 +106,9 @@ pub enum Frame<'a> {
         id: u64,
         /// As asked.
         db: Db,
+        /// Keys that are not held were deleted, if they had a stamp at or below it; 0 if nothing is
+        /// known of that.
+        floor: u64,
         /// See [`states`]; one a key, in the order of the question.
         entries: &'a [u8],
     },
@@ -129,6 +133,23 @@ pub enum Frame<'a> {
         id: u64,
         /// A [`crate::slot::SlotSet`].
         slots: &'a [u8],
+    },
+    /// The first member asks all others to take part in a cold start: first, without births, to stay
+    /// without a vote; once all do, to merge what all disks have.
+    ColdStart {
+        /// Names the attempt.
+        nonce: u64,
+        /// See [`births`]; of the data of all members.
+        births: &'a [u8],
+    },
+    /// The sender does not vote, and will not by anything said before; or it has merged, durably.
+    ColdStarting {
+        /// As asked.
+        nonce: u64,
+        /// When the sender's data directory began its first life.
+        birth: u64,
+        /// Whether it has merged.
+        merged: bool,
     },
     /// Digests of the slots from `first` on, each over `span` slots: 16 bytes apiece.
     Compare {
@@ -198,6 +219,24 @@ pub enum Frame<'a> {
         /// A [`crate::record::Record`] of database 0.
         record: &'a [u8],
     },
+    /// How far the sender is with everybody's stamps, after its stream up to here.
+    Floor {
+        /// A walk begins that shows all that the sender holds.
+        begins: bool,
+        /// No floor of any member is above it, by the sender's word.
+        clock: u64,
+        /// The sender stamps nothing more at or below it, and all that any life of it has stamped
+        /// there was shown or sent to the receiver; 0 if it can't say.
+        promised: u64,
+        /// Everything at or below it has been applied by all members.
+        hlc: u64,
+        /// See [`lives`]; those that `hlc` holds for, one a member; none if the sender may lack
+        /// something.
+        lives: &'a [u8],
+        /// See [`marks`]; up to where the sender has applied each member's stream, one a member or
+        /// none.
+        row: &'a [u8],
+    },
     /// A flush of a database, in the stream.
     Flush {
         /// Where in the stream this frame begins.
@@ -256,6 +295,11 @@ pub enum Frame<'a> {
         member: NodeId,
         /// The first that counts.
         incarnation: u64,
+    },
+    /// What does the receiver have, though it does not vote? For a cold start.
+    Gather {
+        /// As in the answer, a `State`.
+        nonce: u64,
     },
     /// Opens a link.
     Hello(Hello<'a>),
@@ -461,10 +505,18 @@ pub enum Frame<'a> {
         /// See [`offers`].
         entries: &'a [u8],
     },
-    /// Which entries of an `Offer` are wanted: a bit each, lowest first.
+    /// The sender does not vote.
+    Waiting {
+        /// Why, in a number of the strong database.
+        why: u8,
+    },
+    /// Which entries of an `Offer` are wanted, and which are dead, for their keys were deleted: a
+    /// bit each, lowest first.
     Want {
         /// See [`bit`].
         bits: &'a [u8],
+        /// See [`bit`].
+        dead: &'a [u8],
     },
     /// The hello is accepted; the last session known and how far it was applied.
     Welcome {

@@ -4,7 +4,7 @@ use proptest::prelude::{Strategy, any, prop_assert, prop_assert_eq, prop_oneof, 
 
 use super::*;
 
-const KINDS: u8 = 48;
+const KINDS: u8 = 53;
 
 /// The parts that frames are made of.
 type Parts = (u8, u64, u64, u32, u32, Vec<u8>);
@@ -37,7 +37,10 @@ fn frame<'a>(kind: u8, parts: &'a Parts) -> Frame<'a> {
         9 => Frame::Pong { asked_ms: a, wall_ms: b },
         10 => Frame::Record { pos, record: bytes },
         11 => Frame::Refuse { incarnation: a, reason: bytes },
-        12 => Frame::Want { bits: bytes },
+        12 => {
+            let (bits, dead) = bytes.split_at(bytes.len() / 2);
+            Frame::Want { bits, dead }
+        }
         13 => {
             let (pos, wall_ms, birth, formed) = (u64::from(first), a ^ b, u64::from(span), a > b);
             Frame::Welcome { incarnation: a, generation: b, pos, wall_ms, birth, formed }
@@ -53,7 +56,7 @@ fn strong_frame<'a>(kind: u8, parts: &'a Parts) -> Frame<'a> {
     let version = Version::accepted(ballot, a);
     match kind {
         14 => Frame::Answer { id, answer: bytes },
-        15 => Frame::Answers { id, db, entries: bytes },
+        15 => Frame::Answers { id, db, floor: b, entries: bytes },
         16 => Frame::Backing { id, slots: bytes },
         17 => Frame::Canvass { id, slots: bytes },
         18 => Frame::Confirm { id, entries: bytes },
@@ -101,6 +104,14 @@ fn strong_frame<'a>(kind: u8, parts: &'a Parts) -> Frame<'a> {
         }
         45 => Frame::Locate { id, db, key: bytes },
         46 => Frame::Located { id, version, flags: span as u8 },
+        47 => {
+            let (lives, row) = bytes.split_at(bytes.len() / 3);
+            Frame::Floor { begins: a > b, clock: a, promised: b, hlc: a ^ b, lives, row }
+        }
+        48 => Frame::ColdStart { nonce: a, births: bytes },
+        49 => Frame::ColdStarting { nonce: a, birth: b, merged: a > b },
+        50 => Frame::Gather { nonce: a },
+        51 => Frame::Waiting { why: span as u8 },
         _ => {
             let next = (!span.is_multiple_of(3)).then_some((u64::from(span), a));
             Frame::Versions { ballot, slot, from: (a, b), next, entries: bytes }
@@ -121,7 +132,8 @@ fn fixed() -> impl Strategy<Value = u8> {
         35..36_u8,
         39..41_u8,
         42..43_u8,
-        46..47_u8
+        46..47_u8,
+        48..51_u8
     ]
 }
 
@@ -188,6 +200,10 @@ proptest! {
 
         let list = with(&|list, a, _, _| push_birth(list, a));
         prop_assert!(births(&list).eq(rows().map(|(a, ..)| Some(a))));
+        let list = with(&|list, a, _, _| push_life(list, a));
+        prop_assert!(lives(&list).eq(rows().map(|(a, ..)| Some(a))));
+        let list = with(&|list, a, b, _| push_mark(list, a, u64::from(b)));
+        prop_assert!(marks(&list).eq(rows().map(|(a, b, _)| Some((a, u64::from(b))))));
         let list = with(&|list, a, b, _| push_confirm(list, b, ballot(a)));
         prop_assert!(confirms(&list).eq(rows().map(|(a, b, _)| Some((b, ballot(a))))));
         let list = with(&|list, a, _, _| push_digest(list, version(a).to_bits()));

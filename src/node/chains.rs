@@ -1,21 +1,24 @@
-//! Chains: tasks on one key are decided in the order in which they came.
+//! Chains: the last operation under way of each key, for those that must come after it.
 //!
 //! Clients pipeline: a GET behind a SET of the same connection must show it, though no reply came
-//! in between. It is enough that a task looks at our copy, or is stamped, after those before it on
-//! its key. A hash stands for the key: keys of one hash wait for each other, which costs little.
+//! in between. In the quorum database it is enough that a task looks at our copy, or is stamped,
+//! after those before it on its key; a leader answers a read once the write that it shows is
+//! committed. A hash stands for the key: keys of one hash wait for each other, which costs little.
+
+use std::hash::{Hash, Hasher};
 
 use hashbrown::{HashTable, hash_table::Entry};
 
 use crate::node::flights::Number;
 
-/// The last undecided task of each key.
+/// The last operation under way of each key.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Chains {
     last: HashTable<(u64, Number)>,
 }
 
 impl Chains {
-    /// A task begins. The undecided one before it on its key, if there is one.
+    /// An operation begins. The one under way before it on its key, if there is one.
     pub(crate) fn begin(&mut self, key_hash: u64, task: Number) -> Option<Number> {
         let hash = |(hash, _): &(u64, Number)| *hash;
         match self.last.entry(key_hash, |(hash, _)| *hash == key_hash, hash) {
@@ -27,11 +30,26 @@ impl Chains {
         }
     }
 
-    /// A task is decided.
+    /// The last operation under way of a key.
+    pub(crate) fn last(&self, key_hash: u64) -> Option<Number> {
+        self.last.find(key_hash, |(hash, _)| *hash == key_hash).map(|(_, number)| *number)
+    }
+
+    /// An operation is over.
     pub(crate) fn end(&mut self, key_hash: u64, task: Number) {
         if let Ok(last) = self.last.find_entry(key_hash, |last| *last == (key_hash, task)) {
             last.remove();
         }
+    }
+}
+
+/// In no order: where an entry stands in the table says nothing.
+impl Hash for Chains {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        let sum = |sum: u64, (hash, number): &(u64, Number)| {
+            sum.wrapping_add(hash.wrapping_mul(2 * number + 1))
+        };
+        self.last.iter().fold(0, sum).hash(state);
     }
 }
 
@@ -44,6 +62,7 @@ mod tests {
         let mut chains = Chains::default();
         assert_eq!(chains.begin(5, 1), None);
         assert_eq!(chains.begin(5, 2), Some(1));
+        assert_eq!((chains.last(5), chains.last(6)), (Some(2), None));
         assert_eq!(chains.begin(6, 3), None);
         chains.end(5, 1);
         assert_eq!(chains.begin(5, 4), Some(2));

@@ -1,0 +1,262 @@
+//! Removing tombstones of databases 1 and 2 (PROTOCOL section 10, E6): what the node tells and hears
+//! of the floor ([`super::floor`]), and the sweep that takes out what it covers.
+//!
+//! With each heartbeat a peer is told what is new: up to where we promise to stamp nothing more, our
+//! floor, and our row. The frame stands behind all that our stream has sent, and a promise is made
+//! only where a walk has shown all that came before the stream; so whoever hears it has applied all
+//! of it. Each walk begins with such a frame, which tells the peer that one begins.
+//!
+//! The floor is raised only when there is something to be removed for it, and not too often, since
+//! each time it goes to the log; the sweep is done in slices.
+
+use super::{
+    LinkId, Node,
+    floor::{Floor, Mark, News, Told},
+    inbound::Hangup,
+    links::Side,
+    peers::Cursor,
+    repair::Dead,
+};
+use crate::{
+    probe::{Hook, reached},
+    proto::peer::{self, Frame},
+    record::{Db, NodeId},
+    store::PageCursor,
+    time::{Instant, Millis, Now},
+};
+
+/// The databases in which tombstones go by the floor. In the strong one its leaders drop them.
+const SWEPT: [Db; 2] = [Db::QUORUM, Db::EVENTUAL];
+/// Records looked at a slice: some tens of microseconds of work.
+const LOOKED_AT_PER_SLICE: usize = 1024;
+/// The floor is raised at most once in so many heartbeats: each time slots are walked for it.
+const HEARTBEATS: u64 = 2;
+
+/// The sweep, and when the next may begin.
+#[derive(Clone, Debug, Default, Hash)]
+pub(crate) struct Removal {
+    at: Option<Place>,
+    next: Instant,
+    /// The floor that could be, by what was last heard.
+    reach: u64,
+    /// Tombstones removed in this life.
+    removed: u64,
+}
+
+/// Where the sweep goes on: position in [`SWEPT`], slot, and place in the slot.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+struct Place {
+    db: usize,
+    slot: u32,
+    cursor: PageCursor,
+}
+
+impl Removal {
+    /// Whether there is something to be looked at.
+    pub(crate) const fn is_under_way(&self) -> bool {
+        self.at.is_some()
+    }
+
+    /// The floor that could be, and how many tombstones were removed in this life.
+    pub(crate) const fn told(&self) -> (u64, u64) {
+        (self.reach, self.removed)
+    }
+
+    fn begin(&mut self) {
+        self.at = Some(Place::default());
+    }
+}
+
+impl Node {
+    /// A member has begun a new life: what its earlier one was shown, or showed us, counts no more,
+    /// and nothing more of it is taken.
+    pub(super) fn on_reborn(&mut self, from: NodeId, incarnation: u64) {
+        let Some(peer) = self.peers.get_mut(from) else { return };
+        peer.has_walked = false;
+        peer.cursor = Cursor { incarnation, generation: 0, pos: 0 };
+        self.replica.floors.on_life(from, incarnation);
+    }
+
+    /// A member welcomes us in a life that we have not heard of: its earlier one may still be on its
+    /// way to us on a link that it opened.
+    pub(super) fn on_welcomed_anew(&mut self, now: Now, from: NodeId, incarnation: u64) {
+        let Some(peer) = self.peers.get_mut(from) else { return };
+        if incarnation <= peer.cursor.incarnation {
+            return;
+        }
+        let outdated = peer.inbound.take();
+        peer.forget_acks();
+        self.on_reborn(from, incarnation);
+        if let Some(outdated) = outdated {
+            self.drop_link(outdated);
+        }
+        let (strong, mut ctx) = self.strong(now);
+        strong.on_silent(&mut ctx, from);
+    }
+
+    /// Tells a peer how far we are, if there is news, or if a walk begins.
+    pub(super) fn tell_floor(&mut self, id: NodeId, link: LinkId, begins: bool) {
+        let (Some(peer), Some(open)) = (self.peers.get_mut(id), self.links.peer_mut(link)) else {
+            return;
+        };
+        if !matches!(open.side, Side::Dialed { live: true, .. }) {
+            return;
+        }
+        let floors = &self.replica.floors;
+        let promises = floors.is_whole() && peer.is_caught_up() && !peer.outbox.has_unsent();
+        let promised = if promises { self.replica.promise() } else { 0 };
+        let (hlc, lives) = self.replica.floor_told();
+        let mut row = Vec::new();
+        for mark in self.replica.floors.row() {
+            peer::push_mark(&mut row, mark.life, mark.hlc);
+        }
+        let clock = if begins { self.replica.clock() } else { 0 };
+        let (lives, row) = (&lives[..], &row[..]);
+        let mut bytes = Vec::new();
+        Frame::Floor { begins, clock, promised, hlc, lives, row }.encode(&mut bytes);
+        if begins || peer.floor_told != bytes {
+            open.out.extend(&bytes);
+            self.links.touch(link);
+            peer.floor_told = bytes;
+        }
+    }
+
+    /// A peer tells how far it is.
+    pub(super) fn on_floor(
+        &mut self,
+        now: Now,
+        from: NodeId,
+        frame: Frame<'_>,
+    ) -> Result<(), Hangup> {
+        let Frame::Floor { begins, clock, promised, hlc, lives, row } = frame else {
+            return Err(Hangup::Unexpected);
+        };
+        let lives: Option<Vec<u64>> = peer::lives(lives).collect();
+        let row: Option<Vec<(u64, u64)>> = peer::marks(row).collect();
+        let (Some(lives), Some(row)) = (lives, row) else { return Err(Hangup::Unexpected) };
+        let ahead = self.replica.is_ahead(now, clock.max(hlc));
+        let sound = !lives.is_empty();
+        let told = Told { begins, sound, clock, floor: Floor { hlc, lives } };
+        let Some(peer) = self.peers.get_mut(from) else { return Err(Hangup::Unexpected) };
+        let life = peer.cursor.incarnation;
+        match self.replica.floors.on_told(from, told, ahead) {
+            News::Donor => {
+                reached(Hook::FloorDonorFound);
+                peer.repair.need_anew();
+                peer.repair_at = now.mono;
+            }
+            News::Higher => {
+                self.replica.log_floor();
+                self.removal.begin();
+            }
+            News::None => {}
+        }
+        if !row.is_empty() {
+            let marks = row.into_iter().map(|(life, hlc)| Mark { life, hlc }).collect();
+            self.replica.floors.on_row(from, life, marks);
+        }
+        if promised > 0 && !self.replica.is_ahead(now, promised) {
+            let wait = self.replica.journal.wait_for_all();
+            self.replica.floors.on_mark(from, Mark { life, hlc: promised }, wait);
+        }
+        Ok(())
+    }
+
+    /// A peer that has a floor says that these were deleted. A node that has one too will find out by
+    /// itself; one that may lack something has no other way to know.
+    pub(super) fn drop_dead(&mut self, link: LinkId, dead: &[Dead]) {
+        self.links.touch(link);
+        if self.replica.floors.is_sound() {
+            return;
+        }
+        for Dead { db, key, version } in dead {
+            reached(Hook::DeadDropped);
+            self.replica.remove(*db, key, *version);
+        }
+    }
+
+    /// A peer has been shown all that we held when the walk began.
+    pub(super) fn on_walk_complete(&mut self, to: NodeId) {
+        tracing::debug!(peer = %self.members.name(to), "a repair walk is complete");
+        self.replica.floors.on_cleansed(to);
+    }
+
+    /// Once all members have shown us what they hold this node can promise: but first it shows them
+    /// what it has got that way.
+    pub(super) fn maybe_whole(&mut self, now: Now) {
+        let Some(joined) = self.replica.floors.poll_whole() else { return };
+        if let Some(clock) = joined {
+            reached(Hook::FloorTaken);
+            self.replica.raise_clock(clock);
+            self.replica.log_floor();
+        }
+        self.removal.begin();
+        for peer in self.peers.iter_mut() {
+            peer.show_anew(now);
+        }
+    }
+
+    /// Notes how far we are ourselves, and raises the floor if that lets something be removed.
+    pub(super) fn look_at_floor(&mut self, now: Now) {
+        if self.replica.floors.is_whole() {
+            let (life, hlc) = (self.replica.incarnation(), self.replica.promise());
+            let wait = self.replica.journal.wait_for_all();
+            self.replica.floors.on_mark(self.members.me(), Mark { life, hlc }, wait);
+        }
+        let strong = &self.strong;
+        let reach = self.replica.floors.reach(|member, life| strong.is_outlived(member, life));
+        self.removal.reach = reach.hlc;
+        let higher = reach.hlc > self.replica.floors.floor().hlc;
+        if !higher || now.mono < self.removal.next {
+            return;
+        }
+        let due = |db: Db| self.replica.store.oldest_tombstone(db) <= reach.hlc;
+        if SWEPT.into_iter().any(due) && self.replica.floors.raise(reach) {
+            reached(Hook::FloorRaised);
+            self.replica.log_floor();
+            self.removal.begin();
+            let alone = self.members.len() == 1;
+            let pause = if alone { 0 } else { HEARTBEATS * self.timing.heartbeat.0 };
+            self.removal.next = now.mono + Millis(pause);
+        }
+    }
+
+    /// Whether tombstones could be looked for without waiting for anything.
+    pub(super) fn can_sweep(&self) -> bool {
+        self.removal.is_under_way() && !self.is_log_full()
+    }
+
+    /// Removes some of the tombstones that the floor covers.
+    pub(super) fn sweep(&mut self) {
+        if !self.can_sweep() {
+            return;
+        }
+        let floor = self.replica.floors.floor().clone();
+        let (mut budget, mut found) = (LOOKED_AT_PER_SLICE, Vec::new());
+        while budget > 0
+            && let Some(Place { db: position, slot, cursor }) = self.removal.at
+        {
+            let Some(db) = SWEPT.get(position).copied() else {
+                self.removal.at = None;
+                break;
+            };
+            let store = &mut self.replica.store;
+            let begun = cursor != PageCursor::default();
+            let next = store.next_with_tombstone(db, slot, floor.hlc);
+            let Some(slot) = Some(slot).filter(|_| begun).or(next) else {
+                self.removal.at = Some(Place { db: position + 1, ..Place::default() });
+                continue;
+            };
+            let due = |version| floor.covers(version);
+            let next = store.find_tombstones(db, slot, cursor, &mut budget, due, &mut found);
+            self.removal.at = Some(match next {
+                Some(cursor) => Place { db: position, slot, cursor },
+                None => Place { db: position, slot: slot + 1, cursor: PageCursor::default() },
+            });
+            for (key, version) in found.drain(..) {
+                reached(Hook::TombstoneRemoved);
+                self.removal.removed += u64::from(self.replica.remove(db, &key, version));
+            }
+        }
+    }
+}
