@@ -274,3 +274,26 @@ fn scripts_print_what_they_say() {
     assert!(wrong.is_empty(), "scripts that print something else:\n{}", wrong.join("\n"));
     println!("{} scripts", paths.len());
 }
+
+/// Planted bugs for which a script is the better witness: it tells another story with them.
+#[cfg(feature = "mutants")]
+#[test]
+fn scripts_kill_the_bugs_that_the_kill_table_says() {
+    use quorate::probe::{Mutant, plant};
+
+    let table = include_str!("../sim/KILLS.md");
+    let kills = [
+        (Mutant::FloorIgnored, "tombstones_lost.txt"),
+        (Mutant::FloorRowOutlived, "tombstones_wiped.txt"),
+    ];
+    for (mutant, name) in kills {
+        let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/scripts").join(name);
+        let text = fs::read_to_string(&path).expect("a readable script");
+        plant(Some(mutant));
+        let printed = replay(&text);
+        plant(None);
+        assert_ne!(printed, text, "{} survives {name}", mutant.name());
+        let line = table.lines().find(|line| line.starts_with(&format!("| {} |", mutant.name())));
+        assert!(line.is_some_and(|line| line.contains(name)), "{} in the table", mutant.name());
+    }
+}
