@@ -11,12 +11,27 @@ use crate::proto::{Args, integer};
 /// front of it: what a 64-bit number can say, less the first ten thousand years.
 const SPAN_MAX: i64 = i64::MAX - 315_569_520_000_000;
 
+/// What an option of SET or GETEX says about time: its syntax is checked before its number.
+#[derive(Clone, Copy)]
+pub(super) enum Timed<'a> {
+    Fixed(Expiry),
+    Number { text: &'a [u8], scale: i64, absolute: bool },
+}
+
+impl<'a> Timed<'a> {
+    pub(super) fn expiry(self, spec: &'static Spec) -> Result<Expiry, CommandError<'a>> {
+        match self {
+            Self::Fixed(expiry) => Ok(expiry),
+            Self::Number { text, scale, absolute } => positive(spec, text, scale, absolute),
+        }
+    }
+}
+
 /// What an option of SET or GETEX that has a time says, if it is one.
 pub(super) fn timed<'a>(
-    spec: &'static Spec,
     option: &[u8],
     mut operand: impl FnMut() -> Result<&'a [u8], CommandError<'a>>,
-) -> Result<Option<Expiry>, CommandError<'a>> {
+) -> Result<Option<Timed<'a>>, CommandError<'a>> {
     let is = |name: &str| option.eq_ignore_ascii_case(name.as_bytes());
     let (scale, absolute) = if is("ex") {
         (1000, false)
@@ -29,7 +44,7 @@ pub(super) fn timed<'a>(
     } else {
         return Ok(None);
     };
-    positive(spec, operand()?, scale, absolute).map(Some)
+    Ok(Some(Timed::Number { text: operand()?, scale, absolute }))
 }
 
 /// A time that must be above zero.
@@ -104,17 +119,20 @@ pub(super) fn get_ex<'a>(
     let mut wanted = None;
     let mut options = args.from(2).iter();
     while let Some(option) = options.next() {
-        let expiry = if option.eq_ignore_ascii_case(b"persist") {
-            Expiry::Never
+        let timed = if option.eq_ignore_ascii_case(b"persist") {
+            Timed::Fixed(Expiry::Never)
         } else {
             let operand = || options.next().ok_or(CommandError::Syntax);
-            timed(spec, option, operand)?.ok_or(CommandError::Syntax)?
+            timed(option, operand)?.ok_or(CommandError::Syntax)?
         };
-        if wanted.replace(expiry).is_some() {
+        if wanted.replace(timed).is_some() {
             return Err(CommandError::Syntax);
         }
     }
-    Ok(wanted.map_or(Action::Get, |expiry| Action::GetExpire { expiry }))
+    match wanted {
+        None => Ok(Action::Get),
+        Some(timed) => Ok(Action::GetExpire { expiry: timed.expiry(spec)? }),
+    }
 }
 
 /// TTL and the like.

@@ -1,7 +1,8 @@
 //! Commands on strings: from arguments to operations.
 
 use super::{
-    CommandError, checked_key, checked_value, expiry,
+    CommandError, checked_key, checked_value,
+    expiry::{self, Timed},
     op::{Action, BIT_OFFSET_MAX, Condition, Expiry, SetReply, Unit, float},
     spec::{KeyName, Spec},
 };
@@ -107,12 +108,12 @@ fn set<'a>(
             reply = SetReply::Held;
             continue;
         } else if is("keepttl") {
-            if end.replace(Expiry::Keep).is_some() {
+            if end.replace(Timed::Fixed(Expiry::Keep)).is_some() {
                 return Err(CommandError::SetSyntax);
             }
             continue;
-        } else if let Some(expiry) = expiry::timed(spec, option, &mut operand)? {
-            if end.replace(expiry).is_some() {
+        } else if let Some(timed) = expiry::timed(option, &mut operand)? {
+            if end.replace(timed).is_some() {
                 return Err(CommandError::SetSyntax);
             }
             continue;
@@ -128,7 +129,7 @@ fn set<'a>(
         }
         condition = wanted;
     }
-    let expiry = end.unwrap_or(Expiry::Never);
+    let expiry = end.unwrap_or(Timed::Fixed(Expiry::Never)).expiry(spec)?;
     Ok(Action::Set { value: checked_value(value)?, condition, reply, expiry })
 }
 

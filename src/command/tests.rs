@@ -53,8 +53,14 @@ fn commands() {
         ("QUIT now", "Quit"),
         ("SELECT 2", "Select { db: Db(2) }"),
         ("SELECT Quorum", "Select { db: Db(1) }"),
-        ("COMMAND DOCS x", "Command"),
-        ("CONFIG get save", "ConfigGet"),
+        ("COMMAND DOCS x", "Command { ask: Docs, names: [x] }"),
+        ("CONFIG get save", "ConfigGet { patterns: [save] }"),
+        (
+            "HELLO 3 AUTH default x SETNAME n",
+            "Hello { version: Some(3), user: Some([100, 101, 102, 97, 117, 108, 116]), name: Some([110]) }",
+        ),
+        ("CLIENT id", "Client(Id)"),
+        ("SCAN 7 COUNT 5 TYPE list", "Scan { cursor: 7, pattern: None, count: 5, nothing: true }"),
         ("INFO", "Info { section: None }"),
         ("FLUSHDB", "FlushDb"),
         ("FLUSHDB aSync", "FlushDb"),
@@ -127,7 +133,17 @@ fn options_of_set_exclude_each_other() {
             assert_eq!(parse(&line), refused, "{line}");
         }
     }
-    for rest in ["IFEQ", "NX IFNE", "IFEQ a IFEQ b", "EX 10", "KEEPTTL", "NXX", "GET GET x", "''"] {
+    for rest in [
+        "IFEQ",
+        "NX IFNE",
+        "IFEQ a IFEQ b",
+        "EX 10 PX 10",
+        "EX 0 KEEPTTL",
+        "EX",
+        "NXX",
+        "GET GET x",
+        "''",
+    ] {
         let (clients, people) = parse(&format!("SET k v {rest}")).expect_err(rest);
         assert_eq!((&clients[..], people), ("ERR syntax error", format!("{clients}{SET_ADVICE}")));
     }

@@ -261,6 +261,9 @@ fn documented(words: &[Vec<u8>], ours: &[u8], theirs: &[u8]) -> Option<&'static 
         b"bitcount" if refused && theirs == b":0\r\n" => {
             Some("arguments are checked even if there is no such key, as in Redis since 7.2")
         }
+        b"nonsense" if refused && theirs.starts_with(b"-ERR unknown command 'NONSENSE'") => {
+            Some("Redis shows what is not text as it is, up to a zero")
+        }
         b"getex" if refused && matches!(theirs, b"$-1\r\n" | b"_\r\n") => {
             Some("times are checked even if there is no such key")
         }
