@@ -70,5 +70,5 @@ fn the_second_half_of_a_request_makes_it_whole() {
 fn an_effect_of_half_a_request_is_seen() {
     let case = case(Dialect::Text, Torn { permille: 800, then: Then::Close });
     let failure = play(&case, Tier::A, false).failure.expect("a value from nowhere");
-    assert_eq!((failure.oracle, failure.key.as_deref()), ("thin air", Some("k in database 1")));
+    assert_eq!((failure.oracle, failure.key.as_deref()), ("linear", Some("k in database 1")));
 }

@@ -168,19 +168,7 @@ impl fmt::Display for CommandError<'_> {
             }
             Self::TimeoutInvalid => f.write_str("ERR timeout is not an integer or out of range"),
             Self::TimeoutNegative => f.write_str("ERR timeout is negative"),
-            Self::UnknownCommand { args } => {
-                let name = lossy(args.get(0).unwrap_or_default(), QUOTED_SIZE_MAX);
-                write!(f, "ERR unknown command '{name}', with args beginning with: ")?;
-                let mut room = QUOTED_SIZE_MAX;
-                for arg in args.from(1).iter() {
-                    if room == 0 {
-                        break;
-                    }
-                    write!(f, "'{}' ", lossy(arg, room))?;
-                    room = room.saturating_sub(arg.len().min(room) + 3);
-                }
-                Ok(())
-            }
+            Self::UnknownCommand { args } => write_unknown(f, args),
             Self::UnknownSubcommand { command, subcommand } => {
                 let subcommand = lossy(subcommand, QUOTED_SIZE_MAX);
                 write!(f, "ERR unknown subcommand '{subcommand}'. Try {command} HELP.")
@@ -252,6 +240,21 @@ impl fmt::Display for ForPeople<'_> {
             | CommandError::ValueSize { .. } => error.fmt(f),
         }
     }
+}
+
+/// The words of an unknown command, as far as Redis repeats them.
+fn write_unknown(f: &mut fmt::Formatter<'_>, args: Args<'_>) -> fmt::Result {
+    let name = lossy(args.get(0).unwrap_or_default(), QUOTED_SIZE_MAX);
+    write!(f, "ERR unknown command '{name}', with args beginning with: ")?;
+    let mut room = QUOTED_SIZE_MAX;
+    for arg in args.from(1).iter() {
+        if room == 0 {
+            break;
+        }
+        write!(f, "'{}' ", lossy(arg, room))?;
+        room = room.saturating_sub(arg.len().min(room) + 3);
+    }
+    Ok(())
 }
 
 /// At most `size_max` of a client's bytes as text.

@@ -86,6 +86,13 @@ impl Connection {
                     execute(Request { db, command, reply, ticket, readonly, behind })
                 });
             }
+            own => self.answer_own(own, style, limits),
+        }
+    }
+
+    /// Answers what concerns this connection alone.
+    fn answer_own(&mut self, command: Command<'_>, style: Style, limits: &Limits) {
+        match command {
             Command::Auth { user } => self.replies.say(style, |reply| match user {
                 None => reply.error(NO_PASSWORDS),
                 Some(user) if user == DEFAULT_USER => reply.ok(),
@@ -132,6 +139,7 @@ impl Connection {
                 self.db = db;
                 self.replies.ok(style);
             }
+            _ => unreachable!("carried out by the owner"),
         }
     }
 

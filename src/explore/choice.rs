@@ -231,7 +231,11 @@ fn is_other(mut bytes: &[u8]) -> bool {
     while let FrameStep::Complete { frame, consumed } = Frame::next(bytes, FRAME_SIZE_MAX) {
         let other = matches!(
             frame,
-            Frame::Compare { .. } | Frame::Differ { .. } | Frame::Ping { .. } | Frame::Pong { .. }
+            Frame::Compare { .. }
+                | Frame::Differ { .. }
+                | Frame::Floor { .. }
+                | Frame::Ping { .. }
+                | Frame::Pong { .. }
         );
         if !other {
             return false;

@@ -25,7 +25,7 @@ use crate::{
     conn::{Done, Request, Ticket, Wait},
     members::Members,
     probe::{Hook, reached},
-    proto::reply::ReplyWriter,
+    proto::{Args, reply::ReplyWriter},
     record::Db,
     rng::Rng,
     time::Now,
@@ -179,13 +179,7 @@ impl Executor<'_> {
                 let ops = keys.iter().map(|key| Op::new(key, Action::Get));
                 self.ops(place, Join::List, ops, &mut reply)
             }
-            Command::MSet { pairs } => {
-                let (condition, outcome) = (Condition::Always, SetReply::Outcome);
-                let expiry = Expiry::Never;
-                let set = |value| Action::Set { value, condition, reply: outcome, expiry };
-                let ops = pairs.pairs().map(|(key, value)| Op::new(key, set(value)));
-                self.ops(place, Join::AllOk, ops, &mut reply)
-            }
+            Command::MSet { pairs } => self.set_all(place, pairs, &mut reply),
             Command::DbSize => {
                 reply.integer(self.replica.store.live(db) as i64);
                 Done::Now(self.all_durable())
@@ -203,25 +197,12 @@ impl Executor<'_> {
                 self.info(section, &mut reply);
                 Done::Now(None)
             }
-            Command::Keys { pattern } => {
-                keyspace::keys(&self.replica.store, db, pattern, self.now.wall_ms, &mut reply);
-                Done::Now(self.all_durable())
-            }
-            Command::RandomKey => {
-                let (store, rng) = (&self.replica.store, &mut *self.rng);
-                keyspace::random_key(store, db, rng, self.now.wall_ms, &mut reply);
-                Done::Now(self.all_durable())
-            }
-            Command::Scan { cursor, pattern, count, nothing } => {
-                let scan = keyspace::Scan { cursor, pattern, count, nothing };
-                scan.run(&self.replica.store, db, self.now.wall_ms, &mut reply);
+            Command::Keys { .. } | Command::RandomKey | Command::Scan { .. } => {
+                self.look_at_keys(db, command, &mut reply);
                 Done::Now(self.all_durable())
             }
             Command::Time => {
-                let (seconds, millis) = (self.now.wall_ms / 1000, self.now.wall_ms % 1000);
-                reply.array(2);
-                reply.bulk(seconds.to_string().as_bytes());
-                reply.bulk((millis * 1000).to_string().as_bytes());
+                self.tell_time(&mut reply);
                 Done::Now(None)
             }
             Command::LastSave => {
@@ -251,6 +232,35 @@ impl Executor<'_> {
             | Command::Reset
             | Command::Select { .. } => unreachable!("answered by the connection itself"),
         }
+    }
+
+    /// MSET: pair by pair.
+    fn set_all(&mut self, place: Place, pairs: Args<'_>, reply: &mut ReplyWriter<'_>) -> Done {
+        let (condition, outcome) = (Condition::Always, SetReply::Outcome);
+        let expiry = Expiry::Never;
+        let set = |value| Action::Set { value, condition, reply: outcome, expiry };
+        let ops = pairs.pairs().map(|(key, value)| Op::new(key, set(value)));
+        self.ops(place, Join::AllOk, ops, reply)
+    }
+
+    /// What speaks of all keys of this node's copy.
+    fn look_at_keys(&mut self, db: Db, command: Command<'_>, reply: &mut ReplyWriter<'_>) {
+        let (store, wall_ms) = (&self.replica.store, self.now.wall_ms);
+        match command {
+            Command::Keys { pattern } => keyspace::keys(store, db, pattern, wall_ms, reply),
+            Command::Scan { cursor, pattern, count, nothing } => {
+                let scan = keyspace::Scan { cursor, pattern, count, nothing };
+                scan.run(store, db, wall_ms, reply);
+            }
+            _ => keyspace::random_key(store, db, self.rng, wall_ms, reply),
+        }
+    }
+
+    fn tell_time(&self, reply: &mut ReplyWriter<'_>) {
+        let (seconds, millis) = (self.now.wall_ms / 1000, self.now.wall_ms % 1000);
+        reply.array(2);
+        reply.bulk(seconds.to_string().as_bytes());
+        reply.bulk((millis * 1000).to_string().as_bytes());
     }
 
     /// Something that is answered from all that the node knows.

@@ -6,6 +6,7 @@
 //! generation that the sender counts.
 
 use std::collections::VecDeque;
+use std::hash::{Hash, Hasher};
 
 use super::{
     LinkId,
@@ -23,6 +24,15 @@ use crate::{
     rng::Rng,
     time::{Instant, Millis, Now},
 };
+
+/// The bytes that a peer was last told of floors. They follow from the rest, so for a search they
+/// tell nothing apart.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct LastTold(pub(crate) Vec<u8>);
+
+impl Hash for LastTold {
+    fn hash<H: Hasher>(&self, _state: &mut H) {}
+}
 
 /// One other member.
 #[derive(Clone, Debug, Hash)]
@@ -42,7 +52,7 @@ pub(crate) struct Peer {
     /// And all that we have from others since this life of ours began.
     caught_up: u64,
     /// What it was last told of the floor, on our present link to it.
-    pub(crate) floor_told: Vec<u8>,
+    pub(crate) floor_told: LastTold,
     pub(crate) ping_at: Instant,
     pub(crate) repair_at: Instant,
     /// Its link to us, once it has introduced itself.
@@ -108,7 +118,7 @@ impl Peer {
             repair: Repair::default(),
             walked: 0,
             caught_up: 0,
-            floor_told: Vec::new(),
+            floor_told: LastTold::default(),
             ping_at: now.mono,
             repair_at: now.mono,
             inbound: None,
@@ -204,7 +214,7 @@ impl Peer {
     pub(crate) fn on_link_gone(&mut self) {
         self.repair.on_close();
         (self.live, self.votes, self.refusals_seen) = (false, false, 0);
-        self.floor_told.clear();
+        self.floor_told = LastTold::default();
         self.asks.clear();
     }
 
