@@ -4,6 +4,7 @@ use super::{
     LinkId, Node, Quorum,
     inbound::Hangup,
     links::End,
+    peers::Peer,
     strong::{
         Ctx, Strong, Why,
         request::{Origin, Outcome},
@@ -173,6 +174,18 @@ impl Node {
         strong.begin_recovery(&mut ctx);
     }
 
+    /// Members that vote by now did not yet when they introduced themselves: what they have shown
+    /// since may be less than what they vouch for. They are to begin again, as members that vote.
+    fn have_shown_again(&mut self, now: Now) {
+        if !self.formation.is_lost() || self.strong.is_ready() {
+            return;
+        }
+        let same_life = |peer: &&Peer| peer.receiver == peer.cursor.incarnation;
+        let outdated = self.peers.iter().filter(same_life).filter(|p| p.votes && !p.voted);
+        let outdated: Vec<LinkId> = outdated.filter_map(|peer| peer.inbound).collect();
+        outdated.into_iter().for_each(|link| self.close(now, link));
+    }
+
     /// Once all is there again, in all databases, the log is told.
     fn maybe_rejoin(&mut self) {
         let needed = (self.members.len() - self.members.quorum() + 1).min(self.members.len() - 1);
@@ -311,6 +324,7 @@ impl Node {
         let (quorum, mut ctx) = self.quorum(now);
         quorum.end_turn(&mut ctx);
         self.maybe_whole(now);
+        self.have_shown_again(now);
         self.maybe_rejoin();
         self.maybe_start_cold(now);
         self.say_what_is_in_the_way();

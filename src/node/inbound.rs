@@ -275,11 +275,13 @@ impl Node {
         }
         let Some(peer) = self.peers.get_mut(hello.from) else { return };
         peer.forget_acks();
+        // Who votes from now on has more to show to one that recovers than it had before.
+        let anew = hello.formed && !peer.voted && !self.strong.votes();
         (peer.birth, peer.formed) = (new_birth(hello.birth), hello.formed);
         (peer.voted, peer.waits) = (hello.formed, None);
         let reborn = hello.incarnation > peer.cursor.incarnation;
         peer.on_sign_of_life(now);
-        if reborn {
+        if reborn || anew {
             self.on_reborn(hello.from, hello.incarnation);
         }
         self.replica.floors.on_link_lost(hello.from);

@@ -84,10 +84,7 @@ impl Growth {
     /// What a node's floor is, and whether its log has that. One without a floor may have lost
     /// data.
     pub fn note_floor(&mut self, node: usize, floor: Option<u64>, durable: bool) {
-        let Some(floor) = floor else {
-            self.floors[node] = 0;
-            return self.removed[node].clear();
-        };
+        let Some(floor) = floor else { return self.note_loss(node) };
         let before = self.floors[node];
         if floor < before {
             let detail = format!("the floor of n{node} went back from {before:x} to {floor:x}");
@@ -95,6 +92,14 @@ impl Growth {
         } else if durable {
             self.floors[node] = floor;
         }
+    }
+
+    /// A node begins a life with a disk that may have lost something: its floor may be gone, and
+    /// what had been removed may be held again. A node with others has no floor then, for a while;
+    /// one that is alone begins another at once.
+    pub fn note_loss(&mut self, node: usize) {
+        self.floors[node] = 0;
+        self.removed[node].clear();
     }
 
     /// The tombstones that the last look found removed from databases 1 and 2.
@@ -300,6 +305,10 @@ mod tests {
         growth.note_floor(0, Some(9), false);
         growth.note_floor(0, Some(8), true);
         growth.note_floor(0, None, true);
+        growth.note_floor(0, Some(3), true);
+        assert_eq!(growth.check(), Ok(()));
+        growth.note_loss(0);
+        growth.note_floor(0, Some(0), true);
         growth.note_floor(0, Some(3), true);
         assert_eq!(growth.check(), Ok(()));
         growth.note_floor(0, Some(2), true);

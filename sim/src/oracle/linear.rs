@@ -37,7 +37,7 @@ pub fn check(observed: &Observed) -> Result<u64, Failure> {
     for ((db, key), entries) in
         [0].into_iter().chain(quorum).flat_map(|db| by_key(db, &observed.history))
     {
-        if db == 0 && observed.strong_lost.concerns(&entries) {
+        if observed.lost.concerns(&entries) {
             continue;
         }
         let operations = operations(key, &entries);
@@ -226,7 +226,7 @@ fn merge_unseen(operations: &mut [Operation<Strings>]) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::oracle::{Replica, doctor};
+    use crate::oracle::{Lost, Replica, doctor};
 
     fn wrong(history: Vec<Entry>, held: &[Option<&str>]) -> Option<String> {
         wrong_in(0, history, held)
@@ -282,6 +282,37 @@ mod tests {
         assert_eq!(wrong(late.clone(), &[]), None);
         let gone = [late, vec![read("v1", (50, 60))]].concat();
         assert!(wrong(gone, &[]).is_some());
+    }
+
+    #[test]
+    fn a_cold_start_explains_that_a_new_write_is_lost() {
+        let wrong_at = |end_us: u64, cold: bool, db| {
+            let set = doctor::set("k", "v1", 0, (end_us - 1, Some(end_us)));
+            let history = vec![Entry { db, ..set }];
+            let mut lost = Lost::default();
+            lost.on_loss(5_000_000);
+            if cold {
+                lost.on_cold_start(6_000_000);
+            }
+            let replicas = vec![(0, Replica::default())];
+            let (voting, quorum, settled) = (vec![0], 1, true);
+            let observed = Observed {
+                history,
+                replicas,
+                settled,
+                voting,
+                quorum,
+                lost,
+                ..Observed::default()
+            };
+            check(&observed).is_err()
+        };
+        for db in [0, 1] {
+            assert!(!wrong_at(4_500_000, true, db));
+            assert!(wrong_at(4_500_000, false, db), "nothing has started cold");
+            assert!(wrong_at(3_000_000, true, db), "it was synced long ago");
+            assert!(wrong_at(7_000_000, true, db), "it came after the cold start");
+        }
     }
 
     #[test]

@@ -33,14 +33,14 @@ pub struct Observed {
     pub voting: Vec<usize>,
     /// How many nodes are a majority.
     pub quorum: usize,
-    /// What the strong database may have forgotten.
-    pub strong_lost: Lost,
+    /// What the databases that need a majority may have forgotten.
+    pub lost: Lost,
 }
 
-/// What the strong database may have forgotten: nothing unless it has started cold. Then a write that
-/// a majority acknowledged less than a second before the first disk lost something, or between that
-/// and the cold start; and a delete, of which the last trace may have been new on the last node that
-/// had not heard of it.
+/// What the strong and the quorum database may have forgotten: nothing unless the cluster has started
+/// cold, since both go on with what any disk has then. Then a write that a majority acknowledged
+/// less than a second before the first disk lost something, or between that and the cold start; and
+/// a delete, of which the last trace may have been new on the last node that had not heard of it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Lost {
     /// When the first disk lost something.

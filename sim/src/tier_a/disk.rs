@@ -334,6 +334,9 @@ impl World<'_> {
                     node.recovered(now, found);
                     // What rotted or is gone may have been the bound. The number of the life keeps
                     // versions apart even so.
+                    if found.loss != Loss::None || wiped {
+                        self.growth.note_loss(id);
+                    }
                     let lost = found.loss == Loss::More || wiped;
                     if mode == Mode::Normal && !lost {
                         self.check_stamps(id, node.clock());

@@ -226,7 +226,7 @@ impl World<'_> {
             nodes_keep_memory: !self.lost && self.case.config.core.len() == self.hosts.len(),
             voting: voting.map(|(id, _)| id).collect(),
             quorum: self.quorum(),
-            strong_lost: self.strong_lost,
+            lost: self.cold_lost,
             history: std::mem::take(&mut self.history),
             replicas: self.replicas(),
         };

@@ -67,8 +67,8 @@ struct World<'c> {
     lost: bool,
     /// The keys of the strong database that are read in the end.
     strong_keys: Vec<String>,
-    /// What the strong database may have forgotten.
-    strong_lost: Lost,
+    /// What the databases that need a majority may have forgotten.
+    cold_lost: Lost,
     /// No majority is to be had since then, with all nodes up.
     stuck_since_us: Option<u64>,
 }
@@ -139,7 +139,7 @@ impl<'c> World<'c> {
             disk_failure: None,
             lost: false,
             strong_keys: Vec::new(),
-            strong_lost: Lost::default(),
+            cold_lost: Lost::default(),
             stuck_since_us: None,
         };
         (0..config.nodes).for_each(|node| world.start(node));

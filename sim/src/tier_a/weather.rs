@@ -19,7 +19,7 @@ impl World<'_> {
         *count += 1;
         let count = *count;
         if hook == Hook::ColdStarted {
-            self.strong_lost.on_cold_start(self.net.now_us);
+            self.cold_lost.on_cold_start(self.net.now_us);
         }
         for (index, fault) in self.case.faults.iter().enumerate() {
             let When::OnNth { node: at, hook: name, nth } = &fault.when else { continue };
@@ -192,7 +192,7 @@ impl World<'_> {
     fn note_loss(&mut self, lost: bool) {
         if lost {
             self.lost = true;
-            self.strong_lost.on_loss(self.net.now_us);
+            self.cold_lost.on_loss(self.net.now_us);
         }
     }
 

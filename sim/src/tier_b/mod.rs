@@ -229,7 +229,7 @@ impl Run {
             replicas: self.replicas(),
             voting: (0..nodes.len()).filter(votes).collect(),
             quorum: nodes.len() / 2 + 1,
-            strong_lost: Lost::default(),
+            lost: Lost::default(),
         }
     }
 
