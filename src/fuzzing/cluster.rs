@@ -158,7 +158,7 @@ impl Cluster {
 
     /// A node's disk remembers how much is durable now.
     pub fn mark_disk(&mut self, node: usize) {
-        self.hosts[node].disk.sync();
+        self.hosts[node].disk.mark();
     }
 
     /// The disk of a node that is down loses what became durable since it was marked.

@@ -17,6 +17,8 @@ pub struct Memory {
     at_work: Option<(Batch, Vec<u8>, bool)>,
     /// How much of it survives a power failure.
     synced: usize,
+    /// How much was durable when it was marked.
+    marked: usize,
     loss: Loss,
     saving: bool,
     /// While set, nothing becomes durable.
@@ -66,9 +68,14 @@ impl Memory {
         self.loss = Loss::More;
     }
 
-    /// Forgets all that became durable since the last sync, and says so to the next life.
+    /// Remembers how much is durable now.
+    pub const fn mark(&mut self) {
+        self.marked = self.durable.len();
+    }
+
+    /// Forgets all that became durable since the mark, and says so to the next life.
     pub fn lose(&mut self) {
-        self.durable.truncate(self.synced);
+        self.durable.truncate(self.marked);
         self.loss = Loss::More;
     }
 

@@ -193,10 +193,7 @@ impl Executor<'_> {
                 self.flush_strong(Origin::All { link: self.link, ticket })
             }
             Command::FlushDb => self.flush(db, ticket, &mut reply),
-            Command::Info { section } => {
-                self.info(section, &mut reply);
-                Done::Now(None)
-            }
+            Command::Info { section } => self.info(section, &mut reply),
             Command::Keys { .. } | Command::RandomKey | Command::Scan { .. } => {
                 self.look_at_keys(db, command, &mut reply);
                 Done::Now(self.all_durable())
@@ -420,7 +417,7 @@ impl Executor<'_> {
         Done::Later(0)
     }
 
-    fn info(&self, section: Option<&[u8]>, reply: &mut ReplyWriter<'_>) {
+    fn info(&self, section: Option<&[u8]>, reply: &mut ReplyWriter<'_>) -> Done {
         let (strong, quorum) = (self.strong.load(), self.quorum.load());
         let text = info::render(&info::Source {
             now: self.now,
@@ -437,6 +434,7 @@ impl Executor<'_> {
             section,
         });
         reply.lines(&text);
+        Done::Now(None)
     }
 
     fn save(&mut self, background: bool, reply: &mut ReplyWriter<'_>) -> Option<Wait> {
