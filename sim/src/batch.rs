@@ -29,6 +29,12 @@ const TWICE_EVERY: u64 = 10;
 const PROGRESS: Duration = Duration::from_secs(5);
 /// A batch of so many seeds must pass every hook, and see every class of faults that it has.
 const LONG_FROM: u64 = 500;
+/// What no workload or draw leads to yet, and what shows it meanwhile: FLUSHDB of database 0
+/// (`tests/scripts/strong_flush.txt`), values that expire (tests of `command::op` and the comparison
+/// with Redis), more requests than a leader takes, and what a recovery finds on its own disk alone
+/// (the exhaustive search, and a kept case).
+const NOT_YET: [Hook; 5] =
+    [Hook::Erased, Hook::ExpiredByLeader, Hook::Flushed, Hook::LeaderFull, Hook::RecoveryRemoved];
 
 /// What to play.
 #[derive(Clone, Copy, Debug)]
@@ -194,7 +200,8 @@ impl Summary {
             return Vec::new();
         }
         let hooks = Hook::ALL.iter().zip(&self.reached.hooks);
-        hooks.filter(|(_, count)| **count == 0).map(|(hook, _)| *hook).collect()
+        let idle = hooks.filter(|(hook, count)| **count == 0 && !NOT_YET.contains(hook));
+        idle.map(|(hook, _)| *hook).collect()
     }
 
     /// What the process ends with.

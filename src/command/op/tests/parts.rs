@@ -207,7 +207,7 @@ proptest::proptest! {
             let size = value.len().max(at + part.len());
             let byte = |i: usize| {
                 let new = i.checked_sub(at).and_then(|i| part.get(i));
-                new.or(value.get(i)).copied().unwrap_or(0)
+                new.or_else(|| value.get(i)).copied().unwrap_or(0)
             };
             (0..size).map(byte).collect()
         };
