@@ -9,7 +9,7 @@ use crate::{
 
 /// The key of all operations; there is one slot.
 pub(super) const KEY: &str = "k";
-/// Timers up to so far ahead may fire at any moment ([`super::choice::Choice::Tick`]); the later
+/// Timers up to so far ahead may fire at any moment (a `Tick`); the later
 /// ones only where a setup allows it.
 pub(super) const NEAR: Millis = Millis(1_000);
 
