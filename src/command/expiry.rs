@@ -19,6 +19,22 @@ pub(super) enum Timed<'a> {
 }
 
 impl<'a> Timed<'a> {
+    /// Takes the place of an earlier option, which it may only if it is of the same kind, as in
+    /// Redis.
+    pub(super) fn replace(self, earlier: &mut Option<Self>) -> Result<(), ()> {
+        let same = match (&*earlier, self) {
+            (None, _) => true,
+            (Some(Self::Fixed(a)), Self::Fixed(b)) => *a == b,
+            (
+                Some(Self::Number { scale: a, absolute: c, .. }),
+                Self::Number { scale: b, absolute: d, .. },
+            ) => (*a, *c) == (b, d),
+            (Some(_), _) => false,
+        };
+        *earlier = Some(self);
+        if same { Ok(()) } else { Err(()) }
+    }
+
     pub(super) fn expiry(self, spec: &'static Spec) -> Result<Expiry, CommandError<'a>> {
         match self {
             Self::Fixed(expiry) => Ok(expiry),
@@ -125,9 +141,7 @@ pub(super) fn get_ex<'a>(
             let operand = || options.next().ok_or(CommandError::Syntax);
             timed(option, operand)?.ok_or(CommandError::Syntax)?
         };
-        if wanted.replace(timed).is_some() {
-            return Err(CommandError::Syntax);
-        }
+        timed.replace(&mut wanted).map_err(|()| CommandError::Syntax)?;
     }
     match wanted {
         None => Ok(Action::Get),

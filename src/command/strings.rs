@@ -108,14 +108,11 @@ fn set<'a>(
             reply = SetReply::Held;
             continue;
         } else if is("keepttl") {
-            if end.replace(Timed::Fixed(Expiry::Keep)).is_some() {
-                return Err(CommandError::SetSyntax);
-            }
+            let keep = Timed::Fixed(Expiry::Keep);
+            keep.replace(&mut end).map_err(|()| CommandError::SetSyntax)?;
             continue;
         } else if let Some(timed) = expiry::timed(option, &mut operand)? {
-            if end.replace(timed).is_some() {
-                return Err(CommandError::SetSyntax);
-            }
+            timed.replace(&mut end).map_err(|()| CommandError::SetSyntax)?;
             continue;
         } else if is("nx") {
             Condition::Absent

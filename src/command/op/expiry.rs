@@ -137,12 +137,8 @@ pub(super) fn ttl<'h>(held: Option<Held<'_>>, form: TimeForm, wall_ms: u64) -> A
     let Some(held) = held else { return Answer::Integer(-2) };
     let Some(end) = held.expires_at_ms else { return Answer::Integer(-1) };
     let time = if form.absolute { end } else { end.saturating_sub(wall_ms) };
-    // What is left is rounded, a time of day is cut off, as in Redis.
-    let time = match form {
-        TimeForm { millis: true, .. } => time,
-        TimeForm { absolute: true, .. } => time / 1000,
-        TimeForm { .. } => time.saturating_add(500) / 1000,
-    };
+    // Seconds are rounded, as in Redis.
+    let time = if form.millis { time } else { time.saturating_add(500) / 1000 };
     Answer::Integer(i64::try_from(time).unwrap_or(i64::MAX))
 }
 

@@ -68,7 +68,7 @@ fn ends_can_be_read_taken_away_and_moved() {
         (ttl(true, false), 1520),
         (ttl(false, false), 2),
         (ttl(true, true), 1570),
-        (ttl(false, true), 1),
+        (ttl(false, true), 2),
     ] {
         expect(action, ends, &Effect::None, &Answer::Integer(number));
         expect(action, never, &Effect::None, &Answer::Integer(-1));
