@@ -254,6 +254,9 @@ fn request(words: &[Vec<u8>]) -> Vec<u8> {
     bytes
 }
 
+/// Errors that repeat a client's words.
+const QUOTES: [&[u8]; 2] = [b"-ERR unknown command", b"-ERR Unsupported option"];
+
 /// Why a reply may differ from that of Redis, if it may.
 fn documented(words: &[Vec<u8>], ours: &[u8], theirs: &[u8]) -> Option<&'static str> {
     let name = words.first().map(|name| name.to_ascii_lowercase()).unwrap_or_default();
@@ -270,8 +273,10 @@ fn documented(words: &[Vec<u8>], ours: &[u8], theirs: &[u8]) -> Option<&'static 
         b"bitcount" if refused && theirs == b":0\r\n" => {
             Some("arguments are checked even if there is no such key, as in Redis since 7.2")
         }
-        b"nonsense" if refused && theirs.starts_with(b"-ERR unknown command 'NONSENSE'") => {
-            Some("Redis shows what is not text as it is, up to a zero")
+        b"nonsense" | b"expire" | b"expireat" | b"pexpire" | b"pexpireat"
+            if refused && QUOTES.iter().any(|start| theirs.starts_with(start)) =>
+        {
+            Some("Redis shows words that are not text as they are, up to a zero")
         }
         b"getex" if refused && matches!(theirs, b"$-1\r\n" | b"_\r\n") => {
             Some("times are checked even if there is no such key")
