@@ -5,8 +5,10 @@
 //! or the outbox goes Behind. It is named by the sender's incarnation, the receiver's, and a
 //! generation that the sender counts.
 
-use std::collections::VecDeque;
-use std::hash::{Hash, Hasher};
+use std::{
+    collections::VecDeque,
+    hash::{Hash, Hasher},
+};
 
 use super::{
     LinkId,
