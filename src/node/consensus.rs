@@ -330,6 +330,7 @@ impl Node {
         self.say_what_is_in_the_way();
         self.run_waits(now);
         self.run_locates(now);
+        self.expect_ends(now);
         self.deliver(now);
     }
 

@@ -184,7 +184,7 @@ fn replication(source: &Source<'_>, text: &mut String) {
 /// writes; one that is older than the oldest tombstone for long has a member to blame.
 fn removal(source: &Source<'_>, text: &mut String) {
     let Source { now, members, replica, removal, .. } = source;
-    let (reach, removed) = removal.told();
+    let (reach, removed) = (removal.reach(), removal.removed());
     let floors = &replica.floors;
     let state = match (floors.is_sound(), floors.is_whole()) {
         (_, true) => "promising",
@@ -197,7 +197,7 @@ fn removal(source: &Source<'_>, text: &mut String) {
         line(text, format_args!("tombstone_floor_age_ms:{age_ms}"));
     }
     let oldest = Db::ALL.into_iter().filter(|db| *db != Db::STRONG);
-    let oldest = oldest.map(|db| replica.store.oldest_tombstone(db)).min();
+    let oldest = oldest.map(|db| replica.store.oldest_dead(db)).min();
     if let Some(oldest) = oldest.filter(|oldest| *oldest < u64::MAX) {
         let age_ms = now.wall_ms.saturating_sub(hlc_ms(oldest));
         line(text, format_args!("tombstone_oldest_age_ms:{age_ms}"));
@@ -205,7 +205,8 @@ fn removal(source: &Source<'_>, text: &mut String) {
     if let Some(slowest) = floors.slowest() {
         line(text, format_args!("tombstone_floor_held_by:{}", members.name(slowest)));
     }
-    line(text, format_args!("tombstones_removed:{removed}"));
+    line(text, format_args!("tombstones_removed:{}", removed.tombstones));
+    line(text, format_args!("expired_removed:{}", removed.expired));
 }
 
 fn strong(source: &Source<'_>, text: &mut String) {

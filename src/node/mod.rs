@@ -304,7 +304,9 @@ impl Node {
             self.run_client(now, link, Input::Resume);
         }
         self.run_timers(now);
-        self.sweep();
+        self.look_for_ends(now);
+        self.sweep(now);
+        self.replica.store.free_some();
         self.tick(now);
         self.deliver(now);
     }
@@ -401,7 +403,7 @@ impl Node {
     pub fn poll_timeout(&self) -> Option<Instant> {
         let can_resume = !self.resumable.is_empty() && !self.is_log_full() && !self.is_loaded();
         let can_go_on = !self.runnable.is_empty() || can_resume || self.can_write_image();
-        let can_go_on = can_go_on || self.can_sweep();
+        let can_go_on = can_go_on || self.can_sweep() || self.replica.store.has_buried();
         if can_go_on { Some(Instant::ZERO) } else { self.next_timer() }
     }
 
