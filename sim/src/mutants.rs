@@ -98,6 +98,7 @@ pub const fn what(mutant: Mutant) -> &'static str {
         Mutant::DigestNotUpdated => "a digest stays as it is when a key is written again",
         Mutant::DropNotExact => "a dropped tombstone takes with it what the key holds by then",
         Mutant::DroppedEarly => "a tombstone is dropped when a majority has it",
+        Mutant::ExpiredAboveFloor => "an expired value goes before the floor covers it",
         Mutant::FailedConditionUnconfirmed => "a failed condition is answered unconfirmed",
         Mutant::FastAbsentIsTombstone => "a fast read takes a tombstone for an absent key",
         Mutant::FastReadNewest => "a fast read answers the newest of unequal copies",

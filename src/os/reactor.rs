@@ -29,6 +29,7 @@ use super::{
     stop::{StopSignals, Stopper},
 };
 use crate::{
+    config::Fsync,
     limits::{Limits, Timing},
     members::Members,
     node::{Node, NodeConfig, Origin},
@@ -106,6 +107,7 @@ impl Reactor {
             slots: SLOTS,
             limits: Limits::DEFAULT,
             timing,
+            synced: options.fsync == Fsync::Always,
             seed: clock::seed()?,
         };
         let mut node = Node::new(config, now);
@@ -210,6 +212,9 @@ impl Reactor {
         if self.node.poll_timeout().is_some_and(|due| due <= now.mono) {
             self.node.handle_timeout(now);
         }
+        if self.node.wants_to_stop() {
+            self.stop(now);
+        }
         finish_turn(&mut self.node, now, &mut self.sockets, &mut self.disk);
         self.sockets.reap();
         Ok(())
@@ -248,7 +253,9 @@ impl Reactor {
             }
             let Some(stream) = listeners.accept(now.mono) else { return };
             match self.sockets.open(stream) {
-                Ok(link) => self.node.handle_open(now, link, Origin::Accepted),
+                Ok((link, addresses)) => {
+                    self.node.handle_open(now, link, Origin::Accepted(addresses));
+                }
                 // Gone already, or the event queue is full. The connection is closed with its
                 // socket.
                 Err(error) => debug!("can't take a connection: {error}"),
@@ -324,7 +331,6 @@ mod tests {
     use std::{io::Read as _, net::TcpStream, thread};
 
     use super::*;
-    use crate::config::Fsync;
 
     #[test]
     fn stops_when_told_and_lets_go_of_port_and_clients() {

@@ -287,6 +287,19 @@ fn is_printable(value: &[u8]) -> bool {
     str::from_utf8(value).is_ok_and(|text| !text.chars().any(char::is_control))
 }
 
+/// The code of a reply that is an error.
+pub(crate) fn error_code(reply: &[u8], style: Style) -> Option<&'static str> {
+    let line = match style {
+        Style::Plain => reply,
+        Style::Resp | Style::Resp3 => reply.strip_prefix(b"-")?,
+    };
+    let code = ERROR_CODES.iter().find(|code| {
+        let rest = line.strip_prefix(**code);
+        rest.is_some_and(|rest| matches!(rest.first(), None | Some(b' ' | b'\n' | b'\r')))
+    })?;
+    str::from_utf8(code).ok()
+}
+
 /// Whether a line begins as an error does.
 pub(crate) fn starts_with_code(line: &[u8]) -> bool {
     ERROR_CODES.iter().any(|code| {

@@ -110,8 +110,8 @@ mod tests {
             let (version, value) = (version(hlc), Some(&b"v"[..]));
             store.merge(&Record { db, key: key.as_bytes(), version, expires_at_ms: None, value })
         };
-        (0..10_000).for_each(|key| drop(put(&mut store, key, 10 + key)));
-        (0..5).for_each(|key| drop(put(&mut store, key, 50_000)));
+        assert!((0..10_000).all(|key| put(&mut store, key, 10 + key)));
+        assert!((0..5).all(|key| put(&mut store, key, 50_000)));
         assert!(store.flush(db, version(20_000)) && !store.flush(db, version(20_000)));
         assert_eq!((store.live(db), store.has_buried()), (5, true));
         store.check();
