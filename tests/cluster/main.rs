@@ -17,6 +17,7 @@ mod hostile;
 mod ledger;
 mod replicas;
 mod script;
+mod starts;
 mod stop;
 mod strong;
 mod tools;
