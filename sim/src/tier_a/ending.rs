@@ -242,6 +242,7 @@ impl World<'_> {
             voting: voting.map(|(id, _)| id).collect(),
             quorum: self.quorum(),
             lost: self.cold_lost,
+            skew_us: self.case.skew_us(self.net.now_us),
             history: std::mem::take(&mut self.history),
             replicas: self.replicas(),
         };

@@ -230,6 +230,7 @@ impl Run {
             voting: (0..nodes.len()).filter(votes).collect(),
             quorum: nodes.len() / 2 + 1,
             lost: Lost::default(),
+            skew_us: self.shared.case.skew_us(self.now_ms() * 1000),
         }
     }
 
