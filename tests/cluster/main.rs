@@ -18,6 +18,7 @@ mod ledger;
 mod replicas;
 mod script;
 mod server;
+mod starts;
 mod stop;
 mod strong;
 mod tools;
