@@ -58,7 +58,7 @@ macro_rules! subs {
 }
 
 /// Subcommands by command, in the order of HELP.
-pub static SUBS: [Sub; 57] = numbered(subs! {
+pub static SUBS: [Sub; 58] = numbered(subs! {
     "acl|cat" -2 AclCat, "[category]" "Categories of commands, or the commands of one."
     "acl|getuser" 3 AclGetUser, "user" "What a user may do; there is the user default only."
     "acl|help" 2 Help, "" "This list."
@@ -116,6 +116,7 @@ pub static SUBS: [Sub; 57] = numbered(subs! {
     "object|help" 2 Help, "" "This list."
     "object|idletime" 3 ObjectIdleTime, "key" "An error: no access times are kept."
     "slowlog|get" -2 SlowLogGet, "[count]" "The last slow requests."
+    "slowlog|help" 2 Help, "" "This list."
     "slowlog|len" 2 SlowLogLen, "" "How many slow requests are kept."
     "slowlog|reset" 2 SlowLogReset, "" "Forgets the slow requests."
 });

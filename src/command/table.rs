@@ -104,7 +104,7 @@ pub static TABLE: [Spec; 81] = numbered(specs! {
     "replicas" 2 Name::Replicas, Data, "REPLICAS key"
         "Which node holds which version of a key."
     "keys" 2 Name::Keys, Data, "KEYS pattern"
-        "The keys of this node's copy that match, if it has not too many."
+        "All keys of this node's copy that match."
     "scan" -2 Name::Scan, Data, "SCAN cursor [MATCH p] [COUNT n] [TYPE t]"
         "Some keys of this node's copy, and where to go on."
     "randomkey" 1 Name::RandomKey, Data, "RANDOMKEY"

@@ -213,7 +213,7 @@ impl Host for Executor<'_> {
             Command::FlushDb => self.flush(db, ticket, &mut reply),
             Command::Info { sections } => self.info(sections, &mut reply),
             Command::Keys { pattern } => {
-                let search = KeySearch::new(db, pattern);
+                let search = KeySearch::new(db, pattern, reply.style());
                 self.inquire_alone(ticket, About::Job(Job::Keys(search)))
             }
             Command::RandomKey => {

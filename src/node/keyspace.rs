@@ -8,16 +8,17 @@
 //! once, and one that comes or goes meanwhile or not.
 
 use crate::{
+    buffer::OutBuf,
     command::glob,
-    proto::reply::ReplyWriter,
+    proto::{Style, reply::ReplyWriter},
     record::{Db, Record},
     rng::Rng,
     slot::Slot,
     store::{PageCursor, Store},
 };
 
-/// Records that one SCAN looks at, whatever COUNT says: about a millisecond of work.
-const SCANNED_MAX: u64 = 4096;
+/// Records that one SCAN looks at, whatever COUNT says: one or two milliseconds of work.
+const SCANNED_MAX: u64 = 2048;
 /// Records that a KEYS or RANDOMKEY looks at a turn: less than a millisecond of work.
 const SEARCHED_PER_TURN: usize = 4096;
 /// Bytes of keys that a KEYS may find: what one client may make the node hold for one answer.
@@ -132,15 +133,17 @@ impl Walk {
     }
 }
 
-/// A KEYS under way.
+/// A KEYS under way. Its answer is written as it is found, so that the end of it is no work.
 #[derive(Clone, Debug, Hash)]
 pub(crate) struct KeySearch {
     walk: Walk,
     pattern: Box<[u8]>,
-    found: Vec<Box<[u8]>>,
-    size: usize,
-    /// What was found before the slot that is walked.
-    before_slot: usize,
+    style: Style,
+    /// What was found: how many keys, and their part of the answer.
+    count: usize,
+    found: OutBuf,
+    /// The same before the slot that is walked.
+    before_slot: (usize, usize),
 }
 
 /// How far a KEYS is.
@@ -155,37 +158,39 @@ pub(crate) enum Found {
 }
 
 impl KeySearch {
-    pub(crate) fn new(db: Db, pattern: &[u8]) -> Self {
-        let (found, pattern) = (Vec::new(), pattern.into());
-        Self { walk: Walk::new(db, 0), pattern, found, size: 0, before_slot: 0 }
+    pub(crate) fn new(db: Db, pattern: &[u8], style: Style) -> Self {
+        let (found, pattern) = (OutBuf::new(), pattern.into());
+        let (count, before_slot) = (0, (0, 0));
+        Self { walk: Walk::new(db, 0), pattern, style, count, found, before_slot }
     }
 
     /// Bytes that it holds.
-    pub(crate) const fn size(&self) -> usize {
-        self.size
+    pub(crate) fn size(&self) -> usize {
+        self.found.len()
     }
 
     /// Looks at some more records.
     pub(crate) fn step(&mut self, store: &Store, wall_ms: u64) -> Found {
         let mut left = SEARCHED_PER_TURN;
         if self.walk.is_outdated(store) {
-            let again = self.found.split_off(self.before_slot);
-            self.size -= again.iter().map(|key| cost(key)).sum::<usize>();
+            let (count, size) = self.before_slot;
+            self.count = count;
+            self.found.tail().truncate(size);
         }
         while left > 0 && self.walk.slot(store).is_some() {
-            let Self { walk, pattern, found, size, .. } = self;
+            let Self { walk, pattern, style, count, found, .. } = self;
             let slot_done = walk.step(store, |record| {
                 left -= 1;
                 if record.visible(wall_ms).is_some() && glob::matches(pattern, record.key) {
-                    *size += cost(record.key);
-                    found.push(record.key.into());
+                    *count += 1;
+                    ReplyWriter::new(found, *style).bulk(record.key);
                 }
                 left > 0
             });
             if slot_done {
-                self.before_slot = self.found.len();
+                self.before_slot = (self.count, self.found.len());
             }
-            if self.size > FOUND_SIZE_MAX {
+            if self.found.len() > FOUND_SIZE_MAX {
                 return Found::TooMuch;
             }
         }
@@ -199,13 +204,8 @@ impl KeySearch {
                 "ERR KEYS answers with {FOUND_SIZE_MAX} bytes at most, and more match; use SCAN"
             ));
         }
-        reply.array(self.found.len());
-        self.found.iter().for_each(|key| reply.bulk(key));
+        reply.array_of(self.count, self.found.pending());
     }
-}
-
-const fn cost(key: &[u8]) -> usize {
-    key.len() + size_of::<Box<[u8]>>()
 }
 
 /// A RANDOMKEY under way: some key of the first slot from a random one on that has any.
@@ -289,7 +289,7 @@ mod tests {
     fn keys_shows_what_is_there_all_the_time_once_though_tables_grow() {
         let mut store = Store::new(4, 1, 2);
         (0..20_000).for_each(|key| put(&mut store, key, Some(b"v")));
-        let mut search = KeySearch::new(DB, b"k*");
+        let mut search = KeySearch::new(DB, b"k*", Style::Plain);
         let (mut turns, mut next) = (0, 20_000);
         while search.step(&store, 0) == Found::More {
             turns += 1;
@@ -297,15 +297,15 @@ mod tests {
             next += 500;
         }
         assert!(turns >= 20_000 / SEARCHED_PER_TURN, "bounded slices: {turns}");
-        let mut found: Vec<Box<[u8]>> = search.found.clone();
-        assert_eq!(search.size, found.iter().map(|key| cost(key)).sum::<usize>());
+        let text = String::from_utf8_lossy(search.found.pending());
+        let mut found: Vec<&str> = text.lines().collect();
         let count = found.len();
-        found.sort();
+        assert_eq!(count, search.count);
+        found.sort_unstable();
         found.dedup();
         assert_eq!(found.len(), count, "no key twice");
         for key in 0..20_000 {
-            let key = format!("k{key}").into_bytes().into_boxed_slice();
-            assert!(found.binary_search(&key).is_ok());
+            assert!(found.binary_search(&&*format!("k{key}")).is_ok());
         }
     }
 

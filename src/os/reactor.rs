@@ -34,12 +34,14 @@ use crate::{
     members::Members,
     node::{Node, NodeConfig, Origin},
     slot::SLOTS,
-    time::{Instant, Now},
+    time::{Instant, Millis, Now},
     turn::finish_turn,
 };
 
 /// Events taken from the system at a time: room for every link of a busy node, 16 KiB.
 const EVENTS_MAX: usize = 1024;
+/// A turn that takes longer is told to the log: nobody is served meanwhile.
+const SLOW_TURN: Millis = Millis(50);
 /// Connections accepted in a turn: enough to take a burst, little enough that others need not wait
 /// for it.
 const ACCEPTS_MAX: usize = 64;
@@ -217,6 +219,10 @@ impl Reactor {
         }
         finish_turn(&mut self.node, now, &mut self.sockets, &mut self.disk);
         self.sockets.reap();
+        let took = self.clock.mono().since(now.mono);
+        if took > SLOW_TURN {
+            debug!("a turn took {} ms", took.0);
+        }
         Ok(())
     }
 

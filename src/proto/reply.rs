@@ -158,6 +158,20 @@ impl<'a> ReplyWriter<'a> {
         self.list(b'*', count, count);
     }
 
+    /// A list of `count` elements that were written in this style before.
+    pub fn array_of(&mut self, count: usize, elements: &[u8]) {
+        match self.style {
+            Style::Plain => {
+                self.out.extend(elements);
+                self.plain_line(b"END");
+            }
+            Style::Resp | Style::Resp3 => {
+                self.header(b'*', count as u64);
+                self.out.extend(elements);
+            }
+        }
+    }
+
     /// A map of `count` keys with their values, which the caller writes next, in turn.
     pub fn map(&mut self, count: usize) {
         self.list(b'%', count, 2 * count);

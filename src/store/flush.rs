@@ -3,7 +3,10 @@
 //! Freeing a million records takes a good part of a second. So tables that are dead as a whole, which
 //! is nearly all of them, are only put aside, and given back some at a time.
 
-use std::hash::{Hash, Hasher};
+use std::{
+    hash::{Hash, Hasher},
+    hint::black_box,
+};
 
 use hashbrown::HashTable;
 
@@ -18,6 +21,9 @@ const FREED_MIN: usize = 4096;
 /// The same as a part of all that wait: whoever flushes and fills again without end must not be
 /// faster.
 const FREED_PART: usize = 256;
+
+/// A block of a size that an allocator does not take from those for small ones.
+const LARGER_BLOCK: usize = 64 * 1024;
 
 /// Tables that nobody sees any more.
 #[derive(Clone, Debug, Default)]
@@ -82,6 +88,9 @@ impl Store {
 
     /// Gives some memory back.
     pub fn free_some(&mut self) {
+        if !self.has_buried() {
+            return;
+        }
         let Buried { tables, records } = &mut self.buried;
         let mut left = FREED_MIN.max(*records / FREED_PART);
         while left > 0
@@ -93,6 +102,10 @@ impl Store {
         if tables.is_empty() {
             *tables = Vec::new();
         }
+        // glibc only gathers small blocks that are freed, and joins all of them when it is asked for
+        // a larger one. Of a million that took most of a second: it is asked now, while they are
+        // few.
+        drop(black_box(Vec::<u8>::with_capacity(LARGER_BLOCK)));
     }
 }
 
