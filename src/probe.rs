@@ -74,6 +74,8 @@ named! {
         Erased => "erased",
         /// A leader found that a value's time is over.
         ExpiredByLeader => "expired_by_leader",
+        /// A value whose time was over went by the floor.
+        ExpiredRemoved => "expired_removed",
         /// A follower answered a read with a majority of equal copies.
         FastRead => "fast_read",
         /// Copies were not equal, or not in time: the read goes to the leader.
@@ -206,6 +208,8 @@ named! {
         DroppedEarly => "dropped_early",
         /// A leader shows what is past its time.
         ExpiredShown => "expired_shown",
+        /// A value whose time is over goes though the floor does not cover it.
+        ExpiredAboveFloor => "expired_above_floor",
         /// A failed condition is answered without confirmation.
         FailedConditionUnconfirmed => "failed_condition_unconfirmed",
         /// A fast read takes a tombstone for an absent key.

@@ -100,6 +100,7 @@ pub const fn what(mutant: Mutant) -> &'static str {
         Mutant::DropNotExact => "a dropped tombstone takes with it what the key holds by then",
         Mutant::DroppedEarly => "a tombstone is dropped when a majority has it",
         Mutant::ExpiredShown => "a leader shows what is past its time",
+        Mutant::ExpiredAboveFloor => "an expired value goes before the floor covers it",
         Mutant::FailedConditionUnconfirmed => "a failed condition is answered unconfirmed",
         Mutant::FastAbsentIsTombstone => "a fast read takes a tombstone for an absent key",
         Mutant::FastReadExpires => "a fast read goes by its own clock for what is past its time",
@@ -113,9 +114,7 @@ pub const fn what(mutant: Mutant) -> &'static str {
         Mutant::FlushNotLogged => "a flush is not written to the log",
         Mutant::FlushNotRepaired => "a flush is not passed on by repair",
         Mutant::MergeByArrival => "the last record to arrive wins, whatever its version",
-        Mutant::NoIncarnationCheck => {
-            "what a member acknowledged before it lost its data still counts"
-        }
+        Mutant::NoIncarnationCheck => "what a member acknowledged before it lost data counts",
         Mutant::NoNamesSync => "the names of new files are not synced",
         Mutant::NoResend => "a new connection goes on after what was sent, not acknowledged",
         Mutant::NoRestamp => "a new leader shows what members do not agree on",

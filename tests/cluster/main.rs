@@ -17,6 +17,7 @@ mod hostile;
 mod ledger;
 mod replicas;
 mod script;
+mod server;
 mod starts;
 mod stop;
 mod strong;
