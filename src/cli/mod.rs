@@ -18,6 +18,7 @@ mod restore;
 mod serve;
 mod shell;
 mod status;
+mod top;
 mod verify;
 
 use std::fmt;
@@ -85,6 +86,8 @@ enum Command {
     Restore(restore::Restore),
     /// Shows the cluster as one of its nodes sees it
     Status(status::Status),
+    /// Shows all nodes of a cluster: load, latencies, lag, memory
+    Top(top::Top),
     /// Checks a data directory without changing it
     Verify(verify::Verify),
 }
@@ -112,6 +115,7 @@ pub(crate) fn run() -> Result<(), Failure> {
         (Some(Command::Demo(demo)), _) => demo.run(),
         (Some(Command::Restore(restore)), _) => restore.run(),
         (Some(Command::Status(status)), _) => status.run(),
+        (Some(Command::Top(top)), _) => top.run(),
         (Some(Command::Verify(verify)), _) => verify.run(),
         (None, Some(serve)) => serve.run(),
         (None, None) => unreachable!("without arguments there is only help"),

@@ -10,6 +10,7 @@ use super::{
     inquiry::{About, Inquiry},
     keyspace,
     links::End,
+    load::Asked,
     peers::Peers,
     quorum::Quorum,
     removal::Removal,
@@ -52,7 +53,8 @@ impl Node {
     pub(super) fn run_client(&mut self, now: Now, link: LinkId, input: Input<'_>) {
         let clients = self.client_count();
         let clock_refused = self.peers.find_us_ahead();
-        let Some(End::Client { connection, waits, wrote: ever, .. }) = self.links.end_mut(link)
+        let Some(End::Client { connection, waits, wrote: ever, asked, .. }) =
+            self.links.end_mut(link)
         else {
             return;
         };
@@ -75,6 +77,7 @@ impl Node {
             formation: &self.formation,
             inquiries: &mut self.inquiries,
             ever,
+            asked,
         };
         let mut execute = |request: Request<'_>| executor.execute(request);
         let (limits, workspace) = (&self.limits, &mut self.workspace);
@@ -146,6 +149,20 @@ struct Executor<'a> {
     inquiries: &'a mut Vec<Inquiry>,
     /// What the connection wrote in all its life.
     ever: &'a mut Wrote,
+    /// Its operations without an answer.
+    asked: &'a mut Asked,
+}
+
+/// Whether a command is an operation on keys that it names.
+const fn is_on_keys(command: &Command<'_>) -> bool {
+    matches!(
+        command,
+        Command::Del { .. }
+            | Command::Exists { .. }
+            | Command::MGet { .. }
+            | Command::MSet { .. }
+            | Command::Op { .. }
+    )
 }
 
 /// Where a request stands.
@@ -163,6 +180,19 @@ impl Executor<'_> {
     /// Carries out a request, or begins to, and says what its reply must wait for.
     fn execute(&mut self, request: Request<'_>) -> Done {
         self.stats.commands += 1;
+        let (db, ticket) = (request.db, request.ticket);
+        let is_on_keys = is_on_keys(&request.command);
+        let done = self.carry_out(request);
+        if is_on_keys {
+            self.stats.load.on_begun(db);
+            if matches!(done, Done::Later(_)) {
+                self.asked.on_begun(self.now.mono, ticket, db);
+            }
+        }
+        done
+    }
+
+    fn carry_out(&mut self, request: Request<'_>) -> Done {
         let Request { db, command, mut reply, ticket, readonly, behind } = request;
         let place = Place { db, ticket, readonly, behind };
         match command {

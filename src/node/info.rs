@@ -9,6 +9,7 @@ use super::{
     checkpoint::Checkpoint,
     eventual::{Replica, hlc_ms},
     formation::Formation,
+    load::Load,
     peers::Peers,
     removal::Removal,
     status::{Part, Slots},
@@ -39,6 +40,8 @@ pub(super) struct Stats {
     pub(super) behind: u64,
     /// Records and flushes refused because their stamp was too far ahead.
     pub(super) ahead: u64,
+    /// How much it is asked, and how soon it answers.
+    pub(super) load: Load,
 }
 
 /// They are told, and decide nothing.
@@ -47,7 +50,7 @@ impl Hash for Stats {
 }
 
 impl Stats {
-    pub(super) const fn new(now: Now) -> Self {
+    pub(super) fn new(now: Now) -> Self {
         Self {
             started: now.mono,
             connections: 0,
@@ -57,6 +60,7 @@ impl Stats {
             cold_starts: 0,
             behind: 0,
             ahead: 0,
+            load: Load::default(),
         }
     }
 }
@@ -83,11 +87,12 @@ pub(super) struct Source<'a> {
 
 /// The text of INFO: sections of `name:value` lines, CRLF between them as Redis has it.
 pub(super) fn render(source: &Source<'_>) -> String {
-    let sections: [(&str, Section); 7] = [
+    let sections: [(&str, Section); 8] = [
         ("Server", server),
         ("Clients", clients),
         ("Persistence", persistence),
         ("Stats", stats),
+        ("Load", load),
         ("Replication", replication),
         ("Strong", strong),
         ("Keyspace", keyspace),
@@ -113,7 +118,7 @@ pub(super) fn render(source: &Source<'_>) -> String {
     text
 }
 
-fn line(text: &mut String, content: std::fmt::Arguments<'_>) {
+pub(super) fn line(text: &mut String, content: std::fmt::Arguments<'_>) {
     // Writing to a string can't fail.
     let _ = write!(text, "{content}\r\n");
 }
@@ -158,6 +163,10 @@ fn stats(source: &Source<'_>, text: &mut String) {
     line(text, format_args!("rejected_connections:{}", stats.turned_away));
     line(text, format_args!("stalled_connections:{}", stats.stalled));
     line(text, format_args!("stamps_refused_ahead:{}", stats.ahead));
+}
+
+fn load(source: &Source<'_>, text: &mut String) {
+    source.stats.load.write(source.now.mono, text);
 }
 
 fn replication(source: &Source<'_>, text: &mut String) {

@@ -52,6 +52,7 @@ mod inquiry;
 mod journal;
 mod keyspace;
 mod links;
+mod load;
 mod locate;
 mod outbound;
 mod outbox;
@@ -77,6 +78,8 @@ use gather::Gathers;
 use info::Stats;
 use inquiry::Inquiry;
 use links::{End, Links, PeerLink, Side};
+use load::Asked;
+pub use load::Measured;
 use locate::Locates;
 use peers::{Dialing, Peers};
 use quorum::Quorum;
@@ -508,8 +511,9 @@ impl Node {
         // A late answer to a link that is gone must not find another connection under its id.
         let first = Ticket(self.stats.connections << 32);
         let connection = Box::new(Connection::numbered(self.stats.connections + 1, first));
-        let wrote = Wrote::default();
-        self.links.insert(link, End::Client { connection, fresh: true, waits: false, wrote });
+        let (wrote, asked) = (Wrote::default(), Asked::default());
+        let client = End::Client { connection, fresh: true, waits: false, wrote, asked };
+        self.links.insert(link, client);
         self.stats.connections += 1;
         // A peer shows itself only by its first bytes, so peers need a reserve beyond the clients'
         // limit.

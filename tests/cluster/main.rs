@@ -15,6 +15,7 @@ mod directory;
 mod failover;
 mod hostile;
 mod ledger;
+mod program;
 mod replicas;
 mod script;
 mod stop;
