@@ -51,7 +51,7 @@ pub(super) enum Input<'a> {
 
 impl Node {
     pub(super) fn run_client(&mut self, now: Now, link: LinkId, input: Input<'_>) {
-        let clients = self.client_count();
+        let (clients, blocked) = (self.client_count(), self.waits.len());
         let clock_refused = self.peers.find_us_ahead();
         let Some(End::Client { connection, waits, wrote: ever, asked, .. }) =
             self.links.end_mut(link)
@@ -71,6 +71,7 @@ impl Node {
             members: &self.members,
             stats: &mut self.stats,
             clients,
+            blocked,
             clock_refused,
             checkpoint: &mut self.checkpoint,
             removal: &self.removal,
@@ -142,6 +143,7 @@ struct Executor<'a> {
     members: &'a Members,
     stats: &'a mut Stats,
     clients: usize,
+    blocked: usize,
     clock_refused: bool,
     checkpoint: &'a mut Checkpoint,
     removal: &'a Removal,
@@ -151,18 +153,6 @@ struct Executor<'a> {
     ever: &'a mut Wrote,
     /// Its operations without an answer.
     asked: &'a mut Asked,
-}
-
-/// Whether a command is an operation on keys that it names.
-const fn is_on_keys(command: &Command<'_>) -> bool {
-    matches!(
-        command,
-        Command::Del { .. }
-            | Command::Exists { .. }
-            | Command::MGet { .. }
-            | Command::MSet { .. }
-            | Command::Op { .. }
-    )
 }
 
 /// Where a request stands.
@@ -180,19 +170,6 @@ impl Executor<'_> {
     /// Carries out a request, or begins to, and says what its reply must wait for.
     fn execute(&mut self, request: Request<'_>) -> Done {
         self.stats.commands += 1;
-        let (db, ticket) = (request.db, request.ticket);
-        let is_on_keys = is_on_keys(&request.command);
-        let done = self.carry_out(request);
-        if is_on_keys {
-            self.stats.load.on_begun(db);
-            if matches!(done, Done::Later(_)) {
-                self.asked.on_begun(self.now.mono, ticket, db);
-            }
-        }
-        done
-    }
-
-    fn carry_out(&mut self, request: Request<'_>) -> Done {
         let Request { db, command, mut reply, ticket, readonly, behind } = request;
         let place = Place { db, ticket, readonly, behind };
         match command {
@@ -307,7 +284,9 @@ impl Executor<'_> {
         if !op.is_read() {
             self.ever.note(place.db);
         }
+        self.stats.load.on_begun(place.db);
         if place.db != Db::EVENTUAL && !(place.readonly && op.is_read()) {
+            self.asked.on_begun(self.now.mono, place.ticket, place.db);
             let origin = Origin::Client { link: self.link, ticket: place.ticket };
             let expected = self.expected(place.db, op);
             self.submit(place, origin, op);
@@ -336,7 +315,9 @@ impl Executor<'_> {
         if !reads {
             self.ever.note(place.db);
         }
+        self.stats.load.on_begun(place.db);
         if place.db != Db::EVENTUAL && !(place.readonly && reads) {
+            self.asked.on_begun(self.now.mono, place.ticket, place.db);
             let gather = self.gathers.begin(self.link, place.ticket, join, ops.len());
             let mut expected = 0;
             for (index, op) in ops.enumerate() {
@@ -460,6 +441,7 @@ impl Executor<'_> {
             checkpoint: self.checkpoint,
             removal: self.removal,
             clients: self.clients,
+            blocked: self.blocked,
             under_way: (strong.0 + quorum.0, strong.1 + quorum.1),
             section,
         });

@@ -80,6 +80,8 @@ pub(super) struct Source<'a> {
     pub(super) checkpoint: &'a Checkpoint,
     pub(super) removal: &'a Removal,
     pub(super) clients: usize,
+    /// Requests that wait by WAIT.
+    pub(super) blocked: usize,
     /// Operations, and their bytes.
     pub(super) under_way: (usize, usize),
     pub(super) section: Option<&'a [u8]>,
@@ -87,9 +89,10 @@ pub(super) struct Source<'a> {
 
 /// The text of INFO: sections of `name:value` lines, CRLF between them as Redis has it.
 pub(super) fn render(source: &Source<'_>) -> String {
-    let sections: [(&str, Section); 8] = [
+    let sections: [(&str, Section); 9] = [
         ("Server", server),
         ("Clients", clients),
+        ("Memory", memory),
         ("Persistence", persistence),
         ("Stats", stats),
         ("Load", load),
@@ -137,6 +140,11 @@ fn server(source: &Source<'_>, text: &mut String) {
 
 fn clients(source: &Source<'_>, text: &mut String) {
     line(text, format_args!("connected_clients:{}", source.clients));
+    line(text, format_args!("blocked_clients:{}", source.blocked));
+}
+
+fn memory(source: &Source<'_>, text: &mut String) {
+    source.stats.load.write_memory(text);
 }
 
 fn persistence(source: &Source<'_>, text: &mut String) {

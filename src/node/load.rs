@@ -84,8 +84,14 @@ impl Load {
         line(text, format_args!("log_syncs:{}", measured.log_syncs));
         line(text, format_args!("log_sync_us:{}", measured.log_sync_us));
         line(text, format_args!("log_sync_us_max:{}", measured.log_sync_us_max));
-        if let Some(bytes) = measured.resident_bytes {
-            line(text, format_args!("process_resident_bytes:{bytes}"));
+    }
+
+    /// The lines of INFO about memory. What the allocator has given out nobody counts; for clients that
+    /// look for it, it is what the process has.
+    pub(super) fn write_memory(&self, text: &mut String) {
+        if let Some(bytes) = self.measured.and_then(|measured| measured.resident_bytes) {
+            line(text, format_args!("used_memory:{bytes}"));
+            line(text, format_args!("used_memory_rss:{bytes}"));
         }
     }
 }
@@ -283,6 +289,8 @@ mod tests {
         load.on_begun(Db::QUORUM);
         text.clear();
         load.write(at(5), &mut text);
+        load.write_memory(&mut text);
+        assert!(!text.contains("used_memory"), "nobody has told: {text}");
         assert!(
             text.contains("operations_db1:1\r\n") && text.contains("log_syncs:3\r\n"),
             "{text}"

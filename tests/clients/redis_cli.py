@@ -1,10 +1,13 @@
 """redis-cli: by hand at a terminal, and its modes for operators."""
 
+import fcntl
 import os
 import pty
 import re
 import select
+import struct
 import subprocess
+import termios
 import time
 
 from checks import PORTS, check, same
@@ -28,6 +31,8 @@ class Terminal:
             os.environ.update(TERM="xterm", HOME="/nonexistent")
             os.execvp(args[0], args)
         self.shown = ""
+        # Without a size redis-cli asks the terminal for one, and this one answers nothing.
+        fcntl.ioctl(self.fd, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 200, 0, 0))
 
     def expect(self, pattern):
         deadline = time.time() + 15
@@ -36,6 +41,7 @@ class Terminal:
             assert ready, f"no {pattern!r} in {self.shown[-400:]!r}"
             self.shown += os.read(self.fd, 65536).decode(errors="replace")
         self.shown = self.shown[found.end():]
+        self.found = found
 
     def send(self, text):
         os.write(self.fd, text.encode())
@@ -56,12 +62,15 @@ def by_hand():
         ("get by:nobody\r", r"\(nil\)\r\n"),
         ("incr by:hand\r", r"\(error\) ERR value is not an integer or out of range\r\n"),
         ("mget by:hand by:nobody\r", r'1\) "two words"\r\n2\) \(nil\)\r\n'),
-        ("select 2\r", rf"OK\r\n.*127.0.0.1:{PORT}\[2\]> "),
+        ("select 2\r", "OK\r\n"),
+        ("get by:hand\r", r"\(nil\)\r\n"),
         ("select 0\r", "OK\r\n"),
-        ("nonsense x\r", r"\(error\) ERR unknown command 'nonsense', with args beginning with: 'x'"),
+        ("nonsense x\r", r"\(error\) ERR unknown command 'nonsense', with args beginning with: 'x'.*\r\n"),
     ):
         session.send(typed)
         session.expect(expected)
+        # What is typed before redis-cli reads is lost.
+        session.expect(prompt)
     # A hint of what follows comes from COMMAND DOCS or from what redis-cli knows.
     session.send("EXPIRE ")
     session.expect("key")
@@ -73,9 +82,11 @@ def resp3():
     session = Terminal("redis-cli", "-3", "-p", PORT)
     session.expect("> ")
     session.send("config get databases\r")
-    session.expect(r'1# "databases" => "3"\r\n')
+    session.expect(r'1# "databases" => "\d+"\r\n')
+    session.expect("> ")
     session.send("get by:nobody\r")
     session.expect(r"\(nil\)\r\n")
+    session.expect("> ")
     session.send("quit\r")
     session.end()
 
@@ -121,17 +132,12 @@ def latency():
 
 def monitor():
     session = Terminal("redis-cli", "-p", PORT, "monitor")
-    session.expect("OK\r\n|unknown command.*\r\n")
-    time.sleep(0.2)
+    session.expect("OK\r\n|(?P<error>.*unknown command.*)\r\n")
+    if session.found["error"]:
+        raise RuntimeError(session.found["error"])
     cli("SET", "watched", "x")
     session.expect('"SET" "watched" "x"')
     session.end()
-
-
-def whole_help():
-    printed = cli("INFO")
-    assert "redis_version:" in printed and "# Keyspace" in printed
-    assert "unknown command" in cli("CLIENT", "LIST") or "addr=" in cli("CLIENT", "LIST")
 
 
 def has(*command):
@@ -146,12 +152,11 @@ check("redis-cli by hand", by_hand)
 check("redis-cli -3", resp3)
 check("redis-cli --scan", scan)
 check("redis-cli --pipe of 10,000 commands", pipe)
-check("redis-cli --stat", lambda: endless("--stat", "-i", "1", pattern=r"keys(?s:.*)\d+ +[0-9.]+[KMG]? +\d+"))
+check("redis-cli --stat", lambda: endless("--stat", "-i", "1", pattern=r"keys[^\n]*\n\d+ +[0-9.]+[BKMG] +\d+ +\d+ +\d+ \(\+0\) +\d+"))
 check("redis-cli --latency", latency)
 check("redis-cli --bigkeys", big_keys)
 check("redis-cli --memkeys", lambda: (has("MEMORY", "USAGE", "the-biggest"), memory_keys()), "MEMORY USAGE")
-check("redis-cli monitor", lambda: (has("MEMORY", "USAGE", "x"), monitor()), "MONITOR")
+check("redis-cli monitor", monitor, "MONITOR")
 check("redis-cli CLIENT LIST", lambda: same("addr=" in has("CLIENT", "LIST"), True), "CLIENT LIST")
 check("redis-cli SLOWLOG", lambda: has("SLOWLOG", "GET"), "SLOWLOG")
 check("redis-cli LATENCY", lambda: has("LATENCY", "LATEST"), "LATENCY")
-check("redis-cli HELP of a transaction", lambda: has("MULTI"), "MULTI")

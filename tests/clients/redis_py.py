@@ -16,7 +16,7 @@ def client(protocol, node=0, **options):
 
 def strings(p):
     r, other = client(p), client(p, node=1)
-    r.delete("s", "n", "f", "b")
+    r.delete("s", "n", "f", "b", "bits")
     same(r.set("s", "one"), True)
     same(other.get("s"), b"one")
     same(r.set("s", "two", nx=True), None)
@@ -97,7 +97,14 @@ def transaction(p):
         pipe.set("{t}n", "lost")
         raises(redis.WatchError, pipe.execute)
     same(r.get("{t}n"), b"changed")
-    same(r.transaction(lambda pipe: pipe.set("{t}n", 1), "{t}n"), [True])
+
+    def add(pipe):
+        before = int(pipe.get("{t}n"))
+        pipe.multi()
+        pipe.set("{t}n", before + 1)
+
+    r.set("{t}n", 1)
+    same((r.transaction(add, "{t}n"), r.get("{t}n")), ([True], b"2"))
 
 
 def lock(p):
@@ -146,7 +153,8 @@ def levels(p):
 
 def server(p):
     r = client(p, client_name="checks")
-    same((r.ping(), r.echo("x"), r.client_getname()), (True, b"x", "checks" if p == 3 else "checks"))
+    same((r.ping(), r.echo("x")), (True, b"x"))
+    assert r.client_getname() in ("checks", b"checks")
     info = r.info()
     same((info["redis_version"][:2], info["role"], info["loading"]), ("7.", "master", 0))
     same(r.config_get("databases"), {"databases": "3"})
@@ -194,6 +202,7 @@ def monitor(p):
 
 def rename(p):
     r = client(p)
+    r.delete("{r}c", "{r}d")
     r.mset({"{r}a": "x", "{r}b": "y"})
     same((r.rename("{r}a", "{r}c"), r.get("{r}c"), r.get("{r}a")), (True, b"x", None))
     same((r.renamenx("{r}c", "{r}b"), r.copy("{r}b", "{r}d"), r.get("{r}d")), (False, True, b"y"))

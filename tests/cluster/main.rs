@@ -16,6 +16,7 @@ mod failover;
 mod hostile;
 mod ledger;
 mod program;
+mod redis_crate;
 mod replicas;
 mod script;
 mod stop;

@@ -177,7 +177,7 @@ member     n2 localhost:9002: up, recovering, leads 0, lacks 0 bytes
             "# Server\r\nincarnation:{life}\r\n\r\n# Load\r\noperations_db0:{operations}\r\n\
              operations_db1:0\r\noperations_db2:5\r\n\
              latency_us_db0:count=9,p50=400,p99=2500,p999=9000,max=9100\r\nlog_syncs:{operations}\r\n\
-             log_sync_us:{}\r\nprocess_resident_bytes:52428800\r\nslots_led:10000\r\n\
+             log_sync_us:{}\r\nused_memory_rss:52428800\r\nslots_led:10000\r\n\
              db0:keys=7,expires=0,tombstones=1\r\ndb2:keys=3,expires=0,tombstones=0\r\n",
             operations * 1500
         );

@@ -116,7 +116,7 @@ fn row(all: &[Seen<'_>], seen: &Seen<'_>) -> String {
         pair(quorum_p50, quorum_p99),
         fine(seen.sync_ms()),
         whole(seen.before.and_then(|before| sample.rate(before, "log_syncs"))),
-        bytes(sample.number("process_resident_bytes")),
+        bytes(sample.number("used_memory_rss")),
         sample.number("slots_led").map_or_else(dash, |led| led.to_string()),
         sample.keys(),
     )
@@ -202,7 +202,7 @@ pub(super) fn json(all: &[Seen<'_>]) -> Json {
             "lag_bytes": lag,
             "behind": behind,
             "suspected_by": suspected,
-            "resident_bytes": sample.number("process_resident_bytes"),
+            "resident_bytes": sample.number("used_memory_rss"),
             "slots_led": sample.number("slots_led"),
             "keys": sample.keys(),
             "stuck": sample.stuck(),
