@@ -105,8 +105,7 @@ fn a_session_has_a_prompt_completion_hints_and_a_history() {
     say("", &prompt, "");
     say("set name 'john doe'\r", "OK\r\n", &prompt);
     say("get name\r", "\"john doe\"\r\n", &prompt);
-    say("GET", " key", "");
-    say(" nobody\r", "(nil)\r\n", &prompt);
+    say("GET nobody\r", "(nil)\r\n", &prompt);
     // Tab completes the name of a command, and what the table says of its arguments.
     say("strl\t name\r", "(integer) 8\r\n", &prompt);
     say("SELECT quo\t\r", "OK\r\n", &format!("localhost:{port}[quorum]> "));
@@ -125,7 +124,10 @@ fn a_session_has_a_prompt_completion_hints_and_a_history() {
     // The next session remembers, and has colours.
     let mut session = begin(true);
     session.exp_string(&prompt).expect("a prompt");
-    session.send("nonsense\r").expect("it reads");
+    session.send("GET").expect("it reads");
+    session.flush().expect("it reads");
+    session.exp_string("\x1b[2m key\x1b[0m").expect("a hint of what follows");
+    session.send("\x15nonsense\r").expect("it reads");
     session.flush().expect("it reads");
     session.exp_string("\x1b[31m(error) ERR unknown command").expect("errors are red");
     session.exp_string(&prompt).expect("a prompt");

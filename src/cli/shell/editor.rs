@@ -125,7 +125,8 @@ impl Hinter for Assistant {
     type Hint = Usage;
 
     fn hint(&self, line: &str, pos: usize, _: &Context<'_>) -> Option<Usage> {
-        if pos < line.len() { None } else { assist::hint(line).map(Usage) }
+        // Without colours it would look as if it were typed.
+        if pos < line.len() || !self.colours { None } else { assist::hint(line).map(Usage) }
     }
 }
 

@@ -174,3 +174,76 @@ impl Session {
         format!("{}{level}{batch}> ", self.target)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        io::{Read as _, Write as _},
+        net::TcpListener,
+        thread,
+    };
+
+    use super::*;
+
+    /// Somebody who gives these answers, one for each request, and hangs up.
+    fn session(answers: &'static [&'static str]) -> Session {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("some port is free");
+        let port = listener.local_addr().expect("it is bound").port();
+        thread::spawn(move || {
+            let (mut stream, _) = listener.accept().expect("a client");
+            for answer in answers {
+                assert!(stream.read(&mut [0; 4096]).expect("a request") > 0);
+                stream.write_all(answer.as_bytes()).expect("it reads");
+            }
+        });
+        let target = Target { host: "127.0.0.1".to_owned(), port };
+        Session::new(target, Credentials::default(), b"0".to_vec(), true)
+    }
+
+    fn asked(session: &mut Session, line: &str) -> Result<Value, Lost> {
+        let words: Vec<Vec<u8>> = line.split(' ').map(|word| word.as_bytes().to_vec()).collect();
+        session.ask(&words)
+    }
+
+    #[test]
+    fn the_prompt_follows_databases_and_batches() {
+        let mut session = session(&[
+            "%1\r\n+server\r\n+quorate\r\n",
+            "+OK\r\n",
+            "-ERR no such database\r\n",
+            "+OK\r\n",
+            "+QUEUED\r\n",
+            "*1\r\n+OK\r\n",
+            "+OK\r\n",
+            "-EXECABORT no\r\n",
+            "+RESET\r\n",
+        ]);
+        assert_eq!(session.prompt(), "not connected> ");
+        for (line, prompt) in [
+            ("SELECT 1", "[quorum]> "),
+            ("SELECT 9", "[quorum]> "),
+            ("MULTI", "[quorum](TX)> "),
+            ("SELECT 2", "[quorum](TX)> "),
+            ("EXEC", "[quorum]> "),
+            ("multi", "[quorum](TX)> "),
+            ("exec", "[quorum]> "),
+            ("RESET", "> "),
+        ] {
+            asked(&mut session, line).expect(line);
+            let expected = format!("127.0.0.1:{}{prompt}", session.target.port);
+            assert_eq!(session.prompt(), expected, "{line}");
+        }
+    }
+
+    #[test]
+    fn a_request_without_an_answer_is_told_from_one_that_was_not_sent() {
+        let mut session = session(&["+OK\r\n"]);
+        session.connect().expect("it answers");
+        let lost = asked(&mut session, "INCR n").expect_err("it has hung up");
+        assert!(matches!(lost, Lost::Unanswered(_)), "{lost:?}");
+        assert!(lost.to_string().contains("whether it took effect is unknown"), "{lost}");
+        assert_eq!(session.prompt(), "not connected> ");
+        let lost = asked(&mut session, "INCR n").expect_err("nobody listens");
+        assert!(matches!(lost, Lost::Unasked(_)), "{lost:?}");
+    }
+}
