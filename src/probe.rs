@@ -48,6 +48,8 @@ named! {
         Behind => "behind",
         /// A candidate did not get what it needs in time.
         CampaignLost => "campaign_lost",
+        /// Members would not promise slots, whose leader they hear.
+        CanvassDenied => "canvass_denied",
         /// A node asks whether it would be promised slots.
         Canvassed => "canvassed",
         /// A checkpoint asks for its segment.
@@ -186,6 +188,8 @@ named! {
         BoundNotAhead => "bound_not_ahead",
         /// Stamps repeat after a restart: no incarnation in them, and a coarse clock.
         ClockReuse => "clock_reuse",
+        /// A cold start leaves promises as low as the disks have them.
+        ColdStartKeepsPromises => "cold_start_keeps_promises",
         /// A cold start does without some members.
         ColdStartOfSome => "cold_start_of_some",
         /// What was copied after a loss counts as accepted.
@@ -280,6 +284,8 @@ named! {
         SegmentRemovedEarly => "segment_removed_early",
         /// A node leads on after a restart under its old ballot, and counts its stamps anew.
         SeqReused => "seq_reused",
+        /// What a member showed before it voted counts for who recovers from it.
+        ShownBeforeItVoted => "shown_before_it_voted",
         /// A stamp looks at the wall clock alone, not at what was seen.
         StampIgnoresSeen => "stamp_ignores_seen",
         /// The torn end of the log is taken for damage.

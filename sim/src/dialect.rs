@@ -48,6 +48,9 @@ pub fn encode(dialect: Dialect, op: &Op, out: &mut Vec<u8>) {
         Op::MGet { keys } => several("MGET", keys, out),
         Op::Save => words(dialect, &["SAVE"], out),
         Op::Set { key, value } => words(dialect, &["SET", key, value], out),
+        Op::SetFor { key, value, for_ms } => {
+            words(dialect, &["SET", key, value, "PX", &for_ms.to_string()], out);
+        }
         Op::SetIf { key, value, condition, get } => {
             let mut all = vec!["SET", key, value];
             match condition {
@@ -160,7 +163,11 @@ impl Kind {
             | Op::MDel { .. }
             | Op::SetNx { .. } => Self::Integer,
             Op::MGet { .. } => Self::List,
-            Op::FlushDb | Op::Save | Op::Set { .. } | Op::SetIf { get: false, .. } => Self::Outcome,
+            Op::FlushDb
+            | Op::Save
+            | Op::Set { .. }
+            | Op::SetFor { .. }
+            | Op::SetIf { get: false, .. } => Self::Outcome,
             Op::Get { .. } | Op::GetDel { .. } | Op::GetSet { .. } | Op::SetIf { .. } => {
                 Self::Value
             }

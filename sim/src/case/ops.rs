@@ -67,6 +67,15 @@ pub enum Op {
         /// What; no two writes of a case write the same.
         value: String,
     },
+    /// Write a key for some time.
+    SetFor {
+        /// Which.
+        key: String,
+        /// What.
+        value: String,
+        /// How long.
+        for_ms: u64,
+    },
     /// Write a key if a condition holds.
     SetIf {
         /// Which.
@@ -121,6 +130,7 @@ impl Op {
             | Self::GetDel { key }
             | Self::GetSet { key, .. }
             | Self::Set { key, .. }
+            | Self::SetFor { key, .. }
             | Self::SetIf { key, .. }
             | Self::SetNx { key, .. } => vec![key],
             Self::Exists { keys } | Self::MDel { keys } | Self::MGet { keys } => {
@@ -146,6 +156,7 @@ impl Op {
             Self::Append { value, .. }
             | Self::GetSet { value, .. }
             | Self::Set { value, .. }
+            | Self::SetFor { value, .. }
             | Self::SetIf { value, .. }
             | Self::SetNx { value, .. } => Some(value),
             Self::Add { .. }
@@ -166,6 +177,7 @@ impl Op {
             Self::Append { value, .. }
             | Self::GetSet { value, .. }
             | Self::Set { value, .. }
+            | Self::SetFor { value, .. }
             | Self::SetIf { value, .. }
             | Self::SetNx { value, .. } => Some(value),
             _ => None,
