@@ -12,6 +12,7 @@ use super::{
     inquiry::{About, Inquiry},
     keyspace::{self, KeySearch, RandomSearch},
     links::End,
+    load::Asked,
     observer::{Asker, Observer},
     peers::Peers,
     quorum::Quorum,
@@ -55,9 +56,9 @@ pub(super) enum Input<'a> {
 
 impl Node {
     pub(super) fn run_client(&mut self, now: Now, link: LinkId, input: Input<'_>) {
-        let clients = self.client_count();
+        let (clients, blocked) = (self.client_count(), self.waits.len());
         let clock_refused = self.peers.find_us_ahead();
-        let Some(End::Client { connection, waits, wrote: ever, visit, .. }) =
+        let Some(End::Client { connection, waits, wrote: ever, asked, visit, .. }) =
             self.links.end_mut(link)
         else {
             return;
@@ -80,12 +81,14 @@ impl Node {
             observer: &mut self.observer,
             addresses: visit.addresses,
             clients,
+            blocked,
             clock_refused,
             checkpoint: &mut self.checkpoint,
             removal: &self.removal,
             formation: &self.formation,
             inquiries: &mut self.inquiries,
             ever,
+            asked,
         };
         let host = &mut executor;
         let (limits, workspace) = (&self.limits, &mut self.workspace);
@@ -163,6 +166,7 @@ pub(super) struct Executor<'a> {
     pub(super) observer: &'a mut Observer,
     addresses: Addresses,
     clients: usize,
+    blocked: usize,
     clock_refused: bool,
     pub(super) checkpoint: &'a mut Checkpoint,
     removal: &'a Removal,
@@ -170,6 +174,8 @@ pub(super) struct Executor<'a> {
     inquiries: &'a mut Vec<Inquiry>,
     /// What the connection wrote in all its life.
     pub(super) ever: &'a mut Wrote,
+    /// Its operations without an answer.
+    asked: &'a mut Asked,
 }
 
 /// Where a request stands.
@@ -318,7 +324,9 @@ impl Executor<'_> {
         if !op.is_read() {
             self.ever.note(place.db);
         }
+        self.stats.load.on_begun(place.db);
         if place.db != Db::EVENTUAL && !(place.readonly && op.is_read()) {
+            self.asked.on_begun(self.now.mono, place.ticket, place.db);
             let origin = Origin::Client { link: self.link, ticket: place.ticket };
             let expected = self.expected(place.db, op);
             self.submit(place, origin, op);
@@ -346,6 +354,7 @@ impl Executor<'_> {
         if !reads {
             self.ever.note(place.db);
         }
+        self.stats.load.on_begun(place.db);
         let copy = place.db == Db::EVENTUAL || (place.readonly && reads);
         if words.len() > OPS_PER_SLICE {
             let way = if copy { Way::Copy } else { Way::Majority { fast: !place.behind } };
@@ -354,6 +363,7 @@ impl Executor<'_> {
         }
         let ops = kind.ops(words);
         if !copy {
+            self.asked.on_begun(self.now.mono, place.ticket, place.db);
             let gather = self.gathers.begin(self.link, place.ticket, kind.join(), ops.len());
             let mut expected = 0;
             for (index, op) in ops.enumerate() {
@@ -446,6 +456,7 @@ impl Executor<'_> {
             checkpoint: self.checkpoint,
             removal: self.removal,
             clients: self.clients,
+            blocked: self.blocked,
             under_way: (strong.0 + quorum.0, strong.1 + quorum.1),
             sections,
         });

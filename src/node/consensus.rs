@@ -368,11 +368,13 @@ impl Node {
         match origin {
             Origin::All { link, ticket } => self.flush_others(now, (link, ticket), &answer),
             Origin::Client { link, ticket } => {
+                self.time(now, link, ticket);
                 self.reply(link, ticket, |writer| answer.write(writer));
             }
             Origin::Erasure { .. } | Origin::Nobody => {}
             Origin::Part { gather, index } => {
                 if let Some(joined) = self.gathers.on_part(gather, index, answer) {
+                    self.time(now, joined.link, joined.ticket);
                     self.reply(joined.link, joined.ticket, |writer| joined.write(writer));
                 }
             }
@@ -380,6 +382,13 @@ impl Node {
                 let (_, mut ctx) = self.strong(now);
                 Strong::tell(&mut ctx, node, id, &answer);
             }
+        }
+    }
+
+    /// Notes how long a client waited for its answer.
+    fn time(&mut self, now: Now, link: LinkId, ticket: Ticket) {
+        if let Some(End::Client { asked, .. }) = self.links.end_mut(link) {
+            self.stats.load.on_answered(now.mono, asked, ticket);
         }
     }
 

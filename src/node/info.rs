@@ -9,6 +9,7 @@ use super::{
     checkpoint::Checkpoint,
     eventual::{Replica, hlc_ms},
     formation::Formation,
+    load::Load,
     observer::Observer,
     peers::Peers,
     removal::Removal,
@@ -41,6 +42,8 @@ pub(super) struct Stats {
     pub(super) behind: u64,
     /// Records and flushes refused because their stamp was too far ahead.
     pub(super) ahead: u64,
+    /// How much it is asked, and how soon it answers.
+    pub(super) load: Load,
 }
 
 /// They are told, and decide nothing.
@@ -49,7 +52,7 @@ impl Hash for Stats {
 }
 
 impl Stats {
-    pub(super) const fn new(now: Now) -> Self {
+    pub(super) fn new(now: Now) -> Self {
         Self {
             started: now.mono,
             connections: 0,
@@ -59,6 +62,7 @@ impl Stats {
             cold_starts: 0,
             behind: 0,
             ahead: 0,
+            load: Load::default(),
         }
     }
 
@@ -85,6 +89,8 @@ pub(super) struct Source<'a> {
     pub(super) checkpoint: &'a Checkpoint,
     pub(super) removal: &'a Removal,
     pub(super) clients: usize,
+    /// Requests that wait by WAIT.
+    pub(super) blocked: usize,
     /// Operations, and their bytes.
     pub(super) under_way: (usize, usize),
     /// What is wanted; the usual, if there are none.
@@ -93,12 +99,13 @@ pub(super) struct Source<'a> {
 
 /// The text of INFO: sections of `name:value` lines, CRLF between them as Redis has it.
 pub(super) fn render(source: &Source<'_>) -> String {
-    let usual: [(&str, Section); 10] = [
+    let usual: [(&str, Section); 11] = [
         ("Server", server),
         ("Clients", clients),
         ("Memory", memory),
         ("Persistence", persistence),
         ("Stats", stats),
+        ("Load", load),
         ("Replication", replication),
         ("Cluster", cluster),
         ("Strong", strong),
@@ -126,7 +133,7 @@ pub(super) fn render(source: &Source<'_>) -> String {
     text
 }
 
-fn line(text: &mut String, content: std::fmt::Arguments<'_>) {
+pub(super) fn line(text: &mut String, content: std::fmt::Arguments<'_>) {
     // Writing to a string can't fail.
     let _ = write!(text, "{content}\r\n");
 }
@@ -145,11 +152,13 @@ fn server(source: &Source<'_>, text: &mut String) {
 
 fn clients(source: &Source<'_>, text: &mut String) {
     line(text, format_args!("connected_clients:{}", source.clients));
+    line(text, format_args!("blocked_clients:{}", source.blocked));
     line(text, format_args!("maxclients:{}", source.observer.settings.clients_max));
 }
 
 fn memory(source: &Source<'_>, text: &mut String) {
     let store = &source.replica.store;
+    source.stats.load.write_memory(text);
     let bytes: u64 = Db::ALL.into_iter().map(|db| store.bytes(db)).sum();
     // Keys, values and versions; not what tables and buffers add, which nobody counts.
     line(text, format_args!("used_memory_dataset:{bytes}"));
@@ -186,6 +195,10 @@ fn stats(source: &Source<'_>, text: &mut String) {
     line(text, format_args!("stalled_connections:{}", stats.stalled));
     line(text, format_args!("stamps_refused_ahead:{}", stats.ahead));
     line(text, format_args!("total_error_replies:{}", source.observer.errors()));
+}
+
+fn load(source: &Source<'_>, text: &mut String) {
+    source.stats.load.write(source.now.mono, text);
 }
 
 fn replication(source: &Source<'_>, text: &mut String) {

@@ -57,6 +57,7 @@ mod journal;
 mod keyspace;
 mod latency;
 mod links;
+mod load;
 mod locate;
 mod monitor;
 mod observer;
@@ -89,6 +90,8 @@ use gather::Gathers;
 use info::Stats;
 use inquiry::Inquiry;
 use links::{End, Links, PeerLink, Side};
+use load::Asked;
+pub use load::Measured;
 use locate::Locates;
 use observer::Observer;
 use peers::{Dialing, Peers};
@@ -499,7 +502,8 @@ impl Node {
         let first = Ticket(self.stats.connections << 32);
         let connection = Box::new(Connection::numbered(self.stats.connections + 1, first));
         let (wrote, visit) = (Wrote::default(), Visit::new(addresses, now));
-        let end = End::Client { connection, fresh: true, waits: false, wrote, visit };
+        let asked = Asked::default();
+        let end = End::Client { connection, fresh: true, waits: false, wrote, visit, asked };
         self.links.insert(link, end);
         self.stats.connections += 1;
         // A peer shows itself only by its first bytes, so peers need a reserve beyond the clients'

@@ -45,6 +45,13 @@ pub(crate) struct Waits {
     open: Vec<Waiting>,
 }
 
+impl Waits {
+    /// How many wait.
+    pub(super) const fn len(&self) -> usize {
+        self.open.len()
+    }
+}
+
 #[derive(Clone, Debug, Hash)]
 struct Waiting {
     link: LinkId,

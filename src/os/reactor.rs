@@ -25,6 +25,7 @@ use super::{
     data::{self, DataOptions, NodeError, Recovered, Recovering},
     disk::{DiskThreads, Done},
     listener::Listeners,
+    memory,
     sockets::{Change, Read, Sockets},
     stop::{StopSignals, Stopper},
 };
@@ -32,7 +33,7 @@ use crate::{
     config::Fsync,
     limits::{Limits, Timing},
     members::Members,
-    node::{Node, NodeConfig, Origin},
+    node::{Measured, Node, NodeConfig, Origin},
     slot::SLOTS,
     time::{Instant, Millis, Now},
     turn::finish_turn,
@@ -45,6 +46,9 @@ const SLOW_TURN: Millis = Millis(50);
 /// Connections accepted in a turn: enough to take a burst, little enough that others need not wait
 /// for it.
 const ACCEPTS_MAX: usize = 64;
+/// How often the node is told what only its driver can measure: asking the system takes 30
+/// microseconds.
+const MEASURE_EVERY: Millis = Millis(250);
 
 // Tokens of sockets count up from zero, these down from the top.
 const WAKER: Token = Token(usize::MAX);
@@ -69,6 +73,7 @@ pub struct Reactor {
     signalled: bool,
     stopper: Stopper,
     phase: Phase,
+    measure_at: Instant,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -128,6 +133,7 @@ impl Reactor {
             signalled: false,
             stopper,
             phase: Phase::Serving,
+            measure_at: now.mono,
         })
     }
 
@@ -192,6 +198,7 @@ impl Reactor {
                 Done::Written => {}
             }
         }
+        self.measure(now);
         self.tell_news(now);
         for event in events {
             match event.token() {
@@ -224,6 +231,17 @@ impl Reactor {
             debug!("a turn took {} ms", took.0);
         }
         Ok(())
+    }
+
+    /// Measures what the node cannot, now and then. It wakes nobody for that.
+    fn measure(&mut self, now: Now) {
+        if now.mono >= self.measure_at {
+            let mut measured =
+                Measured { resident_bytes: memory::resident_bytes(), ..Measured::default() };
+            self.disk.measure(&mut measured);
+            self.node.handle_measured(measured);
+            self.measure_at = now.mono + MEASURE_EVERY;
+        }
     }
 
     /// Tells the node of failures that its own commands of the last turn met.

@@ -15,6 +15,8 @@ mod directory;
 mod failover;
 mod hostile;
 mod ledger;
+mod program;
+mod redis_crate;
 mod replicas;
 mod script;
 mod server;
