@@ -49,7 +49,8 @@
 //! A deletion is a record too, a tombstone, and has to be remembered as long as anything older may
 //! turn up: in the strong database until all members hold just it, in the others until the floor
 //! covers it, a stamp below which all members have durably applied everything that anybody stamped.
-//! What the floor covers and is not held was deleted, and is refused from any path.
+//! What the floor covers and is not held was deleted, and is refused from any path. A value of those
+//! databases whose time is over is dead like a tombstone, and goes in the same way.
 //!
 //! # What survives
 //!
@@ -97,8 +98,11 @@
 //! - I7: no reply or acknowledgement leaves before what it shows is durable, as `--fsync` says.
 //! - I8: a life's stamps are above those of all earlier lives that a peer may have seen.
 //! - I9: data that was durable once is read back, or its damage is reported; never less in silence.
-//! - I10: a tombstone that is gone from databases 1 and 2 was at or below the floor, which never goes
-//!   down while the disk is kept; a deleted key does not come back without a write.
+//! - I10: a tombstone that is gone from databases 1 and 2, or a value that is gone because its time
+//!   was over, was at or below the floor, which never goes down while the disk is kept; a deleted key
+//!   does not come back without a write.
+//! - I11: a turn's work is bounded, whatever one client asks for; what takes more is done over several
+//!   turns, and everybody else is served in between.
 //!
 //! Deliberately absent so far: transactions, TLS and passwords. Until peers authenticate, a node
 //! listens on loopback only.

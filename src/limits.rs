@@ -22,7 +22,7 @@ pub struct Limits {
     pub output_pause: usize,
     /// Requests of one client that are under way at a time, with those answered behind them, before
     /// its next ones wait: more than any pipeline in use has, few enough to be remembered in a few
-    /// dozen KiB.
+    /// hundred KiB.
     pub requests_open_max: usize,
     /// Operations of the strong and the quorum database under way, before no client is read any
     /// more: each takes some hundred bytes here and a line in a message to each member.

@@ -41,9 +41,64 @@ pub struct Note {
     /// When.
     pub since: Instant,
     /// Its words, as far as the host wants to show them later.
-    pub words: Box<[u8]>,
+    pub words: Words,
     /// The code of the error that it was answered with.
     pub failed: Option<&'static str>,
+}
+
+/// Bytes that [`Words`] has room for in itself: most requests that are not about a large value.
+const FEW: usize = 63;
+
+/// Words of a request, each with its size in front. Few of them need no memory of their own: there
+/// is a note for nearly every request.
+#[derive(Clone, Debug)]
+pub struct Words {
+    few: [u8; FEW],
+    size: u8,
+    /// All of them, if they are more.
+    many: Vec<u8>,
+}
+
+impl Words {
+    /// None.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self { few: [0; FEW], size: 0, many: Vec::new() }
+    }
+
+    /// Adds a word of at most 255 bytes.
+    pub fn push(&mut self, word: &[u8]) {
+        let (from, size) = (usize::from(self.size), word.len().min(usize::from(u8::MAX)));
+        let word = word.get(..size).unwrap_or(word);
+        let room = self.few.get_mut(from..=from + size).filter(|_| self.many.is_empty());
+        if let Some((first, rest)) = room.and_then(<[u8]>::split_first_mut) {
+            *first = size as u8;
+            rest.copy_from_slice(word);
+            self.size += 1 + size as u8;
+            return;
+        }
+        if self.many.is_empty() {
+            self.many.extend_from_slice(self.few.get(..from).unwrap_or_default());
+        }
+        self.many.push(size as u8);
+        self.many.extend_from_slice(word);
+    }
+
+    /// Their bytes.
+    #[must_use]
+    pub fn bytes(&self) -> &[u8] {
+        if self.many.is_empty() {
+            self.few.get(..usize::from(self.size)).unwrap_or_default()
+        } else {
+            &self.many
+        }
+    }
+}
+
+impl Default for Words {
+    fn default() -> Self {
+        Self::new()
+    }
 }
 
 /// It is told, and decides nothing.

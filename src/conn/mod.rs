@@ -37,7 +37,7 @@ mod view;
 
 use gate::Gate;
 pub use gate::Wait;
-pub use host::{Host, Note};
+pub use host::{Host, Note, Words};
 use own::Voice;
 use replies::{Held, Replies};
 use view::Last;

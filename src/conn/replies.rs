@@ -25,7 +25,7 @@ use crate::{
 
 /// Places for which memory is kept when none is open: enough for a short pipeline, little enough
 /// for 10,000 connections.
-const PLACES_KEPT: usize = 64;
+const PLACES_KEPT: usize = 16;
 
 /// All replies of one connection that have not been taken.
 #[derive(Clone, Debug, Hash)]

@@ -28,7 +28,7 @@ use crate::{
         Called, Command,
         op::{Answer, Held, Op},
     },
-    conn::{Done, Host, Note, Request, Ticket, Wait},
+    conn::{Done, Host, Note, Request, Ticket, Wait, Words},
     members::Members,
     probe::{Hook, reached},
     proto::{Args, reply::ReplyWriter},
@@ -278,13 +278,13 @@ impl Host for Executor<'_> {
             // By our clock it took no time at all; whoever wants to see everything sees it too.
             let (settings, words) = (self.observer.settings, slow::pack(called, args));
             let asker = || Asker { address: self.addresses.from.to_string(), name: Box::default() };
-            self.observer.slow.note(self.now, 0, &settings, words, asker);
+            self.observer.slow.note(self.now, 0, &settings, &words, asker);
         }
     }
 
     fn note(&mut self, called: Called, args: Args<'_>) -> Option<Note> {
         let kept = slow::is_on(&self.observer.settings);
-        let words = if kept { slow::pack(called, args) } else { Box::default() };
+        let words = if kept { slow::pack(called, args) } else { Words::new() };
         Some(Note { called, since: self.now.mono, words, failed: None })
     }
 

@@ -103,7 +103,7 @@ impl Observer {
             calls.micros += micros;
         }
         self.latency.note(now, "command", micros, &self.settings);
-        self.slow.note(now, micros, &self.settings, note.words, asker);
+        self.slow.note(now, micros, &self.settings, &note.words, asker);
     }
 
     /// A turn ends: what the disk is handed it is handed now.

@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 use super::observer::Asker;
 use crate::{
     command::{Called, admin, parameters::Settings},
+    conn::Words,
     proto::{Args, reply::ReplyWriter},
     time::Now,
 };
@@ -42,14 +43,15 @@ impl SlowLog {
         now: Now,
         micros: u64,
         settings: &Settings,
-        words: Box<[u8]>,
+        words: &Words,
         asker: impl FnOnce() -> Asker,
     ) {
         let slow = u64::try_from(settings.slower_than_us).is_ok_and(|least| micros >= least);
-        if slow && settings.slow_log_len > 0 && !words.is_empty() {
+        if slow && settings.slow_log_len > 0 && !words.bytes().is_empty() {
             let (id, at) = (self.next_id, now.wall_ms / 1000);
             self.next_id += 1;
-            self.entries.push_front(Entry { id, at, micros, words, asker: asker() });
+            let (words, asker) = (words.bytes().into(), asker());
+            self.entries.push_front(Entry { id, at, micros, words, asker });
         }
         self.trim(settings);
     }
@@ -92,34 +94,26 @@ pub(crate) const fn is_on(settings: &Settings) -> bool {
     settings.slower_than_us >= 0 && settings.slow_log_len > 0
 }
 
-/// The words of a request, as far as they are kept: each with its size in front.
-pub(crate) fn pack(called: Called, args: Args<'_>) -> Box<[u8]> {
-    // Most often just as much: then it is allocated once.
-    let size = |word: &[u8]| 1 + word.len().min(WORD_SIZE_MAX);
-    let size = args.iter().take(WORDS_MAX).map(size).sum::<usize>();
-    let mut packed = Vec::with_capacity(size.min(SIZE_MAX));
+/// The words of a request, as far as they are kept.
+pub(crate) fn pack(called: Called, args: Args<'_>) -> Words {
+    let mut words = Words::new();
     let secret = admin::secret_from(called.spec, args);
     for (index, word) in args.iter().enumerate() {
         let left = args.len() - index;
-        if (index + 1 == WORDS_MAX && left > 1) || packed.len() >= SIZE_MAX {
-            push(&mut packed, format!("... ({left} more arguments)").as_bytes());
+        if (index + 1 == WORDS_MAX && left > 1) || words.bytes().len() >= SIZE_MAX {
+            words.push(format!("... ({left} more arguments)").as_bytes());
             break;
         }
         match word.get(..WORD_SIZE_MAX) {
-            _ if index >= secret => push(&mut packed, SECRET),
+            _ if index >= secret => words.push(SECRET),
             Some(start) if word.len() > WORD_SIZE_MAX => {
                 let more = format!("... ({} more bytes)", word.len() - WORD_SIZE_MAX);
-                push(&mut packed, &[start, more.as_bytes()].concat());
+                words.push(&[start, more.as_bytes()].concat());
             }
-            Some(_) | None => push(&mut packed, word),
+            Some(_) | None => words.push(word),
         }
     }
-    packed.into_boxed_slice()
-}
-
-fn push(packed: &mut Vec<u8>, word: &[u8]) {
-    packed.push(word.len() as u8);
-    packed.extend_from_slice(word);
+    words
 }
 
 fn unpack(mut packed: &[u8]) -> impl Iterator<Item = &[u8]> {
@@ -129,4 +123,21 @@ fn unpack(mut packed: &[u8]) -> impl Iterator<Item = &[u8]> {
         packed = rest;
         Some(word)
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_come_back_few_or_many() {
+        let mut words = Words::new();
+        let given: Vec<Vec<u8>> = (0..20_usize).map(|n| vec![b'a'; n * 7 % 40]).collect();
+        for (count, word) in given.iter().enumerate() {
+            words.push(word);
+            let unpacked: Vec<&[u8]> = unpack(words.bytes()).collect();
+            assert_eq!(unpacked, given[..=count]);
+        }
+        assert_eq!(unpack(Words::new().bytes()).count(), 0);
+    }
 }
