@@ -73,7 +73,7 @@ impl Load {
     /// The lines of INFO.
     pub(super) fn write(&self, now: Instant, text: &mut String) {
         for (db, begun) in Db::ALL.into_iter().zip(self.begun) {
-            line(text, format_args!("operations_db{}:{begun}", db.number()));
+            line(text, format_args!("requests_db{}:{begun}", db.number()));
         }
         for (db, latencies) in Db::ALL.into_iter().zip(&self.latencies) {
             if let Some(figures) = latencies.figures(now) {
@@ -291,9 +291,6 @@ mod tests {
         load.write(at(5), &mut text);
         load.write_memory(&mut text);
         assert!(!text.contains("used_memory"), "nobody has told: {text}");
-        assert!(
-            text.contains("operations_db1:1\r\n") && text.contains("log_syncs:3\r\n"),
-            "{text}"
-        );
+        assert!(text.contains("requests_db1:1\r\n") && text.contains("log_syncs:3\r\n"), "{text}");
     }
 }

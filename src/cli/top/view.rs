@@ -22,7 +22,7 @@ impl Seen<'_> {
 
     /// Operations a second in a database.
     fn rate(&self, db: usize) -> Option<f64> {
-        self.sample()?.rate(self.before?, &format!("operations_db{db}"))
+        self.sample()?.rate(self.before?, &format!("requests_db{db}"))
     }
 
     /// How long a sync took since the last time, on average, in milliseconds.
