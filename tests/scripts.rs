@@ -292,6 +292,7 @@ fn scripts_kill_the_bugs_that_the_kill_table_says() {
 
     let table = include_str!("../sim/KILLS.md");
     let kills = [
+        (Mutant::ExpiredAboveFloor, "expired.txt"),
         (Mutant::FloorIgnored, "tombstones_lost.txt"),
         (Mutant::FloorRowOutlived, "tombstones_wiped.txt"),
     ];

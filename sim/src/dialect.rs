@@ -8,6 +8,9 @@ use crate::{
 /// How a node begins that refuses to write because of its clock.
 const CLOCK_ERROR: &str = "ERR the clock of this node is ahead";
 
+/// How a node begins that refuses to write above what has come from a clock too far ahead.
+const KEY_AHEAD: &str = "ERR this key was stamped";
+
 /// What a node says that is writing a checkpoint already.
 const SAVE_ERROR: &str = "Background save already in progress";
 
@@ -126,7 +129,7 @@ fn error(op: &Op, line: &str) -> Option<Outcome> {
     let refused = match op {
         Op::Save => line.contains(SAVE_ERROR),
         _ if line.starts_with(NO_REPLICAS) => true,
-        _ => !op.is_read() && line.starts_with(CLOCK_ERROR),
+        _ => !op.is_read() && [CLOCK_ERROR, KEY_AHEAD].iter().any(|start| line.starts_with(start)),
     };
     if refused {
         return Some(Outcome::Refused);

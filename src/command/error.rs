@@ -3,7 +3,7 @@
 
 use std::fmt;
 
-use super::{op, spec::Spec};
+use super::{op, spec::Spec, sub::Sub};
 use crate::{
     proto::Args,
     record::{Db, KEY_SIZE_MAX, VALUE_SIZE_MAX},
@@ -20,6 +20,15 @@ pub enum CommandError<'a> {
         /// The command.
         spec: &'static Spec,
     },
+    /// What needs no more words than its own.
+    Fixed(&'static str),
+    /// Something that there is not, by a client's own word.
+    Quoting {
+        /// What is said in front of it.
+        text: &'static str,
+        /// What it is.
+        word: &'a [u8],
+    },
     /// CLIENT SETINFO of something else than Redis knows.
     ClientAttribute {
         /// What it is.
@@ -27,6 +36,11 @@ pub enum CommandError<'a> {
     },
     /// A connection's name with spaces or the like.
     ClientName,
+    /// The same in CLIENT SETINFO.
+    ClientText {
+        /// What it should be.
+        attribute: &'a [u8],
+    },
     /// Not a place that SCAN gave.
     CursorInvalid,
     /// SELECT of a number without database.
@@ -79,8 +93,8 @@ pub enum CommandError<'a> {
     SetSyntax,
     /// Not a number of arguments that the subcommand takes.
     SubcommandArity {
-        /// Command and subcommand as Redis writes them.
-        name: &'static str,
+        /// The subcommand.
+        sub: &'static Sub,
     },
     /// An option that the command does not have.
     Syntax,
@@ -129,6 +143,11 @@ impl fmt::Display for CommandError<'_> {
             Self::ClientName => f.write_str(
                 "ERR Client names cannot contain spaces, newlines or special characters.",
             ),
+            Self::ClientText { attribute } => write!(
+                f,
+                "ERR {} cannot contain spaces, newlines or special characters.",
+                lossy(attribute, QUOTED_SIZE_MAX).to_string().to_lowercase()
+            ),
             Self::CursorInvalid => f.write_str("ERR invalid cursor"),
             Self::DbRange => f.write_str("ERR DB index is out of range"),
             Self::DecrementOverflow => f.write_str("ERR decrement would overflow"),
@@ -163,8 +182,12 @@ impl fmt::Display for CommandError<'_> {
             }
             Self::ProtocolVersion => f.write_str("NOPROTO unsupported protocol version"),
             Self::SetSyntax | Self::Syntax => f.write_str("ERR syntax error"),
-            Self::SubcommandArity { name } => {
-                write!(f, "ERR wrong number of arguments for '{name}' command")
+            Self::SubcommandArity { sub } => {
+                write!(f, "ERR wrong number of arguments for '{}' command", sub.name)
+            }
+            Self::Fixed(text) => f.write_str(text),
+            Self::Quoting { text, word } => {
+                write!(f, "ERR {text} '{}'", lossy(word, QUOTED_SIZE_MAX))
             }
             Self::TimeoutInvalid => f.write_str("ERR timeout is not an integer or out of range"),
             Self::TimeoutNegative => f.write_str("ERR timeout is negative"),
@@ -215,8 +238,14 @@ impl fmt::Display for ForPeople<'_> {
                 let subcommand = lossy(subcommand, QUOTED_SIZE_MAX);
                 write!(f, "ERR unknown subcommand '{subcommand}'; try HELP")
             }
+            CommandError::SubcommandArity { sub } => {
+                let (command, word) = sub.words();
+                let (command, word) = (command.to_ascii_uppercase(), word.to_ascii_uppercase());
+                write!(f, "{error}; usage: {command} {word} {}", sub.usage)
+            }
             CommandError::ClientAttribute { .. }
             | CommandError::ClientName
+            | CommandError::ClientText { .. }
             | CommandError::CursorInvalid
             | CommandError::DecrementOverflow
             | CommandError::DigestInvalid
@@ -231,10 +260,11 @@ impl fmt::Display for ForPeople<'_> {
             | CommandError::ProtocolNumber
             | CommandError::ProtocolVersion
             | CommandError::TooLong
+            | CommandError::Fixed(_)
             | CommandError::HelloOption { .. }
             | CommandError::KeySize { .. }
             | CommandError::NotAnInteger
-            | CommandError::SubcommandArity { .. }
+            | CommandError::Quoting { .. }
             | CommandError::TimeoutInvalid
             | CommandError::TimeoutNegative
             | CommandError::ValueSize { .. } => error.fmt(f),

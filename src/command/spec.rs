@@ -1,6 +1,7 @@
 //! What the table says of a command.
 
 use super::help;
+pub use super::traits::Access;
 
 /// The longest name: what fits an index key.
 pub(super) const NAME_SIZE_MAX: usize = 16;
@@ -21,6 +22,18 @@ pub struct Spec {
     pub group: Group,
     /// What it parses to.
     pub(super) kind: Name,
+    /// Its place in the table.
+    number: u16,
+}
+
+/// Says to each command its place.
+pub(super) const fn numbered<const COUNT: usize>(mut specs: [Spec; COUNT]) -> [Spec; COUNT] {
+    let mut number = 0;
+    while number < COUNT {
+        specs[number].number = number as u16;
+        number += 1;
+    }
+    specs
 }
 
 impl Spec {
@@ -34,7 +47,7 @@ impl Spec {
     ) -> Self {
         assert!(name.len() <= NAME_SIZE_MAX);
         assert!(usage.len() <= help::USAGE_WIDTH);
-        Self { name, arity, usage, summary, group, kind }
+        Self { name, arity, usage, summary, group, kind, number: 0 }
     }
 
     /// The name in capital letters.
@@ -58,31 +71,32 @@ impl Spec {
             Name::Key(_) | Name::Replicas => [1, 1, 1],
             Name::Del | Name::Exists | Name::MGet => [1, -1, 1],
             Name::MSet => [1, -1, 2],
-            Name::Object => [2, 2, 1],
             _ => [0, 0, 0],
         }
     }
 
-    /// What Redis says of such a command: whether it writes, whether it takes no time worth
-    /// mentioning.
+    /// Its place in the table.
+    pub(super) fn number(&self) -> usize {
+        usize::from(self.number)
+    }
+
+    /// Whether its first argument is a subcommand.
     #[must_use]
-    pub const fn flags(&self) -> &'static [&'static str] {
-        match self.kind {
-            Name::Key(name) if name.is_read() => &["readonly", "fast"],
-            Name::Key(_) => &["write", "denyoom", "fast"],
-            Name::MSet => &["write", "denyoom"],
-            Name::Del | Name::FlushAll | Name::FlushDb => &["write"],
-            Name::DbSize
-            | Name::Exists
-            | Name::Keys
-            | Name::MGet
-            | Name::Object
-            | Name::RandomKey
-            | Name::Replicas
-            | Name::Scan => &["readonly"],
-            Name::BgSave | Name::Config | Name::LastSave | Name::Save => &["admin"],
-            _ => &["fast", "loading", "stale"],
-        }
+    pub const fn is_container(&self) -> bool {
+        matches!(
+            self.kind,
+            Name::Acl
+                | Name::Client
+                | Name::Cluster
+                | Name::Command
+                | Name::Config
+                | Name::Debug
+                | Name::Latency
+                | Name::Memory
+                | Name::Module
+                | Name::Object
+                | Name::SlowLog
+        )
     }
 }
 
@@ -100,12 +114,16 @@ pub enum Group {
 /// The commands apart from their arguments; an alias has the name of the command it stands for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Name {
+    Acl,
     Auth,
+    BgRewriteAof,
     BgSave,
     Client,
+    Cluster,
     Command,
     Config,
     DbSize,
+    Debug,
     Del,
     Echo,
     Exists,
@@ -118,8 +136,12 @@ pub(super) enum Name {
     Key(KeyName),
     Keys,
     LastSave,
+    Latency,
     MGet,
     MSet,
+    Memory,
+    Module,
+    Monitor,
     Object,
     Ping,
     Proto,
@@ -129,12 +151,16 @@ pub(super) enum Name {
     ReadWrite,
     Replicas,
     Reset,
+    Role,
     Save,
     Scan,
     Select,
+    Shutdown,
+    SlowLog,
     Status,
     Time,
     Wait,
+    WaitAof,
 }
 
 /// The commands on one key.
@@ -173,24 +199,4 @@ pub(super) enum KeyName {
     Ttl,
     Type,
     Version,
-}
-
-impl KeyName {
-    const fn is_read(self) -> bool {
-        matches!(
-            self,
-            Self::BitCount
-                | Self::Digest
-                | Self::ExpireTime
-                | Self::Get
-                | Self::GetBit
-                | Self::GetRange
-                | Self::PExpireTime
-                | Self::PTtl
-                | Self::Strlen
-                | Self::Ttl
-                | Self::Type
-                | Self::Version
-        )
-    }
 }

@@ -19,22 +19,28 @@ use memchr::memchr;
 
 use crate::{
     buffer::OutBuf,
-    command::{Command, CommandError},
+    command::{Called, Command, CommandError},
     limits::Limits,
     probe::{Mutant, planted},
     proto::{
-        Dialect, Progress, RequestError, Step, Style, Workspace, next_request, reply::ReplyWriter,
+        Args, Dialect, Progress, RequestError, Step, Style, Workspace, next_request,
+        reply::ReplyWriter,
     },
     record::Db,
 };
 
 mod gate;
+mod host;
 mod own;
 mod replies;
+mod view;
 
 use gate::Gate;
 pub use gate::Wait;
-use replies::Replies;
+pub use host::{Host, Note};
+use own::Voice;
+use replies::{Held, Replies};
+use view::Last;
 
 /// What a connection cannot answer by itself.
 #[derive(Debug)]
@@ -65,6 +71,9 @@ pub enum Done {
     /// bytes of values, which count as if they were there: a client that asks for much at once must
     /// not find out how much memory there is.
     Later(usize),
+    /// The same, and no further request of the connection is begun before it is given: it speaks of
+    /// all keys or of the node, or takes several turns.
+    Alone(usize),
     /// The reply is written; it may have to wait before it leaves.
     Now(Option<Wait>),
 }
@@ -83,6 +92,12 @@ pub struct Connection {
     id: u64,
     /// As the client calls it.
     name: Box<[u8]>,
+    /// Which library the client uses, and which version of it.
+    library: [Box<[u8]>; 2],
+    /// Whether requests are answered.
+    voice: Voice,
+    /// What was last asked.
+    last: Last,
     /// Bytes read and not parsed. Empty unless they are unfinished, or had to wait because of a
     /// pause.
     tail: OutBuf,
@@ -134,6 +149,9 @@ impl Connection {
             resp3: false,
             id,
             name: Box::default(),
+            library: Default::default(),
+            voice: Voice::On,
+            last: Last(None),
             tail: OutBuf::new(),
             progress: Progress::default(),
             need: 0,
@@ -154,7 +172,7 @@ impl Connection {
         bytes: &[u8],
         limits: &Limits,
         workspace: &mut Workspace,
-        execute: &mut impl FnMut(Request<'_>) -> Done,
+        execute: &mut impl Host,
     ) {
         debug_assert!(!self.eof, "bytes behind the end of input");
         let mut rest = bytes;
@@ -179,12 +197,7 @@ impl Connection {
 
     /// Goes on with what waited for the output to drain. Does nothing unless
     /// [`Connection::can_resume`].
-    pub fn resume(
-        &mut self,
-        limits: &Limits,
-        workspace: &mut Workspace,
-        execute: &mut impl FnMut(Request<'_>) -> Done,
-    ) {
+    pub fn resume(&mut self, limits: &Limits, workspace: &mut Workspace, execute: &mut impl Host) {
         if !self.can_resume() {
             return;
         }
@@ -198,7 +211,7 @@ impl Connection {
         &mut self,
         limits: &Limits,
         workspace: &mut Workspace,
-        execute: &mut impl FnMut(Request<'_>) -> Done,
+        execute: &mut impl Host,
     ) {
         self.eof = true;
         if self.parses() {
@@ -322,12 +335,7 @@ impl Connection {
         lacking.clamp(1, rest.len())
     }
 
-    fn parse_tail(
-        &mut self,
-        limits: &Limits,
-        workspace: &mut Workspace,
-        execute: &mut impl FnMut(Request<'_>) -> Done,
-    ) {
+    fn parse_tail(&mut self, limits: &Limits, workspace: &mut Workspace, execute: &mut impl Host) {
         let mut tail = std::mem::take(&mut self.tail);
         let consumed = self.parse(tail.pending(), limits, workspace, execute);
         tail.consume(consumed);
@@ -344,7 +352,7 @@ impl Connection {
         bytes: &[u8],
         limits: &Limits,
         workspace: &mut Workspace,
-        execute: &mut impl FnMut(Request<'_>) -> Done,
+        execute: &mut impl Host,
     ) -> usize {
         let mut rest = bytes;
         let mut last = None;
@@ -366,19 +374,15 @@ impl Connection {
                             self.dialect = Dialect::Resp;
                         }
                         let style = self.spoken(style);
-                        let command = Command::parse(args);
+                        let called = Called::of(args);
+                        let command = called.and_then(|called| Command::of(called, args));
                         if self.replies.has_open() && command.is_ok_and(|c| self.waits(&c)) {
                             // It is carried out when all before it is answered.
                             self.pause_until_answered();
                             break;
                         }
-                        // It speaks of all keys, and other requests are in order for one key only.
-                        let is_flush = matches!(command, Ok(Command::FlushAll | Command::FlushDb));
                         let before = self.replies.size();
-                        self.answer(command, style, limits, execute);
-                        if is_flush && self.replies.has_open() {
-                            self.pause_until_answered();
-                        }
+                        self.answer((called.ok(), args), command, style, execute);
                         self.replies.swap(&mut last, before);
                         consumed
                     }
@@ -428,6 +432,7 @@ impl Connection {
     }
 
     fn refuse(&mut self, error: RequestError, style: Style) {
+        self.replies.set_silent(self.voice.is_silent());
         self.replies.say(style, |reply| match error.hint() {
             Some(hint) => reply.error_with_hint(error, hint),
             None => reply.error(error),
@@ -437,17 +442,40 @@ impl Connection {
     /// Answers one request.
     fn answer(
         &mut self,
+        (called, args): (Option<Called>, Args<'_>),
         command: Result<Command<'_>, CommandError<'_>>,
         style: Style,
-        limits: &Limits,
-        execute: &mut impl FnMut(Request<'_>) -> Done,
+        host: &mut impl Host,
     ) {
+        self.replies.set_silent(self.voice.is_silent());
+        self.voice = self.voice.next();
         match command {
-            Ok(command) => self.carry_out(command, style, limits, execute),
+            Ok(command) => {
+                if let Some(called) = called {
+                    self.last = Last(Some(called));
+                    host.begin(called, args, self.db);
+                }
+                self.carry_out(command, style, host);
+            }
             Err(error) => self.replies.say(style, |reply| match style {
                 Style::Plain => reply.error(error.for_people()),
                 Style::Resp | Style::Resp3 => reply.error(error),
             }),
+        }
+        let answered = self.replies.last();
+        match (command, called) {
+            (Ok(_), Some(called)) if answered.held == Held::No => {
+                host.end(called, args, answered.failed);
+            }
+            (Ok(_), Some(called)) => {
+                if let Some(note) = host.note(called, args) {
+                    self.replies.remember(note);
+                }
+            }
+            (_, called) => host.refuse(called, answered.failed),
+        }
+        if answered.alone {
+            self.pause_until_answered();
         }
     }
 

@@ -1,9 +1,8 @@
 //! What a connection answers by itself, and what it hands on.
 
-use super::{Connection, Done, Request};
+use super::{Connection, Host, Request};
 use crate::{
-    command::{ClientAsk, Command, about, help},
-    limits::Limits,
+    command::{ClientAsk, Command, about, facts, help},
     proto::Style,
     record::Db,
 };
@@ -14,12 +13,39 @@ const NO_PASSWORDS: &str = "ERR AUTH <password> called without any password conf
                             Are you sure your configuration is correct?";
 const NO_USER: &str = "WRONGPASS invalid username-password pair or user is disabled.";
 
+/// Whether requests are answered, as CLIENT REPLY has it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Voice {
+    /// None is.
+    Off,
+    /// All are.
+    On,
+    /// The next one is not.
+    Skip,
+}
+
+impl Voice {
+    /// Whether a request that comes now is not answered.
+    pub(super) const fn is_silent(self) -> bool {
+        matches!(self, Self::Off | Self::Skip)
+    }
+
+    /// What holds behind a request, unless it says something else.
+    pub(super) const fn next(self) -> Self {
+        match self {
+            Self::Off => Self::Off,
+            Self::On | Self::Skip => Self::On,
+        }
+    }
+}
+
 impl Connection {
     /// Whether a command must not begin before all requests before it are answered: it shows this
     /// node's copy, or what became of them.
     pub(super) const fn waits(&self, command: &Command<'_>) -> bool {
         match command {
-            Command::DbSize
+            Command::Ask(_)
+            | Command::DbSize
             | Command::FlushAll
             | Command::FlushDb
             | Command::Keys { .. }
@@ -32,9 +58,9 @@ impl Connection {
             Command::Auth { .. }
             | Command::Client(_)
             | Command::Command { .. }
-            | Command::ConfigGet { .. }
             | Command::Del { .. }
             | Command::Echo { .. }
+            | Command::Fact(_)
             | Command::Hello { .. }
             | Command::Help { .. }
             | Command::Info { .. }
@@ -53,16 +79,11 @@ impl Connection {
     }
 
     /// Carries out a command, here or by `execute`.
-    pub(super) fn carry_out(
-        &mut self,
-        command: Command<'_>,
-        style: Style,
-        limits: &Limits,
-        execute: &mut impl FnMut(Request<'_>) -> Done,
-    ) {
+    pub(super) fn carry_out(&mut self, command: Command<'_>, style: Style, host: &mut impl Host) {
         match command {
             // What reads or writes data, or speaks of the node.
-            Command::DbSize
+            Command::Ask(_)
+            | Command::DbSize
             | Command::Del { .. }
             | Command::Exists { .. }
             | Command::FlushAll
@@ -83,15 +104,15 @@ impl Connection {
                 let (db, readonly) = (self.db, self.readonly);
                 let (ticket, behind) = (self.replies.next(), self.replies.has_open());
                 self.replies.answer(style, |reply| {
-                    execute(Request { db, command, reply, ticket, readonly, behind })
+                    host.execute(Request { db, command, reply, ticket, readonly, behind })
                 });
             }
-            own => self.answer_own(own, style, limits),
+            own => self.answer_own(own, style),
         }
     }
 
     /// Answers what concerns this connection alone.
-    fn answer_own(&mut self, command: Command<'_>, style: Style, limits: &Limits) {
+    fn answer_own(&mut self, command: Command<'_>, style: Style) {
         match command {
             Command::Auth { user } => self.replies.say(style, |reply| match user {
                 None => reply.error(NO_PASSWORDS),
@@ -102,12 +123,10 @@ impl Connection {
             Command::Command { ask, names } => {
                 self.replies.say(style, |reply| about::commands(ask, names, reply));
             }
-            Command::ConfigGet { patterns } => {
-                self.replies.say(style, |reply| about::parameters(patterns, limits, reply));
-            }
             Command::Echo { message } | Command::Ping { message: Some(message) } => {
                 self.replies.say(style, |reply| reply.bulk(message));
             }
+            Command::Fact(fact) => self.replies.say(style, |reply| facts::answer(fact, reply)),
             Command::Hello { version, user, name } => self.hello(version, user, name, style),
             Command::Help { topic } => self.replies.say(style, |reply| match help::text(topic) {
                 Some(text) => reply.lines(&text),
@@ -131,6 +150,8 @@ impl Connection {
             }
             Command::Reset => {
                 (self.db, self.readonly, self.resp3) = (Db::STRONG, false, false);
+                self.voice = Voice::On;
+                self.replies.set_silent(false);
                 self.name = Box::default();
                 let style = if style == Style::Plain { style } else { Style::Resp };
                 self.replies.say(style, |reply| reply.simple("RESET"));
@@ -168,22 +189,40 @@ impl Connection {
 
     /// Answers CLIENT.
     fn client(&mut self, ask: ClientAsk<'_>, style: Style) {
-        let Self { id, name, db, resp3, .. } = self;
+        let Self { id, name, .. } = self;
         match ask {
             ClientAsk::GetName if name.is_empty() => self.replies.say(style, |reply| reply.null()),
             ClientAsk::GetName => self.replies.say(style, |reply| reply.bulk(name)),
             ClientAsk::Id => self.replies.say(style, |reply| reply.integer(*id as i64)),
-            ClientAsk::Info => {
-                let (name, db) = (String::from_utf8_lossy(name), db.number());
-                let version = if *resp3 { 3 } else { 2 };
-                let line = format!("id={id} name={name} db={db} resp={version} user=default\n");
-                self.replies.say(style, |reply| reply.lines(&line));
+            ClientAsk::Library(text) => {
+                self.library[0] = text.into();
+                self.replies.ok(style);
+            }
+            ClientAsk::LibraryVersion(text) => {
+                self.library[1] = text.into();
+                self.replies.ok(style);
             }
             ClientAsk::Noted => self.replies.ok(style),
+            ClientAsk::ReplyOff => self.fall_silent(Voice::Off, style),
+            ClientAsk::ReplyOn => {
+                self.voice = Voice::On;
+                self.replies.set_silent(false);
+                self.replies.ok(style);
+            }
+            // Whoever has turned replies off has done so for good.
+            ClientAsk::ReplySkip if self.voice == Voice::Off => self.replies.ok(style),
+            ClientAsk::ReplySkip => self.fall_silent(Voice::Skip, style),
             ClientAsk::SetName(new) => {
                 *name = new.into();
                 self.replies.ok(style);
             }
         }
+    }
+
+    /// The request that says so is not answered either.
+    fn fall_silent(&mut self, voice: Voice, style: Style) {
+        self.voice = voice;
+        self.replies.set_silent(true);
+        self.replies.ok(style);
     }
 }

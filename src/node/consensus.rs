@@ -44,6 +44,11 @@ impl Node {
 
     /// Whether so many operations are under way that no client may ask for more.
     pub(super) fn is_loaded(&self) -> bool {
+        self.is_crowded() || self.chores.load().1 > self.limits.requests_size_max
+    }
+
+    /// Whether so many operations are under way that none are begun for chores either.
+    pub(super) fn is_crowded(&self) -> bool {
         let (count, size) = self.under_way();
         count > self.limits.requests_max || size > self.limits.requests_size_max
     }
@@ -319,6 +324,7 @@ impl Node {
     /// The inputs of a turn are over: asks what the requests among them need to know. Part of
     /// [`crate::turn::finish_turn`].
     pub fn end_inputs(&mut self, now: Now) {
+        self.observer.on_turn(now);
         let (strong, mut ctx) = self.strong(now);
         strong.end_turn(&mut ctx);
         let (quorum, mut ctx) = self.quorum(now);
@@ -330,6 +336,8 @@ impl Node {
         self.say_what_is_in_the_way();
         self.run_waits(now);
         self.run_locates(now);
+        self.run_sleeps(now);
+        self.expect_ends(now);
         self.deliver(now);
     }
 
@@ -350,6 +358,9 @@ impl Node {
             self.give(now, origin, answer);
         }
         self.look_after_laden(now);
+        for link in std::mem::take(&mut self.owing) {
+            self.note_ended(now, link);
+        }
         self.speak(now);
     }
 
@@ -404,6 +415,7 @@ impl Node {
             self.resumable.push_back(link);
         }
         self.links.touch(link);
+        self.owing.push(link);
     }
 
     /// Sees to clients that were given more than they take.

@@ -68,6 +68,14 @@ impl Gathers {
         paid
     }
 
+    /// There is nothing more to wait for: the whole, of what was answered.
+    pub(crate) fn end(&mut self, number: u64) -> Option<Joined> {
+        let gather = self.open.remove(&number)?;
+        let answers = gather.answers.into_iter().flatten().collect();
+        let Gather { link, ticket, join, .. } = gather;
+        Some(Joined { link, ticket, join, answers })
+    }
+
     /// One of its operations is answered. The whole, if it is the last.
     pub(crate) fn on_part(
         &mut self,
@@ -83,10 +91,7 @@ impl Gathers {
         if gather.missing > 0 {
             return None;
         }
-        let gather = self.open.remove(&number)?;
-        let answers = gather.answers.into_iter().flatten().collect();
-        let Gather { link, ticket, join, .. } = gather;
-        Some(Joined { link, ticket, join, answers })
+        self.end(number)
     }
 }
 

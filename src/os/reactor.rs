@@ -30,6 +30,7 @@ use super::{
     stop::{StopSignals, Stopper},
 };
 use crate::{
+    config::Fsync,
     limits::{Limits, Timing},
     members::Members,
     node::{Measured, Node, NodeConfig, Origin},
@@ -40,6 +41,8 @@ use crate::{
 
 /// Events taken from the system at a time: room for every link of a busy node, 16 KiB.
 const EVENTS_MAX: usize = 1024;
+/// A turn that takes longer is told to the log: nobody is served meanwhile.
+const SLOW_TURN: Millis = Millis(50);
 /// Connections accepted in a turn: enough to take a burst, little enough that others need not wait
 /// for it.
 const ACCEPTS_MAX: usize = 64;
@@ -111,6 +114,7 @@ impl Reactor {
             slots: SLOTS,
             limits: Limits::DEFAULT,
             timing,
+            synced: options.fsync == Fsync::Always,
             seed: clock::seed()?,
         };
         let mut node = Node::new(config, now);
@@ -217,8 +221,15 @@ impl Reactor {
         if self.node.poll_timeout().is_some_and(|due| due <= now.mono) {
             self.node.handle_timeout(now);
         }
+        if self.node.wants_to_stop() {
+            self.stop(now);
+        }
         finish_turn(&mut self.node, now, &mut self.sockets, &mut self.disk);
         self.sockets.reap();
+        let took = self.clock.mono().since(now.mono);
+        if took > SLOW_TURN {
+            debug!("a turn took {} ms", took.0);
+        }
         Ok(())
     }
 
@@ -266,7 +277,9 @@ impl Reactor {
             }
             let Some(stream) = listeners.accept(now.mono) else { return };
             match self.sockets.open(stream) {
-                Ok(link) => self.node.handle_open(now, link, Origin::Accepted),
+                Ok((link, addresses)) => {
+                    self.node.handle_open(now, link, Origin::Accepted(addresses));
+                }
                 // Gone already, or the event queue is full. The connection is closed with its
                 // socket.
                 Err(error) => debug!("can't take a connection: {error}"),
@@ -342,7 +355,6 @@ mod tests {
     use std::{io::Read as _, net::TcpStream, thread};
 
     use super::*;
-    use crate::config::Fsync;
 
     #[test]
     fn stops_when_told_and_lets_go_of_port_and_clients() {

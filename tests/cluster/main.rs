@@ -19,6 +19,7 @@ mod program;
 mod redis_crate;
 mod replicas;
 mod script;
+mod server;
 mod starts;
 mod stop;
 mod strong;

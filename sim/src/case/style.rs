@@ -88,7 +88,7 @@ impl Style {
             hot_percent: chance.pick(&[20, 60, 95]),
             set_percent: chance.pick(&[40, 60, 90]),
             del_percent: chance.pick(&[0, 10, 30]),
-            flushes: chance.pick(&[0, 0, 0, 30]),
+            flushes: chance.pick(&[0, 0, 0, 30, 300]),
             saves: chance.pick(&[0, 0, 50, 300]),
             sizes: chance.pick(&[&[0][..], &[0, 0, 30, 200], &[0, 100, 1000, 3000]]),
             depths: chance.pick(&[&[1][..], &[1], &[1, 1, 4], &[1, 2, 16]]),

@@ -166,7 +166,7 @@ impl World<'_> {
             node.handle_open(now, link, origin);
         }
         let kind = match origin {
-            Origin::Accepted => EventKind::OpenAccepted,
+            Origin::Accepted(_) => EventKind::OpenAccepted,
             Origin::Dialed(_) => EventKind::OpenDialed,
         };
         self.record(id, kind, link.0, &[]);
