@@ -299,7 +299,7 @@ fn bench_keeps_a_rate_and_says_what_it_could_not_send() {
     let mut client = Client::connect(nodes.ports[0]);
     let begun = |client: &mut Client| {
         let info = client.info("load");
-        let line = info.lines().find_map(|line| line.strip_prefix("requests_db2:"));
+        let line = info.lines().find_map(|line| line.strip_prefix("requests_eventual:"));
         line.and_then(|count| count.trim().parse::<u64>().ok()).expect("a count")
     };
     let before = begun(&mut client);
