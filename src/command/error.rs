@@ -27,6 +27,8 @@ pub enum CommandError<'a> {
     },
     /// A connection's name with spaces or the like.
     ClientName,
+    /// COPY to another database.
+    CopyDb,
     /// Not a place that SCAN gave.
     CursorInvalid,
     /// SELECT of a number without database.
@@ -65,8 +67,18 @@ pub enum CommandError<'a> {
     NotABit,
     /// Not a place where a bit can be.
     NotABitOffset,
+    /// Fewer keys than none.
+    KeysNegative,
+    /// More keys than arguments.
+    KeysTooMany,
+    /// LCS that asks for two things at once.
+    LcsBoth,
     /// Not a number with a fraction where one is wanted.
     NotAFloat,
+    /// COPY of a key to itself.
+    SameKey,
+    /// SCRIPT FLUSH with an option that it does not have.
+    ScriptFlush,
     /// A place in front of the first byte.
     OffsetRange,
     /// Not a number where one is wanted.
@@ -120,6 +132,10 @@ impl<'a> CommandError<'a> {
 impl fmt::Display for CommandError<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match *self {
+            Self::Arity { spec } if spec.name == "exec" => f.write_str(
+                "EXECABORT Transaction discarded because of: wrong number of arguments for \
+                 'exec' command",
+            ),
             Self::Arity { spec } => {
                 write!(f, "ERR wrong number of arguments for '{}' command", spec.name)
             }
@@ -129,6 +145,7 @@ impl fmt::Display for CommandError<'_> {
             Self::ClientName => f.write_str(
                 "ERR Client names cannot contain spaces, newlines or special characters.",
             ),
+            Self::CopyDb => f.write_str("ERR COPY to another database is not offered"),
             Self::CursorInvalid => f.write_str("ERR invalid cursor"),
             Self::DbRange => f.write_str("ERR DB index is out of range"),
             Self::DecrementOverflow => f.write_str("ERR decrement would overflow"),
@@ -147,6 +164,15 @@ impl fmt::Display for CommandError<'_> {
             }
             Self::NotABit => f.write_str("ERR bit is not an integer or out of range"),
             Self::NotABitOffset => f.write_str("ERR bit offset is not an integer or out of range"),
+            Self::KeysNegative => f.write_str("ERR Number of keys can't be negative"),
+            Self::KeysTooMany => {
+                f.write_str("ERR Number of keys can't be greater than number of args")
+            }
+            Self::LcsBoth => {
+                f.write_str("ERR If you want both the length and indexes, please just use IDX.")
+            }
+            Self::SameKey => f.write_str("ERR source and destination objects are the same"),
+            Self::ScriptFlush => f.write_str("ERR SCRIPT FLUSH only support SYNC|ASYNC option"),
             Self::NotAFloat => f.write_str(op::NOT_A_FLOAT),
             Self::OffsetRange => f.write_str("ERR offset is out of range"),
             Self::TooLong => f.write_str(op::TOO_LONG),
@@ -217,6 +243,7 @@ impl fmt::Display for ForPeople<'_> {
             }
             CommandError::ClientAttribute { .. }
             | CommandError::ClientName
+            | CommandError::CopyDb
             | CommandError::CursorInvalid
             | CommandError::DecrementOverflow
             | CommandError::DigestInvalid
@@ -233,7 +260,12 @@ impl fmt::Display for ForPeople<'_> {
             | CommandError::TooLong
             | CommandError::HelloOption { .. }
             | CommandError::KeySize { .. }
+            | CommandError::KeysNegative
+            | CommandError::KeysTooMany
+            | CommandError::LcsBoth
             | CommandError::NotAnInteger
+            | CommandError::SameKey
+            | CommandError::ScriptFlush
             | CommandError::SubcommandArity { .. }
             | CommandError::TimeoutInvalid
             | CommandError::TimeoutNegative

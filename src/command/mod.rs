@@ -11,19 +11,25 @@
 //! never ignored.
 
 pub mod about;
+pub mod batch;
 pub mod glob;
 pub mod help;
+pub mod lcs;
 pub mod op;
+pub mod script;
 pub mod spec;
 pub mod table;
 
 mod error;
 mod expiry;
 mod server;
+mod several;
 mod strings;
 
 pub use self::error::{CommandError, ForPeople};
 use self::{
+    batch::How,
+    lcs::LcsAsk,
     op::{Action, Op},
     spec::Name,
 };
@@ -55,6 +61,17 @@ pub enum Command<'a> {
         /// One at least.
         patterns: Args<'a>,
     },
+    /// COPY, RENAME, RENAMENX.
+    Copy {
+        /// The command in capital letters.
+        name: &'static str,
+        /// The name that the value has; of a right size.
+        from: &'a [u8],
+        /// The name that it gets; of a right size.
+        to: &'a [u8],
+        /// Which of them.
+        how: How,
+    },
     /// DBSIZE.
     DbSize,
     /// DEL or UNLINK.
@@ -62,11 +79,24 @@ pub enum Command<'a> {
         /// One at least; each of a right size.
         keys: Args<'a>,
     },
+    /// DISCARD.
+    Discard,
     /// ECHO.
     Echo {
         /// What to say.
         message: &'a [u8],
     },
+    /// EVAL or EVALSHA.
+    Eval {
+        /// What to carry out.
+        script: Script<'a>,
+        /// KEYS.
+        keys: Args<'a>,
+        /// KEYS and behind them ARGV.
+        operands: Args<'a>,
+    },
+    /// EXEC.
+    Exec,
     /// EXISTS.
     Exists {
         /// One at least; each of a right size.
@@ -102,6 +132,13 @@ pub enum Command<'a> {
     },
     /// LASTSAVE.
     LastSave,
+    /// LCS.
+    Lcs {
+        /// The two keys; each of a right size.
+        keys: Args<'a>,
+        /// What to tell.
+        ask: LcsAsk,
+    },
     /// MGET.
     MGet {
         /// One at least; each of a right size.
@@ -112,6 +149,13 @@ pub enum Command<'a> {
         /// Keys and values in turn, one pair at least; each of a right size.
         pairs: Args<'a>,
     },
+    /// MSETNX.
+    MSetNx {
+        /// Keys and values in turn, one pair at least; each of a right size.
+        pairs: Args<'a>,
+    },
+    /// MULTI.
+    Multi,
     /// What concerns one key: GET, SET, INCR and the like.
     Op {
         /// The command in capital letters.
@@ -161,6 +205,8 @@ pub enum Command<'a> {
         /// Whether keys of a type are wanted that nothing has.
         nothing: bool,
     },
+    /// SCRIPT.
+    Script(ScriptAsk<'a>),
     /// SELECT.
     Select {
         /// The database for what follows.
@@ -170,6 +216,13 @@ pub enum Command<'a> {
     Status,
     /// TIME.
     Time,
+    /// UNWATCH.
+    Unwatch,
+    /// WATCH.
+    Watch {
+        /// One at least; each of a right size.
+        keys: Args<'a>,
+    },
     /// WAIT.
     Wait {
         /// How many other nodes must have what this connection has written.
@@ -192,6 +245,32 @@ pub enum ClientAsk<'a> {
     Noted,
     /// SETNAME.
     SetName(&'a [u8]),
+}
+
+/// Which script EVAL or EVALSHA names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Script<'a> {
+    /// The one of this hash, in hexadecimal digits.
+    Hash(&'a [u8]),
+    /// This one.
+    Text(&'a [u8]),
+}
+
+/// What SCRIPT asks or says.
+#[derive(Clone, Copy, Debug)]
+pub enum ScriptAsk<'a> {
+    /// EXISTS.
+    Exists {
+        /// Hashes in hexadecimal digits, one at least.
+        hashes: Args<'a>,
+    },
+    /// FLUSH.
+    Flush,
+    /// LOAD.
+    Load {
+        /// The script.
+        text: &'a [u8],
+    },
 }
 
 /// What COMMAND asks.
@@ -225,7 +304,16 @@ impl<'a> Command<'a> {
             (Name::Command, subcommand, _) => server::command(args, subcommand)?,
             (Name::Config, Some(subcommand), _) => server::config(args, subcommand)?,
             (Name::BgSave, option, None) => bg_save(option)?,
+            (Name::Copy, Some(from), Some(to)) => several::copy(args, from, to)?,
             (Name::DbSize, _, _) => Self::DbSize,
+            (Name::Discard, _, _) => Self::Discard,
+            (Name::Eval, Some(text), Some(count)) => {
+                several::eval(args, Script::Text(text), count)?
+            }
+            (Name::EvalSha, Some(hash), Some(count)) => {
+                several::eval(args, Script::Hash(hash), count)?
+            }
+            (Name::Exec, _, _) => Self::Exec,
             (Name::Del, _, _) => Self::Del { keys: keys(args)? },
             (Name::Echo, Some(message), _) => Self::Echo { message },
             (Name::Exists, _, _) => Self::Exists { keys: keys(args)? },
@@ -240,7 +328,10 @@ impl<'a> Command<'a> {
             }
             (Name::Keys, Some(pattern), _) => Self::Keys { pattern },
             (Name::LastSave, _, _) => Self::LastSave,
+            (Name::Lcs, Some(first), Some(second)) => several::lcs(args, first, second)?,
             (Name::MGet, _, _) => Self::MGet { keys: keys(args)? },
+            (Name::MSetNx, _, _) => Self::MSetNx { pairs: strings::pairs(spec, args)? },
+            (Name::Multi, _, _) => Self::Multi,
             (Name::MSet, _, _) => Self::MSet { pairs: strings::pairs(spec, args)? },
             (Name::Object, Some(subcommand), key) => object(subcommand, key)?,
             (Name::Ping, message, None) => Self::Ping { message },
@@ -249,13 +340,20 @@ impl<'a> Command<'a> {
             (Name::RandomKey, _, _) => Self::RandomKey,
             (Name::ReadOnly, _, _) => Self::ReadOnly { on: true },
             (Name::ReadWrite, _, _) => Self::ReadOnly { on: false },
+            (Name::Rename, Some(from), Some(to)) => several::rename(from, to, How::Move)?,
+            (Name::RenameNx, Some(from), Some(to)) => {
+                several::rename(from, to, How::MoveUnlessTaken)?
+            }
             (Name::Replicas, Some(key), _) => Self::Replicas { key: checked_key(key)? },
             (Name::Reset, _, _) => Self::Reset,
             (Name::Save, _, _) => Self::Save { background: false },
             (Name::Scan, Some(cursor), _) => server::scan(args, cursor)?,
+            (Name::Script, Some(subcommand), _) => several::script(args, subcommand)?,
             (Name::Select, Some(name), _) => Self::Select { db: database(name)? },
             (Name::Status, _, _) => Self::Status,
             (Name::Time, _, _) => Self::Time,
+            (Name::Unwatch, _, _) => Self::Unwatch,
+            (Name::Watch, _, _) => Self::Watch { keys: keys(args)? },
             (Name::Wait, Some(replicas), Some(timeout)) => wait(replicas, timeout)?,
             (Name::BgSave | Name::FlushAll | Name::FlushDb | Name::Info, _, Some(_)) => {
                 return Err(CommandError::Syntax);

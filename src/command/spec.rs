@@ -56,8 +56,9 @@ impl Spec {
     pub const fn keys(&self) -> [i64; 3] {
         match self.kind {
             Name::Key(_) | Name::Replicas => [1, 1, 1],
-            Name::Del | Name::Exists | Name::MGet => [1, -1, 1],
-            Name::MSet => [1, -1, 2],
+            Name::Del | Name::Exists | Name::MGet | Name::Watch => [1, -1, 1],
+            Name::MSet | Name::MSetNx => [1, -1, 2],
+            Name::Copy | Name::Lcs | Name::Rename | Name::RenameNx => [1, 2, 1],
             Name::Object => [2, 2, 1],
             _ => [0, 0, 0],
         }
@@ -70,11 +71,15 @@ impl Spec {
         match self.kind {
             Name::Key(name) if name.is_read() => &["readonly", "fast"],
             Name::Key(_) => &["write", "denyoom", "fast"],
-            Name::MSet => &["write", "denyoom"],
-            Name::Del | Name::FlushAll | Name::FlushDb => &["write"],
+            Name::Copy | Name::MSet | Name::MSetNx => &["write", "denyoom"],
+            Name::Del | Name::FlushAll | Name::FlushDb | Name::Rename => &["write"],
+            Name::RenameNx => &["write", "fast"],
+            // Which keys there are stands in the request.
+            Name::Eval | Name::EvalSha => &["noscript", "stale", "skip_monitor", "movablekeys"],
             Name::DbSize
             | Name::Exists
             | Name::Keys
+            | Name::Lcs
             | Name::MGet
             | Name::Object
             | Name::RandomKey
@@ -105,9 +110,14 @@ pub(super) enum Name {
     Client,
     Command,
     Config,
+    Copy,
     DbSize,
     Del,
+    Discard,
     Echo,
+    Eval,
+    EvalSha,
+    Exec,
     Exists,
     FlushAll,
     FlushDb,
@@ -118,8 +128,11 @@ pub(super) enum Name {
     Key(KeyName),
     Keys,
     LastSave,
+    Lcs,
     MGet,
     MSet,
+    MSetNx,
+    Multi,
     Object,
     Ping,
     Proto,
@@ -127,14 +140,19 @@ pub(super) enum Name {
     RandomKey,
     ReadOnly,
     ReadWrite,
+    Rename,
+    RenameNx,
     Replicas,
     Reset,
     Save,
     Scan,
+    Script,
     Select,
     Status,
     Time,
+    Unwatch,
     Wait,
+    Watch,
 }
 
 /// The commands on one key.

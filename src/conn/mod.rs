@@ -23,17 +23,21 @@ use crate::{
     limits::Limits,
     probe::{Mutant, planted},
     proto::{
-        Dialect, Progress, RequestError, Step, Style, Workspace, next_request, reply::ReplyWriter,
+        Args, Dialect, Progress, RequestError, Step, Style, Workspace, next_request,
+        reply::ReplyWriter,
     },
     record::Db,
 };
 
 mod gate;
+mod multi;
 mod own;
 mod replies;
 
 use gate::Gate;
 pub use gate::Wait;
+use multi::Multi;
+pub use multi::{Transaction, Watched};
 use replies::Replies;
 
 /// What a connection cannot answer by itself.
@@ -51,6 +55,8 @@ pub struct Request<'a> {
     pub readonly: bool,
     /// An earlier request of the connection is not answered yet.
     pub behind: bool,
+    /// What EXEC is to carry out; nothing with other commands.
+    pub transaction: Option<&'a Transaction>,
 }
 
 /// Names a deferred reply among those of its connection. Of no use unless the request was
@@ -83,6 +89,7 @@ pub struct Connection {
     id: u64,
     /// As the client calls it.
     name: Box<[u8]>,
+    multi: Multi,
     /// Bytes read and not parsed. Empty unless they are unfinished, or had to wait because of a
     /// pause.
     tail: OutBuf,
@@ -134,6 +141,7 @@ impl Connection {
             resp3: false,
             id,
             name: Box::default(),
+            multi: Multi::default(),
             tail: OutBuf::new(),
             progress: Progress::default(),
             need: 0,
@@ -223,6 +231,17 @@ impl Connection {
         awaited
     }
 
+    /// What a WATCH that was put off came to, nothing if it was not carried out; before its reply.
+    pub fn on_watched(&mut self, watched: Option<Vec<Watched>>) {
+        self.multi.on_watched(watched);
+    }
+
+    /// Whether this reply is still awaited.
+    #[must_use]
+    pub fn awaits(&self, ticket: Ticket) -> bool {
+        self.replies.is_open(ticket)
+    }
+
     /// Reply bytes that may be written.
     #[must_use]
     pub fn output(&self) -> &[u8] {
@@ -295,7 +314,7 @@ impl Connection {
     /// Memory held, in bytes.
     #[must_use]
     pub fn buffered(&self) -> usize {
-        self.tail.capacity() + self.replies.memory()
+        self.tail.capacity() + self.replies.memory() + self.multi.memory()
     }
 
     /// The style that is meant where a request's own form says RESP.
@@ -366,20 +385,9 @@ impl Connection {
                             self.dialect = Dialect::Resp;
                         }
                         let style = self.spoken(style);
-                        let command = Command::parse(args);
-                        if self.replies.has_open() && command.is_ok_and(|c| self.waits(&c)) {
-                            // It is carried out when all before it is answered.
-                            self.pause_until_answered();
+                        if !self.request(args, style, limits, execute, &mut last) {
                             break;
                         }
-                        // It speaks of all keys, and other requests are in order for one key only.
-                        let is_flush = matches!(command, Ok(Command::FlushAll | Command::FlushDb));
-                        let before = self.replies.size();
-                        self.answer(command, style, limits, execute);
-                        if is_flush && self.replies.has_open() {
-                            self.pause_until_answered();
-                        }
-                        self.replies.swap(&mut last, before);
                         consumed
                     }
                     Step::Incomplete { need } => {
@@ -401,6 +409,36 @@ impl Connection {
             self.maybe_pause(limits);
         }
         if self.closing { bytes.len() } else { bytes.len() - rest.len() }
+    }
+
+    /// Takes one request; false if it must wait. `last` is where the last reply began.
+    fn request(
+        &mut self,
+        args: Args<'_>,
+        style: Style,
+        limits: &Limits,
+        execute: &mut impl FnMut(Request<'_>) -> Done,
+        last: &mut Option<usize>,
+    ) -> bool {
+        let command = Command::parse(args);
+        if self.multi.is_open() && !command.is_ok_and(|command| multi::is_immediate(&command)) {
+            self.queue(args, command, style, limits);
+            return true;
+        }
+        if self.replies.has_open() && command.is_ok_and(|command| self.waits(&command)) {
+            // It is carried out when all before it is answered.
+            self.pause_until_answered();
+            return false;
+        }
+        // It speaks of all keys, and other requests are in order for one key only.
+        let is_flush = matches!(command, Ok(Command::FlushAll | Command::FlushDb));
+        let before = self.replies.size();
+        self.answer(command, style, limits, execute);
+        if is_flush && self.replies.has_open() {
+            self.pause_until_answered();
+        }
+        self.replies.swap(last, before);
+        true
     }
 
     /// Drops an overlong line's bytes; answers when its end shows the style.
@@ -428,6 +466,7 @@ impl Connection {
     }
 
     fn refuse(&mut self, error: RequestError, style: Style) {
+        self.multi.spoil();
         self.replies.say(style, |reply| match error.hint() {
             Some(hint) => reply.error_with_hint(error, hint),
             None => reply.error(error),
@@ -444,11 +483,15 @@ impl Connection {
     ) {
         match command {
             Ok(command) => self.carry_out(command, style, limits, execute),
-            Err(error) => self.replies.say(style, |reply| match style {
-                Style::Plain => reply.error(error.for_people()),
-                Style::Resp | Style::Resp3 => reply.error(error),
-            }),
+            Err(error) => self.say_error(error, style),
         }
+    }
+
+    fn say_error(&mut self, error: CommandError<'_>, style: Style) {
+        self.replies.say(style, |reply| match style {
+            Style::Plain => reply.error(error.for_people()),
+            Style::Resp | Style::Resp3 => reply.error(error),
+        });
     }
 
     const fn pause_until_answered(&mut self) {

@@ -1,10 +1,13 @@
 //! What a connection answers by itself, and what it hands on.
 
-use super::{Connection, Done, Request};
+use super::{
+    Connection, Done, Request, Transaction,
+    multi::{self, NotQueued},
+};
 use crate::{
-    command::{ClientAsk, Command, about, help},
+    command::{ClientAsk, Command, CommandError, about, help},
     limits::Limits,
-    proto::Style,
+    proto::{Args, Style},
     record::Db,
 };
 
@@ -12,6 +15,7 @@ use crate::{
 const DEFAULT_USER: &[u8] = b"default";
 const NO_PASSWORDS: &str = "ERR AUTH <password> called without any password configured for the default user. \
                             Are you sure your configuration is correct?";
+const ABORTED: &str = "EXECABORT Transaction discarded because of previous errors.";
 const NO_USER: &str = "WRONGPASS invalid username-password pair or user is disabled.";
 
 impl Connection {
@@ -28,24 +32,34 @@ impl Connection {
             | Command::Scan { .. }
             | Command::Wait { .. } => true,
             Command::Op { op, .. } => self.readonly && op.is_read(),
-            Command::Exists { .. } | Command::MGet { .. } => self.readonly,
+            Command::Exists { .. } | Command::Lcs { .. } | Command::MGet { .. } => self.readonly,
+            // What it watches is not known before.
+            Command::Discard
+            | Command::Exec
+            | Command::Reset
+            | Command::Unwatch
+            | Command::Watch { .. } => self.multi.is_asking(),
             Command::Auth { .. }
             | Command::Client(_)
             | Command::Command { .. }
             | Command::ConfigGet { .. }
+            | Command::Copy { .. }
             | Command::Del { .. }
             | Command::Echo { .. }
+            | Command::Eval { .. }
             | Command::Hello { .. }
             | Command::Help { .. }
             | Command::Info { .. }
             | Command::LastSave
             | Command::MSet { .. }
+            | Command::MSetNx { .. }
+            | Command::Multi
             | Command::Ping { .. }
             | Command::Proto { .. }
             | Command::Quit
             | Command::ReadOnly { .. }
-            | Command::Reset
             | Command::Save { .. }
+            | Command::Script(_)
             | Command::Select { .. }
             | Command::Status
             | Command::Time => false,
@@ -62,31 +76,122 @@ impl Connection {
     ) {
         match command {
             // What reads or writes data, or speaks of the node.
-            Command::DbSize
+            Command::Copy { .. }
+            | Command::DbSize
             | Command::Del { .. }
+            | Command::Eval { .. }
             | Command::Exists { .. }
             | Command::FlushAll
             | Command::FlushDb
             | Command::Info { .. }
             | Command::Keys { .. }
             | Command::LastSave
+            | Command::Lcs { .. }
             | Command::MGet { .. }
             | Command::MSet { .. }
+            | Command::MSetNx { .. }
             | Command::Op { .. }
             | Command::RandomKey
             | Command::Replicas { .. }
             | Command::Save { .. }
             | Command::Scan { .. }
+            | Command::Script(_)
             | Command::Status
             | Command::Time
             | Command::Wait { .. } => {
-                let (db, readonly) = (self.db, self.readonly);
-                let (ticket, behind) = (self.replies.next(), self.replies.has_open());
-                self.replies.answer(style, |reply| {
-                    execute(Request { db, command, reply, ticket, readonly, behind })
-                });
+                self.hand_on(command, None, style, execute);
             }
+            Command::Exec => self.exec(style, execute),
+            Command::Watch { keys } => self.watch(keys, style, limits, execute),
             own => self.answer_own(own, style, limits),
+        }
+    }
+
+    /// Has a command carried out by the owner. Whether it is answered already.
+    fn hand_on(
+        &mut self,
+        command: Command<'_>,
+        transaction: Option<&Transaction>,
+        style: Style,
+        execute: &mut impl FnMut(Request<'_>) -> Done,
+    ) -> bool {
+        let (db, readonly) = (self.db, self.readonly);
+        let (ticket, behind) = (self.replies.next(), self.replies.has_open());
+        let mut answered = true;
+        self.replies.answer(style, |reply| {
+            let request = Request { db, command, reply, ticket, readonly, behind, transaction };
+            let done = execute(request);
+            answered = matches!(done, Done::Now(_));
+            done
+        });
+        answered
+    }
+
+    /// A request between MULTI and EXEC.
+    pub(super) fn queue(
+        &mut self,
+        args: Args<'_>,
+        command: Result<Command<'_>, CommandError<'_>>,
+        style: Style,
+        limits: &Limits,
+    ) {
+        if let Some(error) = command.err().filter(|error| multi::is_early(error, args.len())) {
+            if matches!(error, CommandError::Arity { spec } if spec.name == "exec") {
+                self.multi.clear();
+            }
+            self.multi.spoil();
+            return self.say_error(error, style);
+        }
+        let queued = self.multi.queue(args, command.ok().as_ref(), limits);
+        self.replies.say(style, |reply| match queued {
+            Ok(()) => reply.simple("QUEUED"),
+            Err(NotQueued::Full) => {
+                let (most, bytes) = (limits.queue_max, limits.queue_size_max);
+                reply.error(format_args!(
+                    "ERR a transaction has at most {most} requests and {bytes} bytes"
+                ));
+            }
+            Err(NotQueued::NotOffered) => {
+                let name = String::from_utf8_lossy(args.get(0).unwrap_or_default());
+                let name = name.to_ascii_uppercase();
+                reply.error(format_args!("ERR {name} is not offered between MULTI and EXEC"));
+            }
+        });
+    }
+
+    fn exec(&mut self, style: Style, execute: &mut impl FnMut(Request<'_>) -> Done) {
+        if !self.multi.is_open() {
+            return self.replies.say(style, |reply| reply.error("ERR EXEC without MULTI"));
+        }
+        match self.multi.take() {
+            Some(transaction) => {
+                self.hand_on(Command::Exec, Some(&transaction), style, execute);
+            }
+            None => self.replies.say(style, |reply| reply.error(ABORTED)),
+        }
+    }
+
+    fn watch(
+        &mut self,
+        keys: Args<'_>,
+        style: Style,
+        limits: &Limits,
+        execute: &mut impl FnMut(Request<'_>) -> Done,
+    ) {
+        if self.multi.is_open() {
+            let error = "ERR WATCH inside MULTI is not allowed";
+            return self.replies.say(style, |reply| reply.error(error));
+        }
+        if !self.multi.may_watch(keys.len(), limits) {
+            self.multi.on_refused();
+            let error = format!("ERR at most {} keys are watched at a time", limits.watched_max);
+            return self.replies.say(style, |reply| reply.error(error));
+        }
+        if self.hand_on(Command::Watch { keys }, None, style, execute) {
+            // It is never carried out at once.
+            self.multi.on_refused();
+        } else {
+            self.multi.on_asked();
         }
     }
 
@@ -113,6 +218,25 @@ impl Connection {
                 Some(text) => reply.lines(&text),
                 None => reply.error("ERR no help for that; HELP lists the commands"),
             }),
+            Command::Discard if self.multi.is_open() => {
+                self.multi.clear();
+                self.replies.ok(style);
+            }
+            Command::Discard => {
+                self.replies.say(style, |reply| reply.error("ERR DISCARD without MULTI"));
+            }
+            Command::Multi if self.multi.is_open() => {
+                let error = "ERR MULTI calls can not be nested";
+                self.replies.say(style, |reply| reply.error(error));
+            }
+            Command::Multi => {
+                self.multi.open();
+                self.replies.ok(style);
+            }
+            Command::Unwatch => {
+                self.multi.unwatch();
+                self.replies.ok(style);
+            }
             Command::Ping { message: None } => {
                 self.replies.say(style, |reply| reply.simple("PONG"));
             }
@@ -132,6 +256,7 @@ impl Connection {
             Command::Reset => {
                 (self.db, self.readonly, self.resp3) = (Db::STRONG, false, false);
                 self.name = Box::default();
+                self.multi.clear();
                 let style = if style == Style::Plain { style } else { Style::Resp };
                 self.replies.say(style, |reply| reply.simple("RESET"));
             }

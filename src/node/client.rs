@@ -4,15 +4,18 @@ use super::{
     LinkId, Node,
     checkpoint::Checkpoint,
     eventual::Replica,
+    exec::{needs_strong, plain_set},
     formation::Formation,
     gather::{Gathers, Join},
     info::{self, Stats},
     inquiry::{About, Inquiry},
     keyspace,
     links::End,
+    moves::Moves,
     peers::Peers,
     quorum::Quorum,
     removal::Removal,
+    scripts::Scripts,
     strong::{Ctx, Strong, request::Origin},
     timers::Watch,
     wait::Wrote,
@@ -20,7 +23,8 @@ use super::{
 use crate::{
     command::{
         Command,
-        op::{Action, Answer, Condition, Expiry, Held, Op, SetReply},
+        batch::Builder,
+        op::{Action, Answer, Held, Op},
     },
     conn::{Done, Request, Ticket, Wait},
     members::Members,
@@ -63,6 +67,9 @@ impl Node {
             strong: &mut self.strong,
             quorum: &mut self.quorum,
             gathers: &mut self.gathers,
+            moves: &mut self.moves,
+            scripts: &mut self.scripts,
+            scripts_max: self.limits.scripts_max,
             rng: &mut self.rng,
             replica: &mut self.replica,
             peers: &mut self.peers,
@@ -127,14 +134,17 @@ impl Node {
 }
 
 /// One client's requests of one turn at work.
-struct Executor<'a> {
+pub(super) struct Executor<'a> {
     now: Now,
-    link: LinkId,
+    pub(super) link: LinkId,
     strong: &'a mut Strong,
     quorum: &'a mut Quorum,
-    gathers: &'a mut Gathers,
+    pub(super) gathers: &'a mut Gathers,
+    pub(super) moves: &'a mut Moves,
+    pub(super) scripts: &'a mut Scripts,
+    pub(super) scripts_max: usize,
     rng: &'a mut Rng,
-    replica: &'a mut Replica,
+    pub(super) replica: &'a mut Replica,
     peers: &'a mut Peers,
     members: &'a Members,
     stats: &'a mut Stats,
@@ -145,25 +155,25 @@ struct Executor<'a> {
     formation: &'a Formation,
     inquiries: &'a mut Vec<Inquiry>,
     /// What the connection wrote in all its life.
-    ever: &'a mut Wrote,
+    pub(super) ever: &'a mut Wrote,
 }
 
 /// Where a request stands.
 #[derive(Clone, Copy)]
-struct Place {
-    db: Db,
-    ticket: Ticket,
+pub(super) struct Place {
+    pub(super) db: Db,
+    pub(super) ticket: Ticket,
     /// This node's copy is good enough for its reads.
     readonly: bool,
     /// Earlier requests of the connection are not answered.
-    behind: bool,
+    pub(super) behind: bool,
 }
 
 impl Executor<'_> {
     /// Carries out a request, or begins to, and says what its reply must wait for.
     fn execute(&mut self, request: Request<'_>) -> Done {
         self.stats.commands += 1;
-        let Request { db, command, mut reply, ticket, readonly, behind } = request;
+        let Request { db, command, mut reply, ticket, readonly, behind, transaction } = request;
         let place = Place { db, ticket, readonly, behind };
         match command {
             Command::Op { name, op } => self.op(place, name, &op, &mut reply),
@@ -179,6 +189,26 @@ impl Executor<'_> {
                 let ops = keys.iter().map(|key| Op::new(key, Action::Get));
                 self.ops(place, Join::List, ops, &mut reply)
             }
+            Command::Lcs { keys, ask } => {
+                let ops = keys.iter().map(|key| Op::new(key, Action::Get));
+                self.ops(place, Join::Lcs(ask), ops, &mut reply)
+            }
+            Command::Copy { name, from, to, how } => {
+                self.copy(place, (name, how), (from, to), &mut reply)
+            }
+            Command::Eval { script, keys, operands } => {
+                self.eval(place, script, (keys, operands), &mut reply)
+            }
+            Command::Exec => match transaction {
+                Some(transaction) => self.exec(place, transaction, &mut reply),
+                None => unreachable!("it comes with what it is to carry out"),
+            },
+            Command::MSetNx { pairs } => self.set_all_if_none(place, pairs, &mut reply),
+            Command::Script(ask) => {
+                self.script(ask, &mut reply);
+                Done::Now(None)
+            }
+            Command::Watch { keys } => self.watch(place, keys, &mut reply),
             Command::MSet { pairs } => self.set_all(place, pairs, &mut reply),
             Command::DbSize => {
                 reply.integer(self.replica.store.live(db) as i64);
@@ -199,7 +229,7 @@ impl Executor<'_> {
                 Done::Now(self.all_durable())
             }
             Command::Time => {
-                self.tell_time(&mut reply);
+                self.time().write(&mut reply);
                 Done::Now(None)
             }
             Command::LastSave => {
@@ -219,24 +249,24 @@ impl Executor<'_> {
             | Command::Client(_)
             | Command::Command { .. }
             | Command::ConfigGet { .. }
+            | Command::Discard
             | Command::Echo { .. }
             | Command::Hello { .. }
             | Command::Help { .. }
+            | Command::Multi
             | Command::Ping { .. }
             | Command::Proto { .. }
             | Command::Quit
             | Command::ReadOnly { .. }
             | Command::Reset
-            | Command::Select { .. } => unreachable!("answered by the connection itself"),
+            | Command::Select { .. }
+            | Command::Unwatch => unreachable!("answered by the connection itself"),
         }
     }
 
     /// MSET: pair by pair.
     fn set_all(&mut self, place: Place, pairs: Args<'_>, reply: &mut ReplyWriter<'_>) -> Done {
-        let (condition, outcome) = (Condition::Always, SetReply::Outcome);
-        let expiry = Expiry::Never;
-        let set = |value| Action::Set { value, condition, reply: outcome, expiry };
-        let ops = pairs.pairs().map(|(key, value)| Op::new(key, set(value)));
+        let ops = pairs.pairs().map(|(key, value)| Op::new(key, plain_set(value)));
         self.ops(place, Join::AllOk, ops, reply)
     }
 
@@ -253,11 +283,11 @@ impl Executor<'_> {
         }
     }
 
-    fn tell_time(&self, reply: &mut ReplyWriter<'_>) {
+    /// TIME.
+    pub(super) fn time(&self) -> Answer<'static> {
         let (seconds, millis) = (self.now.wall_ms / 1000, self.now.wall_ms % 1000);
-        reply.array(2);
-        reply.bulk(seconds.to_string().as_bytes());
-        reply.bulk((millis * 1000).to_string().as_bytes());
+        let text = |number: u64| Answer::Bulk(number.to_string().into_bytes().into());
+        Answer::List(vec![text(seconds), text(millis * 1000)])
     }
 
     /// Something that is answered from all that the node knows.
@@ -267,11 +297,15 @@ impl Executor<'_> {
     }
 
     /// One operation on one key.
-    fn op(&mut self, place: Place, name: &str, op: &Op<'_>, reply: &mut ReplyWriter<'_>) -> Done {
+    pub(super) fn op(
+        &mut self,
+        place: Place,
+        name: &str,
+        op: &Op<'_>,
+        reply: &mut ReplyWriter<'_>,
+    ) -> Done {
         if op.is_conditional() && place.db != Db::STRONG {
-            reply.error(format_args!(
-                "ERR {name} reads before it writes and needs the strong database (SELECT 0)"
-            ));
+            reply.error(needs_strong(name));
             return Done::Now(None);
         }
         if !op.is_read() {
@@ -327,7 +361,7 @@ impl Executor<'_> {
     }
 
     /// Bytes that the answer to an operation will have, as far as this node's copy tells.
-    fn expected(&self, db: Db, op: &Op<'_>) -> usize {
+    pub(super) fn expected(&self, db: Db, op: &Op<'_>) -> usize {
         if !op.shows_value() {
             return 0;
         }
@@ -335,7 +369,7 @@ impl Executor<'_> {
         held.and_then(|record| record.value).map_or(0, <[u8]>::len)
     }
 
-    fn submit(&mut self, place: Place, origin: Origin, op: &Op<'_>) {
+    pub(super) fn submit(&mut self, place: Place, origin: Origin, op: &Op<'_>) {
         let Self { now, replica, peers, rng, .. } = self;
         let mut ctx = Ctx { now: *now, replica, peers, rng };
         if place.db == Db::STRONG {
@@ -345,8 +379,15 @@ impl Executor<'_> {
         }
     }
 
+    /// A batch on keys of one slot of the strong database.
+    pub(super) fn submit_batch(&mut self, origin: Origin, batch: Builder, slot: u32) {
+        let Self { now, replica, peers, rng, .. } = self;
+        let mut ctx = Ctx { now: *now, replica, peers, rng };
+        self.strong.submit_batch(&mut ctx, origin, batch.finish(), slot);
+    }
+
     /// What an operation comes to on this node's copy.
-    fn local(&mut self, db: Db, op: &Op<'_>) -> Answer<'static> {
+    pub(super) fn local(&mut self, db: Db, op: &Op<'_>) -> Answer<'static> {
         let now = self.now;
         if !op.is_read() && self.clock_refused {
             return Answer::Error(CLOCK_REFUSED.into());

@@ -2,6 +2,7 @@
 
 use super::{
     LinkId, Node, Quorum,
+    gather::Joined,
     inbound::Hangup,
     links::End,
     peers::Peer,
@@ -360,9 +361,10 @@ impl Node {
                 self.reply(link, ticket, |writer| answer.write(writer));
             }
             Origin::Erasure { .. } | Origin::Nobody => {}
+            Origin::Move { number } => self.on_move(now, number, answer),
             Origin::Part { gather, index } => {
                 if let Some(joined) = self.gathers.on_part(gather, index, answer) {
-                    self.reply(joined.link, joined.ticket, |writer| joined.write(writer));
+                    self.give_joined(&joined);
                 }
             }
             Origin::Peer { node, id } => {
@@ -370,6 +372,19 @@ impl Node {
                 Strong::tell(&mut ctx, node, id, &answer);
             }
         }
+    }
+
+    /// The whole answer to a request of several operations; its connection remembers what is watched.
+    fn give_joined(&mut self, joined: &Joined) {
+        if let Some(watched) = joined.watched()
+            && let Some(End::Client { connection, .. }) = self.links.end_mut(joined.link)
+            && connection.awaits(joined.ticket)
+        {
+            let before = connection.buffered();
+            connection.on_watched(watched);
+            self.buffered = self.buffered + connection.buffered() - before;
+        }
+        self.reply(joined.link, joined.ticket, |writer| joined.write(writer));
     }
 
     /// Answers a client, if it is still there.

@@ -41,6 +41,7 @@ mod closing;
 mod consensus;
 mod durable;
 mod eventual;
+mod exec;
 mod flights;
 mod floor;
 mod flush;
@@ -53,12 +54,14 @@ mod journal;
 mod keyspace;
 mod links;
 mod locate;
+mod moves;
 mod outbound;
 mod outbox;
 mod peers;
 mod quorum;
 mod removal;
 mod repair;
+mod scripts;
 mod status;
 mod strong;
 mod timers;
@@ -78,9 +81,11 @@ use info::Stats;
 use inquiry::Inquiry;
 use links::{End, Links, PeerLink, Side};
 use locate::Locates;
+use moves::Moves;
 use peers::{Dialing, Peers};
 use quorum::Quorum;
 use removal::Removal;
+use scripts::Scripts;
 use strong::Strong;
 use timers::Watch;
 use wait::{Waits, Wrote};
@@ -151,6 +156,8 @@ pub struct Node {
     quorum: Quorum,
     formation: Formation,
     gathers: Gathers,
+    moves: Moves,
+    scripts: Scripts,
     /// What clients asked about the node this turn.
     inquiries: Vec<Inquiry>,
     waits: Waits,
@@ -207,6 +214,8 @@ impl Node {
             quorum: Quorum::new(&members, limits, timing),
             formation: Formation::new(&members, incarnation),
             gathers: Gathers::default(),
+            moves: Moves::default(),
+            scripts: Scripts::default(),
             inquiries: Vec::new(),
             waits: Waits::default(),
             locates: Locates::default(),

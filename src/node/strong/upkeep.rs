@@ -490,6 +490,7 @@ impl Strong {
         let Some(record) = ctx.replica.store.encoded(Db::STRONG, key) else { return };
         let version = ctx.replica.store.get(Db::STRONG, key).map(|record| record.version);
         let Some(peer) = ctx.peers.get_mut(member) else { return };
+        self.leader.send_batches(peer);
         if version.is_some_and(|version| version.ballot() == ballot) {
             peer.outbox.push_record(record);
         } else {
