@@ -133,7 +133,7 @@ impl<'a> Answer<'a> {
         let (kind, body) = bytes.split_first()?;
         let bare = |answer| body.is_empty().then_some(answer);
         match *kind {
-            BULK => Some(Self::Bulk(Cow::Borrowed(body))),
+            BULK if body.len() <= VALUE_SIZE_MAX => Some(Self::Bulk(Cow::Borrowed(body))),
             // Clients tell errors by their codes.
             ERROR if starts_with_code(body) => Some(Self::Error(text(body)?)),
             INTEGER => Some(Self::Integer(i64::from_le_bytes(body.try_into().ok()?))),
