@@ -20,3 +20,4 @@ mod script;
 mod stop;
 mod strong;
 mod tools;
+mod transactions;
