@@ -34,18 +34,34 @@ fn words(line: &str) -> Vec<Vec<u8>> {
     line.split(' ').map(|word| word.as_bytes().to_vec()).collect()
 }
 
+/// Which keys a command may be about.
+#[derive(Clone, Copy, PartialEq)]
+enum Keys {
+    /// Any, in requests that stand alone: then RENAME may go across slots.
+    Alone,
+    /// Any, in a transaction.
+    Apart,
+    /// Those of one slot.
+    Together,
+}
+
 /// Something that can stand alone or in a transaction.
-fn command(drawing: &mut Drawing) -> Vec<Vec<u8>> {
+fn command(drawing: &mut Drawing, keys: Keys) -> Vec<Vec<u8>> {
+    let any = |drawing: &mut Drawing| match keys {
+        Keys::Alone | Keys::Apart => drawing.key(),
+        Keys::Together => drawing.of(&TOGETHER).into(),
+    };
     let (key, other) = (drawing.of(&TOGETHER).into(), drawing.of(&TOGETHER).into());
     match drawing.0.below(14) {
-        0 | 1 => vec![b"SET".to_vec(), drawing.key(), drawing.value()],
-        2 => vec![drawing.of(&["GET", "GETDEL", "INCR", "STRLEN", "TYPE"]).into(), drawing.key()],
+        0 | 1 => vec![b"SET".to_vec(), any(drawing), drawing.value()],
+        2 => vec![drawing.of(&["GET", "GETDEL", "INCR", "STRLEN", "TYPE"]).into(), any(drawing)],
+        3 if keys == Keys::Together => vec![b"MGET".to_vec(), key, other],
         3 => drawing.several(),
         4 => vec![b"APPEND".to_vec(), key, drawing.value()],
         5 => vec![b"SETRANGE".to_vec(), key, drawing.small(), drawing.value()],
         6 => vec![b"MSETNX".to_vec(), key, drawing.value(), other, drawing.value()],
         7 => vec![drawing.of(&["RENAME", "RENAMENX"]).into(), key, other],
-        8 if drawing.chance(50) => vec![b"RENAME".to_vec(), drawing.key(), drawing.key()],
+        8 if keys == Keys::Alone => vec![b"RENAME".to_vec(), drawing.key(), drawing.key()],
         8 => vec![b"COPY".to_vec(), key, other, b"REPLACE".to_vec()],
         9 => vec![b"COPY".to_vec(), key, other],
         10 => {
@@ -64,23 +80,28 @@ fn command(drawing: &mut Drawing) -> Vec<Vec<u8>> {
 /// Something of a session with transactions: mostly in order, now and then not.
 fn session(drawing: &mut Drawing) -> Vec<Vec<Vec<u8>>> {
     let mut requests = Vec::new();
-    if drawing.chance(30) {
+    let keys = match drawing.0.below(10) {
+        0 => Keys::Alone,
+        1..=5 => Keys::Together,
+        _ => Keys::Apart,
+    };
+    if keys == Keys::Together && drawing.chance(60) {
         requests.push(vec![b"WATCH".to_vec(), drawing.of(&TOGETHER).into()]);
     }
-    if drawing.chance(90) {
+    if keys != Keys::Alone {
         requests.push(words("MULTI"));
     }
     for _ in 0..drawing.0.below(6) {
         requests.push(match drawing.0.below(40) {
-            0 => words("MULTI"),
-            1 => words("WATCH a"),
+            0 if keys != Keys::Alone => words("MULTI"),
+            1 if keys != Keys::Alone => words("WATCH a"),
             2 => words("NONSENSE"),
             3 => words("GET"),
             4 => words("UNWATCH"),
             5 => words("MSET a"),
             6 => words("MSET a b c"),
             7 => words("CLIENT nonsense"),
-            _ => command(drawing),
+            _ => command(drawing, keys),
         });
     }
     requests.push(match drawing.0.below(20) {
@@ -151,7 +172,7 @@ fn what_others_write_meanwhile_counts_as_in_redis() {
         }
         differ.extend(compare(&mut first, &[watch]));
         for _ in 0..drawing.0.below(3) {
-            let other = command(&mut drawing);
+            let other = command(&mut drawing, Keys::Alone);
             let by = if drawing.chance(30) { &mut first } else { &mut second };
             differ.extend(compare(by, &[other]));
         }
@@ -162,7 +183,7 @@ fn what_others_write_meanwhile_counts_as_in_redis() {
             differ.extend(compare(&mut first, &[queued]));
         }
         if drawing.chance(20) {
-            let other = command(&mut drawing);
+            let other = command(&mut drawing, Keys::Alone);
             differ.extend(compare(&mut second, &[other]));
         }
         first.iter_mut().for_each(|server| server.send(&request(&words("EXEC"))));
