@@ -365,6 +365,7 @@ impl Strong {
         self.on_cold_durable(ctx, batch, birth);
         self.leader.on_durable(batch);
         self.leader.release_reads();
+        self.finish_slots(ctx);
         self.on_promised(ctx, batch);
     }
 
