@@ -430,11 +430,12 @@ impl Connection {
             self.pause_until_answered();
             return false;
         }
-        // It speaks of all keys, and other requests are in order for one key only.
-        let is_flush = matches!(command, Ok(Command::FlushAll | Command::FlushDb));
+        // Other requests are in order for one key only; this one is of all keys, or goes from one to
+        // another in steps.
+        let is_wide = command.is_ok_and(|command| own::is_wide(&command));
         let before = self.replies.size();
         self.answer(command, style, limits, execute);
-        if is_flush && self.replies.has_open() {
+        if is_wide && self.replies.has_open() {
             self.pause_until_answered();
         }
         self.replies.swap(last, before);

@@ -37,8 +37,10 @@ pub(super) struct Multi {
     open: bool,
     /// It will not be carried out.
     broken: bool,
-    /// WATCHes that are not answered.
-    asked: usize,
+    /// A WATCH is not answered; there is one at a time.
+    asked: bool,
+    /// Its answer comes too late.
+    outdated: bool,
     transaction: Transaction,
 }
 
@@ -90,13 +92,15 @@ impl Multi {
 
     /// EXEC: the transaction, unless it is broken. All is over with it.
     pub(super) fn take(&mut self) -> Option<Transaction> {
+        debug_assert!(!self.asked, "EXEC waits for what it watches");
         let Self { broken, transaction, .. } = std::mem::take(self);
         (!broken).then_some(transaction)
     }
 
-    /// DISCARD, RESET.
+    /// DISCARD, RESET, and what ends a transaction by mistake.
     pub(super) fn clear(&mut self) {
-        *self = Self::default();
+        let asked = self.asked;
+        *self = Self { asked, outdated: asked, ..Self::default() };
     }
 
     /// UNWATCH.
@@ -112,13 +116,14 @@ impl Multi {
 
     /// A WATCH waits for its answer.
     pub(super) const fn on_asked(&mut self) {
-        self.asked += 1;
+        self.asked = true;
     }
 
     /// What a WATCH came to: nothing if it was not carried out.
     pub(super) fn on_watched(&mut self, watched: Option<Vec<Watched>>) {
-        self.asked = self.asked.saturating_sub(1);
+        self.asked = false;
         match watched {
+            _ if std::mem::take(&mut self.outdated) => {}
             Some(more) => self.transaction.watched.extend(more),
             None => self.broken = true,
         }
@@ -131,7 +136,7 @@ impl Multi {
 
     /// Whether a WATCH is not answered yet.
     pub(super) const fn is_asking(&self) -> bool {
-        self.asked > 0
+        self.asked
     }
 
     /// Memory held, in bytes.

@@ -5,10 +5,11 @@ use super::{
     multi::{self, NotQueued},
 };
 use crate::{
-    command::{ClientAsk, Command, CommandError, about, help},
+    command::{ClientAsk, Command, CommandError, about, batch::How, help},
     limits::Limits,
     proto::{Args, Style},
     record::Db,
+    slot::Slot,
 };
 
 /// Whom everybody is, as long as there are no users.
@@ -17,6 +18,20 @@ const NO_PASSWORDS: &str = "ERR AUTH <password> called without any password conf
                             Are you sure your configuration is correct?";
 const ABORTED: &str = "EXECABORT Transaction discarded because of previous errors.";
 const NO_USER: &str = "WRONGPASS invalid username-password pair or user is disabled.";
+
+/// Slots as many as there are hashes: keys that share one are of one slot however many there are.
+const HASHES: u32 = 1 << 16;
+
+/// Whether what follows a command must not begin before it is answered.
+pub(super) fn is_wide(command: &Command<'_>) -> bool {
+    match command {
+        Command::FlushAll | Command::FlushDb => true,
+        Command::Copy { from, to, how: How::Move, .. } => {
+            Slot::of(from, HASHES) != Slot::of(to, HASHES)
+        }
+        _ => false,
+    }
+}
 
 impl Connection {
     /// Whether a command must not begin before all requests before it are answered: it shows this
