@@ -111,9 +111,7 @@ pub const fn what(mutant: Mutant) -> &'static str {
         Mutant::FlushNotLogged => "a flush is not written to the log",
         Mutant::FlushNotRepaired => "a flush is not passed on by repair",
         Mutant::MergeByArrival => "the last record to arrive wins, whatever its version",
-        Mutant::NoIncarnationCheck => {
-            "what a member acknowledged before it lost its data still counts"
-        }
+        Mutant::NoIncarnationCheck => "what a member acknowledged before a loss still counts",
         Mutant::NoNamesSync => "the names of new files are not synced",
         Mutant::NoResend => "a new connection goes on after what was sent, not acknowledged",
         Mutant::NoRestamp => "a new leader shows what members do not agree on",

@@ -122,6 +122,17 @@ pub enum CommandError<'a> {
 }
 
 impl<'a> CommandError<'a> {
+    /// The words of commands on several keys, and scripts.
+    const fn of_several(&self) -> &'static str {
+        match self {
+            Self::KeysNegative => "ERR Number of keys can't be negative",
+            Self::KeysTooMany => "ERR Number of keys can't be greater than number of args",
+            Self::LcsBoth => "ERR If you want both the length and indexes, please just use IDX.",
+            Self::SameKey => "ERR source and destination objects are the same",
+            _ => "ERR SCRIPT FLUSH only support SYNC|ASYNC option",
+        }
+    }
+
     /// The error in words with advice.
     #[must_use]
     pub const fn for_people(self) -> ForPeople<'a> {
@@ -164,15 +175,11 @@ impl fmt::Display for CommandError<'_> {
             }
             Self::NotABit => f.write_str("ERR bit is not an integer or out of range"),
             Self::NotABitOffset => f.write_str("ERR bit offset is not an integer or out of range"),
-            Self::KeysNegative => f.write_str("ERR Number of keys can't be negative"),
-            Self::KeysTooMany => {
-                f.write_str("ERR Number of keys can't be greater than number of args")
-            }
-            Self::LcsBoth => {
-                f.write_str("ERR If you want both the length and indexes, please just use IDX.")
-            }
-            Self::SameKey => f.write_str("ERR source and destination objects are the same"),
-            Self::ScriptFlush => f.write_str("ERR SCRIPT FLUSH only support SYNC|ASYNC option"),
+            Self::KeysNegative
+            | Self::KeysTooMany
+            | Self::LcsBoth
+            | Self::SameKey
+            | Self::ScriptFlush => f.write_str(self.of_several()),
             Self::NotAFloat => f.write_str(op::NOT_A_FLOAT),
             Self::OffsetRange => f.write_str("ERR offset is out of range"),
             Self::TooLong => f.write_str(op::TOO_LONG),

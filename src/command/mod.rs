@@ -307,11 +307,8 @@ impl<'a> Command<'a> {
             (Name::Copy, Some(from), Some(to)) => several::copy(args, from, to)?,
             (Name::DbSize, _, _) => Self::DbSize,
             (Name::Discard, _, _) => Self::Discard,
-            (Name::Eval, Some(text), Some(count)) => {
-                several::eval(args, Script::Text(text), count)?
-            }
-            (Name::EvalSha, Some(hash), Some(count)) => {
-                several::eval(args, Script::Hash(hash), count)?
+            (Name::Eval | Name::EvalSha, Some(script), Some(count)) => {
+                several::eval(args, spec.kind, script, count)?
             }
             (Name::Exec, _, _) => Self::Exec,
             (Name::Del, _, _) => Self::Del { keys: keys(args)? },
@@ -340,9 +337,8 @@ impl<'a> Command<'a> {
             (Name::RandomKey, _, _) => Self::RandomKey,
             (Name::ReadOnly, _, _) => Self::ReadOnly { on: true },
             (Name::ReadWrite, _, _) => Self::ReadOnly { on: false },
-            (Name::Rename, Some(from), Some(to)) => several::rename(from, to, How::Move)?,
-            (Name::RenameNx, Some(from), Some(to)) => {
-                several::rename(from, to, How::MoveUnlessTaken)?
+            (Name::Rename | Name::RenameNx, Some(from), Some(to)) => {
+                several::rename(spec.kind, from, to)?
             }
             (Name::Replicas, Some(key), _) => Self::Replicas { key: checked_key(key)? },
             (Name::Reset, _, _) => Self::Reset,

@@ -2,6 +2,7 @@
 
 use super::{
     Command, CommandError, Script, ScriptAsk, batch::How, checked_key, checked_value, lcs::LcsAsk,
+    spec::Name,
 };
 use crate::{
     proto::{Args, integer},
@@ -40,11 +41,14 @@ pub(super) fn copy<'a>(
 
 /// RENAME and RENAMENX.
 pub(super) const fn rename<'a>(
+    kind: Name,
     from: &'a [u8],
     to: &'a [u8],
-    how: How,
 ) -> Result<Command<'a>, CommandError<'a>> {
-    let name = if matches!(how, How::Move) { "RENAME" } else { "RENAMENX" };
+    let (name, how) = match kind {
+        Name::RenameNx => ("RENAMENX", How::MoveUnlessTaken),
+        _ => ("RENAME", How::Move),
+    };
     match (checked_key(from), checked_key(to)) {
         (Ok(from), Ok(to)) => Ok(Command::Copy { name, from, to, how }),
         (Err(error), _) | (_, Err(error)) => Err(error),
@@ -89,9 +93,11 @@ pub(super) fn lcs<'a>(
 /// EVAL and EVALSHA.
 pub(super) fn eval<'a>(
     args: Args<'a>,
-    script: Script<'a>,
+    kind: Name,
+    script: &'a [u8],
     count: &[u8],
 ) -> Result<Command<'a>, CommandError<'a>> {
+    let script = if kind == Name::Eval { Script::Text(script) } else { Script::Hash(script) };
     let count = integer(count).ok_or(CommandError::NotAnInteger)?;
     let operands = args.from(3);
     if count > operands.len() as i64 {

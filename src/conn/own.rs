@@ -233,24 +233,12 @@ impl Connection {
                 Some(text) => reply.lines(&text),
                 None => reply.error("ERR no help for that; HELP lists the commands"),
             }),
-            Command::Discard if self.multi.is_open() => {
-                self.multi.clear();
-                self.replies.ok(style);
-            }
-            Command::Discard => {
-                self.replies.say(style, |reply| reply.error("ERR DISCARD without MULTI"));
-            }
-            Command::Multi if self.multi.is_open() => {
-                let error = "ERR MULTI calls can not be nested";
-                self.replies.say(style, |reply| reply.error(error));
-            }
-            Command::Multi => {
-                self.multi.open();
-                self.replies.ok(style);
-            }
-            Command::Unwatch => {
-                self.multi.unwatch();
-                self.replies.ok(style);
+            Command::Discard | Command::Multi | Command::Unwatch => {
+                let done = self.begin_or_end(&command);
+                self.replies.say(style, |reply| match done {
+                    Ok(()) => reply.ok(),
+                    Err(error) => reply.error(error),
+                });
             }
             Command::Ping { message: None } => {
                 self.replies.say(style, |reply| reply.simple("PONG"));
@@ -281,6 +269,18 @@ impl Connection {
             }
             _ => unreachable!("carried out by the owner"),
         }
+    }
+
+    /// MULTI, DISCARD and UNWATCH.
+    fn begin_or_end(&mut self, command: &Command<'_>) -> Result<(), &'static str> {
+        match (command, self.multi.is_open()) {
+            (Command::Discard, true) => self.multi.clear(),
+            (Command::Discard, false) => return Err("ERR DISCARD without MULTI"),
+            (Command::Multi, true) => return Err("ERR MULTI calls can not be nested"),
+            (Command::Multi, false) => self.multi.open(),
+            _ => self.multi.unwatch(),
+        }
+        Ok(())
     }
 
     /// Chooses the version of RESP, and says who answers.

@@ -29,7 +29,7 @@ use crate::{
     conn::{Done, Request, Ticket, Wait},
     members::Members,
     probe::{Hook, reached},
-    proto::{Args, reply::ReplyWriter},
+    proto::reply::ReplyWriter,
     record::Db,
     rng::Rng,
     time::Now,
@@ -177,51 +177,24 @@ impl Executor<'_> {
         let place = Place { db, ticket, readonly, behind };
         match command {
             Command::Op { name, op } => self.op(place, name, &op, &mut reply),
-            Command::Del { keys } => {
-                let ops = keys.iter().map(|key| Op::new(key, Action::Delete));
-                self.ops(place, Join::Sum, ops, &mut reply)
+            Command::Del { .. }
+            | Command::Exists { .. }
+            | Command::Lcs { .. }
+            | Command::MGet { .. }
+            | Command::MSet { .. } => self.several(place, command, &mut reply),
+            Command::Copy { .. }
+            | Command::Eval { .. }
+            | Command::Exec
+            | Command::MSetNx { .. }
+            | Command::Script(_)
+            | Command::Watch { .. } => {
+                self.carry_out_together(place, command, transaction, &mut reply)
             }
-            Command::Exists { keys } => {
-                let ops = keys.iter().map(|key| Op::new(key, Action::Exists));
-                self.ops(place, Join::Sum, ops, &mut reply)
-            }
-            Command::MGet { keys } => {
-                let ops = keys.iter().map(|key| Op::new(key, Action::Get));
-                self.ops(place, Join::List, ops, &mut reply)
-            }
-            Command::Lcs { keys, ask } => {
-                let ops = keys.iter().map(|key| Op::new(key, Action::Get));
-                self.ops(place, Join::Lcs(ask), ops, &mut reply)
-            }
-            Command::Copy { name, from, to, how } => {
-                self.copy(place, (name, how), (from, to), &mut reply)
-            }
-            Command::Eval { script, keys, operands } => {
-                self.eval(place, script, (keys, operands), &mut reply)
-            }
-            Command::Exec => match transaction {
-                Some(transaction) => self.exec(place, transaction, &mut reply),
-                None => unreachable!("it comes with what it is to carry out"),
-            },
-            Command::MSetNx { pairs } => self.set_all_if_none(place, pairs, &mut reply),
-            Command::Script(ask) => {
-                self.script(ask, &mut reply);
-                Done::Now(None)
-            }
-            Command::Watch { keys } => self.watch(place, keys, &mut reply),
-            Command::MSet { pairs } => self.set_all(place, pairs, &mut reply),
             Command::DbSize => {
                 reply.integer(self.replica.store.live(db) as i64);
                 Done::Now(self.all_durable())
             }
-            Command::FlushAll => {
-                if self.clock_refused {
-                    reply.error(CLOCK_REFUSED);
-                    return Done::Now(None);
-                }
-                Db::ALL.into_iter().for_each(|db| self.ever.note(db));
-                self.flush_strong(Origin::All { link: self.link, ticket })
-            }
+            Command::FlushAll => self.flush_all(ticket, &mut reply),
             Command::FlushDb => self.flush(db, ticket, &mut reply),
             Command::Info { section } => self.info(section, &mut reply),
             Command::Keys { .. } | Command::RandomKey | Command::Scan { .. } => {
@@ -264,10 +237,20 @@ impl Executor<'_> {
         }
     }
 
-    /// MSET: pair by pair.
-    fn set_all(&mut self, place: Place, pairs: Args<'_>, reply: &mut ReplyWriter<'_>) -> Done {
-        let ops = pairs.pairs().map(|(key, value)| Op::new(key, plain_set(value)));
-        self.ops(place, Join::AllOk, ops, reply)
+    /// What is one operation on each of several keys.
+    fn several(&mut self, place: Place, command: Command<'_>, reply: &mut ReplyWriter<'_>) -> Done {
+        let (keys, action, join) = match command {
+            Command::Del { keys } => (keys, Action::Delete, Join::Sum),
+            Command::Exists { keys } => (keys, Action::Exists, Join::Sum),
+            Command::Lcs { keys, ask } => (keys, Action::Get, Join::Lcs(ask)),
+            Command::MGet { keys } => (keys, Action::Get, Join::List),
+            Command::MSet { pairs } => {
+                let ops = pairs.pairs().map(|(key, value)| Op::new(key, plain_set(value)));
+                return self.ops(place, Join::AllOk, ops, reply);
+            }
+            other => unreachable!("{other:?} is no such command"),
+        };
+        self.ops(place, join, keys.iter().map(|key| Op::new(key, action)), reply)
     }
 
     /// What speaks of all keys of this node's copy.
@@ -449,6 +432,15 @@ impl Executor<'_> {
         });
         reply.ok();
         Done::Now(self.all_durable())
+    }
+
+    fn flush_all(&mut self, ticket: Ticket, reply: &mut ReplyWriter<'_>) -> Done {
+        if self.clock_refused {
+            reply.error(CLOCK_REFUSED);
+            return Done::Now(None);
+        }
+        Db::ALL.into_iter().for_each(|db| self.ever.note(db));
+        self.flush_strong(Origin::All { link: self.link, ticket })
     }
 
     fn flush_strong(&mut self, origin: Origin) -> Done {

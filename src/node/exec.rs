@@ -100,8 +100,36 @@ fn one_slot<'k>(mut keys: impl Iterator<Item = &'k [u8]>, slots: u32) -> Option<
 }
 
 impl Executor<'_> {
+    /// Carries out what is one of those; `transaction` belongs to EXEC.
+    pub(super) fn carry_out_together(
+        &mut self,
+        place: Place,
+        command: Command<'_>,
+        transaction: Option<&Transaction>,
+        reply: &mut ReplyWriter<'_>,
+    ) -> Done {
+        match (command, transaction) {
+            (Command::Copy { name, from, to, how }, _) => {
+                self.copy(place, (name, how), (from, to), reply)
+            }
+            (Command::Eval { script, keys, operands }, _) => {
+                self.eval(place, script, (keys, operands), reply)
+            }
+            (Command::Exec, Some(transaction)) => self.exec(place, transaction, reply),
+            (Command::MSetNx { pairs }, _) => {
+                self.alone(place, "MSETNX", Part::SetAll(pairs), reply)
+            }
+            (Command::Script(ask), _) => {
+                self.script(ask, reply);
+                Done::Now(None)
+            }
+            (Command::Watch { keys }, _) => self.watch(place, keys, reply),
+            (other, _) => unreachable!("{other:?} is no such command"),
+        }
+    }
+
     /// EXEC.
-    pub(super) fn exec(
+    fn exec(
         &mut self,
         place: Place,
         transaction: &Transaction,
@@ -265,12 +293,7 @@ impl Executor<'_> {
     }
 
     /// WATCH: the versions that its keys have.
-    pub(super) fn watch(
-        &mut self,
-        place: Place,
-        keys: Args<'_>,
-        reply: &mut ReplyWriter<'_>,
-    ) -> Done {
+    fn watch(&mut self, place: Place, keys: Args<'_>, reply: &mut ReplyWriter<'_>) -> Done {
         let parts: Vec<Part<'_>> = keys.iter().map(|key| Part::Step(Step::Watch { key })).collect();
         let slot = one_slot(keys.iter(), self.replica.store.slots());
         match slot {
@@ -284,18 +307,8 @@ impl Executor<'_> {
         Done::Now(None)
     }
 
-    /// MSETNX.
-    pub(super) fn set_all_if_none(
-        &mut self,
-        place: Place,
-        pairs: Args<'_>,
-        reply: &mut ReplyWriter<'_>,
-    ) -> Done {
-        self.alone(place, "MSETNX", Part::SetAll(pairs), reply)
-    }
-
     /// COPY, RENAME, RENAMENX.
-    pub(super) fn copy(
+    fn copy(
         &mut self,
         place: Place,
         (name, how): (&str, How),
@@ -334,7 +347,7 @@ impl Executor<'_> {
     }
 
     /// EVAL and EVALSHA.
-    pub(super) fn eval(
+    fn eval(
         &mut self,
         place: Place,
         script: Script<'_>,
@@ -372,7 +385,7 @@ impl Executor<'_> {
     }
 
     /// SCRIPT.
-    pub(super) fn script(&mut self, ask: ScriptAsk<'_>, reply: &mut ReplyWriter<'_>) {
+    fn script(&mut self, ask: ScriptAsk<'_>, reply: &mut ReplyWriter<'_>) {
         match ask {
             ScriptAsk::Exists { hashes } => {
                 reply.array(hashes.len());

@@ -9,6 +9,9 @@ use crate::{
 /// A reply that is a line or a value, or the error that it is.
 type Part = Result<Option<Vec<u8>>, String>;
 
+/// A list of values, or none, or the error in its place.
+type List = Result<Option<Vec<Option<Vec<u8>>>>, String>;
+
 /// Takes the replies to a transaction from the front of `bytes`.
 pub(super) fn decode(dialect: Dialect, op: &Op, bytes: &[u8]) -> Option<(Outcome, usize)> {
     let mut replies = Replies { dialect, bytes, at: 0 };
@@ -78,7 +81,7 @@ impl Replies<'_> {
     }
 
     /// The reply to EXEC: a list, or none because of what was watched, or an error.
-    fn list(&mut self) -> Option<Result<Option<Vec<Option<Vec<u8>>>>, String>> {
+    fn list(&mut self) -> Option<List> {
         let rest = self.bytes.get(self.at..)?;
         if self.dialect == Dialect::Resp {
             let (head, size) = line(rest, b"\r\n")?;

@@ -251,13 +251,13 @@ proptest! {
             prop_assert_eq!(written.value.as_ref(), state.get(&written.key[..]));
         }
         let left: Vec<_> = start.keys().filter(|key| {
-            applied.written.iter().all(|written| &written.key[..] != &key[..])
+            applied.written.iter().all(|written| written.key[..] != key[..])
         }).collect();
         for key in left {
             prop_assert_eq!(start.get(key).and_then(|held| held.1.as_ref()), state.get(&key[..]));
         }
         prop_assert_eq!(
-            state.keys().all(|key| start.contains_key(*key) || applied.written.iter().any(|w| &w.key[..] == *key)),
+            state.keys().all(|key| start.contains_key(*key) || applied.written.iter().any(|w| w.key[..] == **key)),
             true
         );
     }

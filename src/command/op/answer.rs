@@ -39,7 +39,7 @@ pub enum Answer<'a> {
     /// A number.
     Integer(i64),
     /// Several, none of them a list itself where it is encoded.
-    List(Vec<Answer<'a>>),
+    List(Vec<Self>),
     /// There is no value.
     Nil,
     /// A list was wanted and there is none: nothing was carried out.

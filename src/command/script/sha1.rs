@@ -51,7 +51,7 @@ fn mix(state: &mut [u32; 5], block: &[u8; BLOCK]) {
     }
     let [mut a, mut b, mut c, mut d, mut e] = *state;
     for round in 0..80_usize {
-        let word = words[round % 16];
+        let [word, _, x, _, _, _, _, _, y, _, _, _, _, z, ..] = words;
         let (chosen, constant) = match round / 20 {
             0 => (b & c | !b & d, 0x5a82_7999),
             1 => (b ^ c ^ d, 0x6ed9_eba1),
@@ -61,9 +61,10 @@ fn mix(state: &mut [u32; 5], block: &[u8; BLOCK]) {
         let sum = a.rotate_left(5).wrapping_add(chosen).wrapping_add(e);
         let sum = sum.wrapping_add(constant).wrapping_add(word);
         (a, b, c, d, e) = (sum, a, b.rotate_left(30), c, d);
-        // The word that stands in this place sixteen rounds later.
-        let [x, y, z] = [13, 8, 2].map(|ahead| words[(round + ahead) % 16]);
-        words[round % 16] = (word ^ x ^ y ^ z).rotate_left(1);
+        // The word of sixteen rounds later takes this one's place.
+        let [first, ..] = &mut words;
+        *first = (word ^ x ^ y ^ z).rotate_left(1);
+        words.rotate_left(1);
     }
     for (word, add) in state.iter_mut().zip([a, b, c, d, e]) {
         *word = word.wrapping_add(add);

@@ -12,85 +12,116 @@ const UNTIL_THEN: &str = "local token = redis.call('get', KEYS[1])
         return 0
     end";
 
+#[track_caller]
+fn check(scripts: &[(&str, Shape)]) {
+    for (script, wanted) in scripts {
+        assert_eq!(shape(script.as_bytes()), Some(*wanted), "{script}");
+    }
+}
+
+/// The documentation of SET, ioredis, Go and others, in their ways of writing.
 #[test]
-fn the_scripts_of_the_libraries() {
-    let expire = Shape::Expire { unit: 1 };
-    let loops = |check: &str, then: &str| {
+fn compare_and_do_something() {
+    check(&[
+        (
+            r#"if redis.call("get",KEYS[1]) == ARGV[1]
+               then return redis.call("del",KEYS[1]) else return 0 end"#,
+            Shape::Release,
+        ),
+        (
+            "-- Free.\nif (redis.call('GET', KEYS[1]) == ARGV[1]) then\n\t\
+             return redis.call('DEL', KEYS[1]);\nelse\n\treturn 0;\nend;\n",
+            Shape::Release,
+        ),
+        (
+            "if redis.call('get', KEYS[1]) == ARGV[1] then redis.call('del', KEYS[1])
+             return 1 end --[[ not\nours ]] return 0",
+            Shape::Release,
+        ),
+        (
+            r#"if redis.call("GET", KEYS[1]) == ARGV[1]
+               then return redis.call("PEXPIRE", KEYS[1], ARGV[2]) else return 0 end"#,
+            Shape::Expire { unit: 1 },
+        ),
+        (
+            r#"if redis.call("get", KEYS[1]) == ARGV[1]
+               then return redis.call("expire", KEYS[1], ARGV[2]) else return 0 end"#,
+            Shape::Expire { unit: 1000 },
+        ),
+    ]);
+}
+
+#[test]
+fn the_scripts_of_redis_py() {
+    let release = format!("\n{UNTIL_THEN}\n redis.call('del', KEYS[1])\n return 1\n");
+    let renew = format!("{UNTIL_THEN} redis.call('pexpire', KEYS[1], ARGV[2]) return 1");
+    let extend = format!(
+        "{UNTIL_THEN}
+        local expiration = redis.call('pttl', KEYS[1])
+        if not expiration then
+            expiration = 0
+        end
+        if expiration < 0 then
+            return 0
+        end
+
+        local newttl = ARGV[2]
+        if ARGV[3] == \"0\" then
+            newttl = ARGV[2] + expiration
+        end
+        redis.call('pexpire', KEYS[1], newttl)
+        return 1"
+    );
+    check(&[
+        (&release, Shape::Release),
+        (&renew, Shape::Expire { unit: 1 }),
+        (&extend, Shape::Add),
+    ]);
+}
+
+/// And of rslock.
+#[test]
+fn the_scripts_of_node_redlock() {
+    let loops = |check: &str| {
         format!(
             "for i, key in ipairs(KEYS) do {check} return 0 end end
              -- And now all of them.
-             for i, key in ipairs(KEYS) do {then} end
+             for i, key in ipairs(KEYS) do
+               redis.call(\"set\", key, ARGV[1], \"PX\", ARGV[2])
+             end
              return #KEYS"
         )
     };
-    let set = r#"redis.call("set", key, ARGV[1], "PX", ARGV[2])"#;
-    let cases = [
-        // The documentation of SET, ioredis, Go and others, in their ways of writing.
-        (r#"if redis.call("get",KEYS[1]) == ARGV[1] then return redis.call("del",KEYS[1]) else return 0 end"#.to_owned(), Shape::Release),
-        ("-- Free.\nif (redis.call('GET', KEYS[1]) == ARGV[1]) then\n\treturn redis.call('DEL', KEYS[1]);\nelse\n\treturn 0;\nend;\n".to_owned(), Shape::Release),
-        ("if redis.call('get', KEYS[1]) == ARGV[1] then redis.call('del', KEYS[1]) return 1 end --[[ not\nours ]] return 0".to_owned(), Shape::Release),
-        (r#"if redis.call("GET", KEYS[1]) == ARGV[1] then return redis.call("PEXPIRE", KEYS[1], ARGV[2]) else return 0 end"#.to_owned(), expire),
-        (r#"if redis.call("get", KEYS[1]) == ARGV[1] then return redis.call("expire", KEYS[1], ARGV[2]) else return 0 end"#.to_owned(), Shape::Expire { unit: 1000 }),
-        // redis-py.
-        (format!("\n{UNTIL_THEN}\n redis.call('del', KEYS[1])\n return 1\n"), Shape::Release),
-        (format!("{UNTIL_THEN} redis.call('pexpire', KEYS[1], ARGV[2]) return 1"), expire),
-        (
-            format!(
-                "{UNTIL_THEN}
-                local expiration = redis.call('pttl', KEYS[1])
-                if not expiration then
-                    expiration = 0
-                end
-                if expiration < 0 then
-                    return 0
-                end
-
-                local newttl = ARGV[2]
-                if ARGV[3] == \"0\" then
-                    newttl = ARGV[2] + expiration
-                end
-                redis.call('pexpire', KEYS[1], newttl)
-                return 1"
-            ),
-            Shape::Add,
-        ),
-        // node-redlock.
-        (loops(r#"if redis.call("exists", key) == 1 then"#, set), Shape::Acquire),
-        (loops(r#"if redis.call("get", key) ~= ARGV[1] then"#, set), Shape::Renew),
-        (
-            "local count = 0
-             for i, key in ipairs(KEYS) do
-               -- Only ours.
-               if redis.call(\"get\", key) == ARGV[1] then
-                 redis.pcall(\"del\", key)
-                 count = count + 1
-               end
-             end
-             return count".to_owned(),
-            Shape::Release,
-        ),
-        // rslock.
-        (
-            r#"if redis.call("get", KEYS[1]) ~= ARGV[1] then
-                 return 0
-               else
-                 if redis.call("set", KEYS[1], ARGV[1], "PX", ARGV[2]) ~= nil then
-                   return 1
-                 else
-                   return 0
-                 end
-               end"#.to_owned(),
-            Shape::Renew,
-        ),
-    ];
-    for (script, wanted) in cases {
-        assert_eq!(shape(script.as_bytes()), Some(wanted), "{script}");
-    }
+    let release = r#"local count = 0
+        for i, key in ipairs(KEYS) do
+          -- Only ours.
+          if redis.call("get", key) == ARGV[1] then
+            redis.pcall("del", key)
+            count = count + 1
+          end
+        end
+        return count"#;
+    let rslock = r#"if redis.call("get", KEYS[1]) ~= ARGV[1] then
+          return 0
+        else
+          if redis.call("set", KEYS[1], ARGV[1], "PX", ARGV[2]) ~= nil then
+            return 1
+          else
+            return 0
+          end
+        end"#;
+    check(&[
+        (&loops(r#"if redis.call("exists", key) == 1 then"#), Shape::Acquire),
+        (&loops(r#"if redis.call("get", key) ~= ARGV[1] then"#), Shape::Renew),
+        (release, Shape::Release),
+        (rslock, Shape::Renew),
+    ]);
 }
 
 #[test]
 fn what_is_nearly_one_is_none() {
-    let release = r#"if redis.call("get",KEYS[1]) == ARGV[1] then return redis.call("del",KEYS[1]) else return 0 end"#;
+    let release = "if redis.call(\"get\",KEYS[1]) == ARGV[1] then return \
+                   redis.call(\"del\",KEYS[1]) else return 0 end";
     assert_eq!(shape(release.as_bytes()), Some(Shape::Release));
     let changes = [
         ("ARGV[1]", "ARGV[2]"),
