@@ -48,6 +48,8 @@ named! {
         Behind => "behind",
         /// A candidate did not get what it needs in time.
         CampaignLost => "campaign_lost",
+        /// Members would not promise slots, whose leader they hear.
+        CanvassDenied => "canvass_denied",
         /// A node asks whether it would be promised slots.
         Canvassed => "canvassed",
         /// A checkpoint asks for its segment.
@@ -72,6 +74,8 @@ named! {
         Erased => "erased",
         /// A leader found that a value's time is over.
         ExpiredByLeader => "expired_by_leader",
+        /// A value whose time was over went by the floor.
+        ExpiredRemoved => "expired_removed",
         /// A follower answered a read with a majority of equal copies.
         FastRead => "fast_read",
         /// Copies were not equal, or not in time: the read goes to the leader.
@@ -196,6 +200,8 @@ named! {
         BoundNotAhead => "bound_not_ahead",
         /// Stamps repeat after a restart: no incarnation in them, and a coarse clock.
         ClockReuse => "clock_reuse",
+        /// A cold start leaves promises as low as the disks have them.
+        ColdStartKeepsPromises => "cold_start_keeps_promises",
         /// A cold start does without some members.
         ColdStartOfSome => "cold_start_of_some",
         /// What was copied after a loss counts as accepted.
@@ -210,10 +216,16 @@ named! {
         DropNotExact => "drop_not_exact",
         /// A tombstone is dropped when a majority has it.
         DroppedEarly => "dropped_early",
+        /// A leader shows what is past its time.
+        ExpiredShown => "expired_shown",
+        /// A value whose time is over goes though the floor does not cover it.
+        ExpiredAboveFloor => "expired_above_floor",
         /// A failed condition is answered without confirmation.
         FailedConditionUnconfirmed => "failed_condition_unconfirmed",
         /// A fast read takes a tombstone for an absent key.
         FastAbsentIsTombstone => "fast_absent_is_tombstone",
+        /// A fast read takes its own clock's word that a value is past its time.
+        FastReadExpires => "fast_read_expires",
         /// A fast read answers the newest of unequal copies.
         FastReadNewest => "fast_read_newest",
         /// What the log says of the floor is forgotten at a restart.
@@ -226,6 +238,8 @@ named! {
         FloorOwnOrigin => "floor_own_origin",
         /// What a member's earlier life had applied still counts for the floor.
         FloorRowOutlived => "floor_row_outlived",
+        /// A leader forgets the last key of each slot that it flushes.
+        FlushMissesKey => "flush_misses_key",
         /// A flush is not written to the log.
         FlushNotLogged => "flush_not_logged",
         /// A flush is not passed on by repair.
@@ -290,6 +304,8 @@ named! {
         SegmentRemovedEarly => "segment_removed_early",
         /// A node leads on after a restart under its old ballot, and counts its stamps anew.
         SeqReused => "seq_reused",
+        /// What a member showed before it voted counts for who recovers from it.
+        ShownBeforeItVoted => "shown_before_it_voted",
         /// A stamp looks at the wall clock alone, not at what was seen.
         StampIgnoresSeen => "stamp_ignores_seen",
         /// The torn end of the log is taken for damage.

@@ -33,16 +33,45 @@ fn help_shows_examples() {
 fn each_command_has_help_with_examples() {
     for (command, parts) in [
         ("backup", &["DIR", "FILE", "monday.backup"][..]),
+        ("bench", &["--against", "--rate", "--zipf", "coordinated omission", "loop is closed"]),
+        ("check", &["HOST:PORT,...", "--history", "Exit code 0"]),
+        ("cli", &["--level", "--json", "-h, --host", "quorate cli < commands.txt", "NO_COLOR"]),
+        ("completions", &["bash", "zsh", "fish"]),
         ("demo", &["--port", "--data"]),
         ("restore", &["--data", "--to", "--db", "monday.backup"]),
+        ("status", &["HOST:PORT", "exit code 0"]),
+        ("top", &["--once", "--json", "--interval", "Exit code 1"]),
         ("verify", &["DIR", "exit code 0"]),
     ] {
         let output = quorate(&[command, "--help"]);
         assert_eq!(output.status.code(), Some(0));
         let text = stdout(&output);
-        assert!(text.contains("Examples:") || command == "demo", "{text}");
+        assert!(text.contains("Examples:"), "{text}");
         for part in parts {
             assert!(text.contains(part), "no {part:?} in:\n{text}");
+        }
+    }
+}
+
+#[test]
+fn shells_get_a_script_that_knows_the_subcommands() {
+    for (shell, begin, check) in
+        [("bash", "_quorate()", "bash"), ("zsh", "#compdef quorate", "zsh"), ("fish", "#", "fish")]
+    {
+        let output = quorate(&["completions", shell]);
+        assert_eq!(output.status.code(), Some(0));
+        let script = stdout(&output);
+        assert!(script.starts_with(begin), "{shell}: {script:.80}");
+        for part in ["bench", "completions", "against", "cold-start"] {
+            assert!(script.contains(part), "{shell}: no {part}");
+        }
+        // The shell itself reads it, if it is here.
+        let folder = tempfile::tempdir().expect("a place for tests");
+        let file = folder.path().join("script");
+        std::fs::write(&file, script).expect("it can be written");
+        match Command::new(check).arg("-n").arg(&file).output() {
+            Ok(output) => assert!(output.status.success(), "{shell}: {}", stderr(&output)),
+            Err(_) => eprintln!("SKIPPED: {shell} is not installed"),
         }
     }
 }
@@ -84,6 +113,20 @@ fn usage_errors_are_told_once_with_code_2() {
         (&["restore", "file", "--to", "localhost:1", "--db", "3"], "invalid value '3'"),
         (&["restore", "file", "--to", "db1:9000"], "loopback only"),
         (&["demo", "--port", "65534"], "65534 is not in 1..=65533"),
+        (&["cli", "-p", "0"], "0 is not in 1.."),
+        (&["cli", "--level", "weak"], "invalid value 'weak'"),
+        (&["cli", "--level", "strong", "-n", "1"], "cannot be used with"),
+        (&["cli", "--json", "--raw", "PING"], "cannot be used with"),
+        (&["cli", "-x"], "<COMMAND>"),
+        (&["completions"], "<SHELL>"),
+        (&["completions", "csh"], "invalid value 'csh'"),
+        (&["bench", "localhost:x"], "the port is not a number from 1 to 65535"),
+        (&["bench", "--clients", "0"], "0 is not in 1..=10000"),
+        (&["bench", "--reads", "101"], "not a number from 0 to 100"),
+        (&["bench", "--value-size", "9-8"], "invalid value '9-8'"),
+        (&["bench", "--requests", "5", "--rate", "5"], "cannot be used with"),
+        (&["top", "::1:9000"], "put an IPv6 address in brackets"),
+        (&["top", "--interval", "0"], "the interval must be 0.05 to 3600 seconds"),
     ];
     for (arguments, expected) in cases {
         let output = quorate(arguments);

@@ -7,7 +7,7 @@ use quorate::{
     limits::{Limits, Timing},
     log::Batch,
     members::Members,
-    node::{Append, ImagePart, LinkId, Node, NodeConfig, Origin},
+    node::{Addresses, Append, ImagePart, LinkId, Node, NodeConfig, Origin},
     record::NodeId,
     time::{Instant, Now},
     turn::{Storage, Transport, finish_turn},
@@ -72,11 +72,12 @@ impl Bench {
     fn new() -> Self {
         let limits = Limits { output_pause: 50, log_gathered_max: GATHERED_MAX, ..Limits::DEFAULT };
         let (members, timing) = (Members::single(9000), Timing::DEFAULT);
-        let config = NodeConfig { members, incarnation: 1, slots: 8, limits, timing, seed: 1 };
+        let config =
+            NodeConfig { members, incarnation: 1, slots: 8, limits, timing, synced: true, seed: 1 };
         let node = Node::new(config, NOW);
         let mut bench = Self { node, wires: Wires::default(), disk: SlowDisk::default() };
         for client in 0..=CLIENTS {
-            bench.node.handle_open(NOW, LinkId(client), Origin::Accepted);
+            bench.node.handle_open(NOW, LinkId(client), Origin::Accepted(Addresses::UNKNOWN));
         }
         bench
     }

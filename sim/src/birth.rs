@@ -24,6 +24,7 @@ pub fn node_config(case: &Case, id: usize, life: u64) -> NodeConfig {
         slots: config.slots,
         limits: config.limits,
         timing: config.timing,
+        synced: true,
         seed: Chance::new(case.seed, "node", (id as u64) << 32 | life).bits(),
     }
 }

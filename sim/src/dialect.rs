@@ -10,6 +10,9 @@ mod together;
 /// How a node begins that refuses to write because of its clock.
 const CLOCK_ERROR: &str = "ERR the clock of this node is ahead";
 
+/// How a node begins that refuses to write above what has come from a clock too far ahead.
+const KEY_AHEAD: &str = "ERR this key was stamped";
+
 /// What a node says that is writing a checkpoint already.
 const SAVE_ERROR: &str = "Background save already in progress";
 
@@ -62,6 +65,9 @@ pub fn encode(dialect: Dialect, op: &Op, out: &mut Vec<u8>) {
         Op::Rename { from, to } => words(dialect, &["RENAME", from, to], out),
         Op::Save => words(dialect, &["SAVE"], out),
         Op::Set { key, value } => words(dialect, &["SET", key, value], out),
+        Op::SetFor { key, value, for_ms } => {
+            words(dialect, &["SET", key, value, "PX", &for_ms.to_string()], out);
+        }
         Op::SetIf { key, value, condition, get } => {
             let mut all = vec!["SET", key, value];
             match condition {
@@ -151,7 +157,7 @@ fn error(op: &Op, line: &str) -> Option<Outcome> {
     let refused = match op {
         Op::Save => line.contains(SAVE_ERROR),
         _ if line.starts_with(NO_REPLICAS) => true,
-        _ => !op.is_read() && line.starts_with(CLOCK_ERROR),
+        _ => !op.is_read() && [CLOCK_ERROR, KEY_AHEAD].iter().any(|start| line.starts_with(start)),
     };
     if refused {
         return Some(Outcome::Refused);
@@ -196,6 +202,7 @@ impl Kind {
             | Op::Rename { .. }
             | Op::Save
             | Op::Set { .. }
+            | Op::SetFor { .. }
             | Op::SetIf { get: false, .. } => Self::Outcome,
             Op::Get { .. }
             | Op::GetDel { .. }

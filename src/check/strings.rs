@@ -38,6 +38,12 @@ impl Text {
         self.size
     }
 
+    /// A small number that few other values have.
+    #[must_use]
+    pub const fn short(self) -> u32 {
+        (self.hash >> 29) as u32
+    }
+
     /// This value with another one behind it, which spells no number.
     fn joined(self, other: Self) -> Self {
         let mut power = 1;
@@ -77,6 +83,8 @@ pub enum StringsOp {
     Delete,
     /// EXISTS.
     Exists,
+    /// The time of what was set with this term is over.
+    Expire(u32),
     /// GET.
     Read,
     /// GETDEL.
@@ -89,6 +97,9 @@ pub enum StringsOp {
         condition: If,
         /// What the answer tells.
         tell: Tell,
+        /// The name of the term for which it is set; for ever without. Each has its own, and ends by
+        /// [`StringsOp::Expire`].
+        term: Option<u32>,
     },
 }
 
@@ -129,8 +140,15 @@ pub enum StringsOutcome {
     Was(bool),
 }
 
+/// What a key holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Held {
+    text: Text,
+    term: Option<u32>,
+}
+
 impl Model for Strings {
-    type State = Option<Text>;
+    type State = Option<Held>;
     type Op = StringsOp;
     type Outcome = StringsOutcome;
 
@@ -139,25 +157,30 @@ impl Model for Strings {
     }
 
     fn step(state: &Self::State, op: &Self::Op) -> (Self::State, Self::Outcome) {
-        let state = *state;
-        let there = i64::from(state.is_some());
+        let (held, state) = (*state, state.map(|held| held.text));
+        let term = held.and_then(|held| held.term);
+        let kept = |text| Some(Held { text, term });
+        let there = i64::from(held.is_some());
         match *op {
             StringsOp::Add(by) => {
                 let Some(before) = state.map_or(Some(0), |text| text.number) else {
-                    return (state, StringsOutcome::NotNumber);
+                    return (held, StringsOutcome::NotNumber);
                 };
                 let sum = before.wrapping_add(by);
-                (Some(Text::of(sum.to_string().as_bytes())), StringsOutcome::Count(sum))
+                (kept(Text::of(sum.to_string().as_bytes())), StringsOutcome::Count(sum))
             }
             StringsOp::Append(more) => {
                 let whole = state.map_or(more, |text| text.joined(more));
-                (Some(whole), StringsOutcome::Count(i64::from(whole.size)))
+                (kept(whole), StringsOutcome::Count(i64::from(whole.size)))
             }
             StringsOp::Delete => (None, StringsOutcome::Count(there)),
-            StringsOp::Exists => (state, StringsOutcome::Count(there)),
-            StringsOp::Read => (state, StringsOutcome::Found(state)),
+            StringsOp::Exists => (held, StringsOutcome::Count(there)),
+            StringsOp::Expire(over) => {
+                (held.filter(|_| term != Some(over)), StringsOutcome::Count(there))
+            }
+            StringsOp::Read => (held, StringsOutcome::Found(state)),
             StringsOp::ReadDelete => (None, StringsOutcome::Found(state)),
-            StringsOp::Set { value, condition, tell } => {
+            StringsOp::Set { value, condition, tell, term } => {
                 let met = match condition {
                     If::Absent => state.is_none(),
                     If::Always => true,
@@ -169,7 +192,7 @@ impl Model for Strings {
                     Tell::Before => StringsOutcome::Found(state),
                     Tell::Whether => StringsOutcome::Was(met),
                 };
-                (if met { Some(value) } else { state }, told)
+                (if met { Some(Held { text: value, term }) } else { held }, told)
             }
         }
     }
@@ -191,7 +214,7 @@ impl Display for StringsOutcome {
 mod tests {
     use super::*;
 
-    fn run(ops: &[StringsOp]) -> (Option<Text>, Vec<StringsOutcome>) {
+    fn run(ops: &[StringsOp]) -> (Option<Held>, Vec<StringsOutcome>) {
         let mut state = Strings::initial();
         let mut told = Vec::new();
         for op in ops {
@@ -219,7 +242,7 @@ mod tests {
     #[test]
     fn operations_do_what_the_commands_do() {
         let (a, b) = (Text::of(b"a"), Text::of(b"b"));
-        let set = |value, condition, tell| StringsOp::Set { value, condition, tell };
+        let set = |value, condition, tell| StringsOp::Set { value, condition, tell, term: None };
         let (state, told) = run(&[
             StringsOp::Exists,
             set(a, If::Absent, Tell::Whether),
@@ -255,5 +278,23 @@ mod tests {
             ]
         );
         assert_eq!(state, None);
+    }
+
+    #[test]
+    fn a_term_ends_what_was_set_for_it_and_what_became_of_that() {
+        let (a, b) = (Text::of(b"a"), Text::of(b"b"));
+        let set = |value, term| StringsOp::Set {
+            value,
+            condition: If::Always,
+            tell: Tell::Whether,
+            term,
+        };
+        let left = |ops: &[StringsOp]| run(ops).0.map(|held| held.text);
+        let (over, other) = (StringsOp::Expire(7), StringsOp::Expire(8));
+        assert_eq!(left(&[set(a, Some(7)), over]), None);
+        assert_eq!(left(&[set(a, Some(7)), other]), Some(a));
+        assert_eq!(left(&[set(a, Some(7)), StringsOp::Append(b), over]), None);
+        assert_eq!(left(&[set(a, Some(7)), set(b, None), over]), Some(b));
+        assert_eq!(left(&[set(a, Some(7)), set(b, Some(8)), over]), Some(b));
     }
 }

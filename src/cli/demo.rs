@@ -21,8 +21,16 @@ use super::{Failure, listen, say};
 /// Nodes of the demo: the fewest of which one may fail.
 const NODES: u16 = 3;
 
+const EXAMPLES: &str = "\
+Examples:
+  quorate demo                                  ports 9000-9002; Ctrl-C stops all three
+  quorate demo --port 7000 --data ./demo-data   other ports; the data stays
+
+In other terminals: nc localhost 9000, or quorate cli -p 9000, or quorate top.";
+
 /// Settings of the demo.
 #[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
 pub(crate) struct Demo {
     /// Port of the first node; the others take the next two
     #[arg(long, default_value_t = 9000, value_parser = clap::value_parser!(u16).range(1..=65533))]

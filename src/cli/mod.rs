@@ -7,12 +7,18 @@
 
 mod backup;
 mod backup_file;
+mod bench;
 mod check;
+mod completions;
 mod demo;
+mod level;
 mod pipeline;
+mod resp;
 mod restore;
 mod serve;
+mod shell;
 mod status;
+mod top;
 mod verify;
 
 use std::fmt;
@@ -41,6 +47,7 @@ Examples:
   quorate verify ./quorate-9000                            look for damage; changes nothing
   quorate backup ./quorate-9000 monday.backup              copy a node's data while it runs
   nc localhost 9000                                        talk to it: SET name john, GET name
+  quorate cli -p 9000                                      the same with history and completion
 
 Logs go to stderr; QUORATE_LOG=debug (or info, warn, error, off) says how much.";
 
@@ -65,14 +72,22 @@ struct Cli {
 enum Command {
     /// Copies a node's data into one file, while the node runs or not
     Backup(backup::Backup),
+    /// Measures a running cluster, also beside another server
+    Bench(bench::Bench),
     /// Works a running cluster and checks that its strong database is linearizable
     Check(check::Check),
+    /// Talks to a node: a session, one command, or a script
+    Cli(shell::Cli),
+    /// Prints a script that completes this program's arguments in a shell
+    Completions(completions::Completions),
     /// Runs three nodes in this terminal, to try things out
     Demo(demo::Demo),
     /// Makes a data directory of a backup, or writes it into a running cluster
     Restore(restore::Restore),
     /// Shows the cluster as one of its nodes sees it
     Status(status::Status),
+    /// Shows all nodes of a cluster: load, latencies, lag, memory
+    Top(top::Top),
     /// Checks a data directory without changing it
     Verify(verify::Verify),
 }
@@ -90,10 +105,17 @@ pub(crate) fn run() -> Result<(), Failure> {
     let _flushes_logs_when_dropped = start_logs()?;
     match (cli.command, cli.serve) {
         (Some(Command::Backup(backup)), _) => backup.run(),
+        (Some(Command::Bench(bench)), _) => bench.run(),
         (Some(Command::Check(check)), _) => check.run(),
+        (Some(Command::Cli(shell)), _) => shell.run(),
+        (Some(Command::Completions(completions)), _) => {
+            completions.run();
+            Ok(())
+        }
         (Some(Command::Demo(demo)), _) => demo.run(),
         (Some(Command::Restore(restore)), _) => restore.run(),
         (Some(Command::Status(status)), _) => status.run(),
+        (Some(Command::Top(top)), _) => top.run(),
         (Some(Command::Verify(verify)), _) => verify.run(),
         (None, Some(serve)) => serve.run(),
         (None, None) => unreachable!("without arguments there is only help"),

@@ -1,15 +1,12 @@
-//! What the table, the limits and the server look like to clients that ask.
+//! What the table and the server look like to clients that ask.
 
 use super::{
-    CommandAsk, glob,
+    Called, CommandAsk, CommandError, glob,
     spec::{Group, Spec},
+    sub,
     table::{TABLE, lookup},
 };
-use crate::{
-    limits::Limits,
-    proto::{Args, reply::ReplyWriter},
-    record::{Db, VALUE_SIZE_MAX},
-};
+use crate::proto::{Args, reply::ReplyWriter};
 
 /// The version of Redis whose commands these are.
 pub const REDIS_VERSION: &str = "7.4.0";
@@ -35,12 +32,17 @@ pub fn hello(version: i64, id: i64, reply: &mut ReplyWriter<'_>) {
 
 /// The answer to COMMAND and its subcommands.
 pub fn commands(ask: CommandAsk, names: Args<'_>, reply: &mut ReplyWriter<'_>) {
+    let operand = names.get(0).unwrap_or_default();
     match ask {
         CommandAsk::Count => reply.integer(TABLE.len() as i64),
-        CommandAsk::List => {
-            reply.array(TABLE.len());
-            TABLE.iter().for_each(|spec| reply.bulk(spec.name.as_bytes()));
+        CommandAsk::GetKeys => keys(names, false, reply),
+        CommandAsk::GetKeysAndFlags => keys(names, true, reply),
+        CommandAsk::List => list(|_| true, reply),
+        CommandAsk::ListMatching => {
+            list(|spec| glob::matches(operand, spec.name.as_bytes()), reply);
         }
+        CommandAsk::ListOfCategory => list(|spec| spec.is_of(operand), reply),
+        CommandAsk::ListOfModule => list(|_| false, reply),
         CommandAsk::Info if names.is_empty() => {
             reply.array(TABLE.len());
             TABLE.iter().for_each(|spec| info(spec, reply));
@@ -63,49 +65,94 @@ pub fn commands(ask: CommandAsk, names: Args<'_>, reply: &mut ReplyWriter<'_>) {
     }
 }
 
-/// The answer to CONFIG GET: what of Redis' parameters has a meaning here.
-pub fn parameters(patterns: Args<'_>, limits: &Limits, reply: &mut ReplyWriter<'_>) {
-    let known = [
-        ("appendonly", "yes".to_owned()),
-        ("databases", Db::COUNT.to_string()),
-        ("maxclients", limits.clients_max.to_string()),
-        ("maxmemory", "0".to_owned()),
-        ("maxmemory-policy", "noeviction".to_owned()),
-        ("proto-max-bulk-len", VALUE_SIZE_MAX.to_string()),
-        ("save", String::new()),
-        ("timeout", "0".to_owned()),
-    ];
-    let wanted = |name: &str| {
-        let name = name.as_bytes();
-        patterns.iter().any(|pattern| glob::matches(&pattern.to_ascii_lowercase(), name))
+fn list(wanted: impl Fn(&Spec) -> bool, reply: &mut ReplyWriter<'_>) {
+    let wanted = || TABLE.iter().filter(|spec| wanted(spec));
+    reply.array(wanted().count());
+    wanted().for_each(|spec| reply.bulk(spec.name.as_bytes()));
+}
+
+/// The keys of a request that is not carried out.
+fn keys(request: Args<'_>, flags: bool, reply: &mut ReplyWriter<'_>) {
+    let called = match Called::of(request) {
+        Ok(called) => called,
+        Err(CommandError::UnknownCommand { .. } | CommandError::UnknownSubcommand { .. }) => {
+            return reply.error("ERR Invalid command specified");
+        }
+        Err(_) => {
+            return reply.error("ERR Invalid number of arguments specified for command");
+        }
     };
-    let wanted: Vec<_> = known.into_iter().filter(|(name, _)| wanted(name)).collect();
-    reply.map(wanted.len());
-    for (name, value) in wanted {
-        reply.bulk(name.as_bytes());
-        reply.bulk(value.as_bytes());
+    let Some(([first, last, step], access)) = called.keys() else {
+        return reply.error("ERR The command has no key arguments");
+    };
+    let end = if last < 0 { request.len() as i64 + last } else { last };
+    let found: Vec<&[u8]> = (first..=end)
+        .step_by(step.max(1) as usize)
+        .filter_map(|place| request.get(place as usize))
+        .collect();
+    reply.array(found.len());
+    for key in found {
+        if flags {
+            reply.array(2);
+        }
+        reply.bulk(key);
+        if flags {
+            let access = called.access(request, access).flags();
+            reply.set(access.len());
+            access.iter().for_each(|flag| reply.simple(flag));
+        }
     }
 }
 
-fn info(spec: &Spec, reply: &mut ReplyWriter<'_>) {
+fn info(spec: &'static Spec, reply: &mut ReplyWriter<'_>) {
     reply.array(10);
     reply.bulk(spec.name.as_bytes());
     reply.integer(i64::from(spec.arity));
-    reply.set(spec.flags().len());
-    spec.flags().iter().for_each(|flag| reply.simple(flag));
+    words(&spec.flags(), reply);
     spec.keys().into_iter().for_each(|place| reply.integer(place));
-    let categories = [category(spec)];
-    reply.set(categories.len());
-    categories.into_iter().for_each(|name| reply.simple(name));
-    // Tips, key specifications, subcommands.
-    (0..3).for_each(|_| reply.array(0));
+    words(&spec.categories(), reply);
+    // Tips, key specifications.
+    reply.array(0);
+    reply.array(0);
+    reply.array(sub::of(spec).count());
+    for sub in sub::of(spec) {
+        let called = Called { spec, sub: Some(sub) };
+        let keys = called.keys();
+        reply.array(10);
+        reply.bulk(sub.name.as_bytes());
+        reply.integer(i64::from(sub.arity));
+        words(if keys.is_some() { &["readonly"] } else { &[] }, reply);
+        let places = keys.map_or([0; 3], |(places, _)| places);
+        places.into_iter().for_each(|place| reply.integer(place));
+        words(&spec.categories(), reply);
+        (0..3).for_each(|_| reply.array(0));
+    }
+}
+
+fn words(words: &[&str], reply: &mut ReplyWriter<'_>) {
+    reply.set(words.len());
+    words.iter().for_each(|word| reply.simple(word));
 }
 
 fn docs(spec: &Spec, reply: &mut ReplyWriter<'_>) {
+    let subs = sub::of(spec);
     reply.bulk(spec.name.as_bytes());
-    reply.map(3);
+    reply.map(if subs.clone().next().is_some() { 4 } else { 3 });
+    summary(spec.summary, spec, reply);
+    if subs.clone().next().is_some() {
+        reply.bulk(b"subcommands");
+        reply.map(subs.clone().count());
+        for sub in subs {
+            reply.bulk(sub.name.as_bytes());
+            reply.map(3);
+            summary(sub.summary, spec, reply);
+        }
+    }
+}
+
+fn summary(summary: &str, spec: &Spec, reply: &mut ReplyWriter<'_>) {
     reply.bulk(b"summary");
-    reply.bulk(spec.summary.as_bytes());
+    reply.bulk(summary.as_bytes());
     reply.bulk(b"since");
     reply.bulk(env!("CARGO_PKG_VERSION").as_bytes());
     reply.bulk(b"group");
@@ -114,12 +161,4 @@ fn docs(spec: &Spec, reply: &mut ReplyWriter<'_>) {
         Group::Data => b"generic",
         Group::Server => b"server",
     });
-}
-
-const fn category(spec: &Spec) -> &'static str {
-    match spec.group {
-        Group::Connection => "@connection",
-        Group::Data => "@keyspace",
-        Group::Server => "@admin",
-    }
 }

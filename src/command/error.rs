@@ -3,7 +3,7 @@
 
 use std::fmt;
 
-use super::{op, spec::Spec};
+use super::{op, spec::Spec, sub::Sub};
 use crate::{
     proto::Args,
     record::{Db, KEY_SIZE_MAX, VALUE_SIZE_MAX},
@@ -20,6 +20,15 @@ pub enum CommandError<'a> {
         /// The command.
         spec: &'static Spec,
     },
+    /// What needs no more words than its own.
+    Fixed(&'static str),
+    /// Something that there is not, by a client's own word.
+    Quoting {
+        /// What is said in front of it.
+        text: &'static str,
+        /// What it is.
+        word: &'a [u8],
+    },
     /// CLIENT SETINFO of something else than Redis knows.
     ClientAttribute {
         /// What it is.
@@ -29,6 +38,11 @@ pub enum CommandError<'a> {
     ClientName,
     /// COPY to another database.
     CopyDb,
+    /// The same in CLIENT SETINFO.
+    ClientText {
+        /// What it should be.
+        attribute: &'a [u8],
+    },
     /// Not a place that SCAN gave.
     CursorInvalid,
     /// SELECT of a number without database.
@@ -91,8 +105,8 @@ pub enum CommandError<'a> {
     SetSyntax,
     /// Not a number of arguments that the subcommand takes.
     SubcommandArity {
-        /// Command and subcommand as Redis writes them.
-        name: &'static str,
+        /// The subcommand.
+        sub: &'static Sub,
     },
     /// An option that the command does not have.
     Syntax,
@@ -157,6 +171,11 @@ impl fmt::Display for CommandError<'_> {
                 "ERR Client names cannot contain spaces, newlines or special characters.",
             ),
             Self::CopyDb => f.write_str("ERR COPY to another database is not offered"),
+            Self::ClientText { attribute } => write!(
+                f,
+                "ERR {} cannot contain spaces, newlines or special characters.",
+                lossy(attribute, QUOTED_SIZE_MAX).to_string().to_lowercase()
+            ),
             Self::CursorInvalid => f.write_str("ERR invalid cursor"),
             Self::DbRange => f.write_str("ERR DB index is out of range"),
             Self::DecrementOverflow => f.write_str("ERR decrement would overflow"),
@@ -196,8 +215,12 @@ impl fmt::Display for CommandError<'_> {
             }
             Self::ProtocolVersion => f.write_str("NOPROTO unsupported protocol version"),
             Self::SetSyntax | Self::Syntax => f.write_str("ERR syntax error"),
-            Self::SubcommandArity { name } => {
-                write!(f, "ERR wrong number of arguments for '{name}' command")
+            Self::SubcommandArity { sub } => {
+                write!(f, "ERR wrong number of arguments for '{}' command", sub.name)
+            }
+            Self::Fixed(text) => f.write_str(text),
+            Self::Quoting { text, word } => {
+                write!(f, "ERR {text} '{}'", lossy(word, QUOTED_SIZE_MAX))
             }
             Self::TimeoutInvalid => f.write_str("ERR timeout is not an integer or out of range"),
             Self::TimeoutNegative => f.write_str("ERR timeout is negative"),
@@ -248,9 +271,15 @@ impl fmt::Display for ForPeople<'_> {
                 let subcommand = lossy(subcommand, QUOTED_SIZE_MAX);
                 write!(f, "ERR unknown subcommand '{subcommand}'; try HELP")
             }
+            CommandError::SubcommandArity { sub } => {
+                let (command, word) = sub.words();
+                let (command, word) = (command.to_ascii_uppercase(), word.to_ascii_uppercase());
+                write!(f, "{error}; usage: {command} {word} {}", sub.usage)
+            }
             CommandError::ClientAttribute { .. }
             | CommandError::ClientName
             | CommandError::CopyDb
+            | CommandError::ClientText { .. }
             | CommandError::CursorInvalid
             | CommandError::DecrementOverflow
             | CommandError::DigestInvalid
@@ -265,15 +294,16 @@ impl fmt::Display for ForPeople<'_> {
             | CommandError::ProtocolNumber
             | CommandError::ProtocolVersion
             | CommandError::TooLong
+            | CommandError::Fixed(_)
             | CommandError::HelloOption { .. }
             | CommandError::KeySize { .. }
             | CommandError::KeysNegative
             | CommandError::KeysTooMany
             | CommandError::LcsBoth
             | CommandError::NotAnInteger
+            | CommandError::Quoting { .. }
             | CommandError::SameKey
             | CommandError::ScriptFlush
-            | CommandError::SubcommandArity { .. }
             | CommandError::TimeoutInvalid
             | CommandError::TimeoutNegative
             | CommandError::ValueSize { .. } => error.fmt(f),

@@ -11,14 +11,19 @@
 //! never ignored.
 
 pub mod about;
+pub mod admin;
 pub mod batch;
+pub mod facts;
 pub mod glob;
 pub mod help;
 pub mod lcs;
 pub mod op;
+pub mod parameters;
 pub mod script;
 pub mod spec;
+pub mod sub;
 pub mod table;
+pub mod traits;
 
 mod error;
 mod expiry;
@@ -26,7 +31,11 @@ mod server;
 mod several;
 mod strings;
 
-pub use self::error::{CommandError, ForPeople};
+pub use self::{
+    admin::{Ask, Fact},
+    error::{CommandError, ForPeople},
+    sub::Called,
+};
 use self::{
     batch::How,
     lcs::LcsAsk,
@@ -42,6 +51,8 @@ use crate::{
 /// A request understood.
 #[derive(Clone, Copy, Debug)]
 pub enum Command<'a> {
+    /// What concerns the node as a whole.
+    Ask(Ask<'a>),
     /// AUTH.
     Auth {
         /// Without it, the one that everybody is.
@@ -55,11 +66,6 @@ pub enum Command<'a> {
         ask: CommandAsk,
         /// Of these commands; of all, if there are none.
         names: Args<'a>,
-    },
-    /// CONFIG GET.
-    ConfigGet {
-        /// One at least.
-        patterns: Args<'a>,
     },
     /// COPY, RENAME, RENAMENX.
     Copy {
@@ -102,6 +108,8 @@ pub enum Command<'a> {
         /// One at least; each of a right size.
         keys: Args<'a>,
     },
+    /// What is always the same.
+    Fact(Fact<'a>),
     /// FLUSHALL.
     FlushAll,
     /// FLUSHDB.
@@ -122,8 +130,8 @@ pub enum Command<'a> {
     },
     /// INFO.
     Info {
-        /// The section to show; all of them without.
-        section: Option<&'a [u8]>,
+        /// The sections to show; the usual ones, if there are none.
+        sections: Args<'a>,
     },
     /// KEYS.
     Keys {
@@ -239,10 +247,18 @@ pub enum ClientAsk<'a> {
     GetName,
     /// ID.
     Id,
-    /// INFO.
-    Info,
-    /// NO-EVICT, NO-TOUCH, REPLY ON, SETINFO: nothing that changes anything.
+    /// SETINFO LIB-NAME.
+    Library(&'a [u8]),
+    /// SETINFO LIB-VER.
+    LibraryVersion(&'a [u8]),
+    /// NO-EVICT, NO-TOUCH: nothing that changes anything.
     Noted,
+    /// REPLY OFF.
+    ReplyOff,
+    /// REPLY ON.
+    ReplyOn,
+    /// REPLY SKIP.
+    ReplySkip,
     /// SETNAME.
     SetName(&'a [u8]),
 }
@@ -280,10 +296,20 @@ pub enum CommandAsk {
     Count,
     /// What they are for.
     Docs,
+    /// The keys of a request.
+    GetKeys,
+    /// The keys of a request, and what it does with them.
+    GetKeysAndFlags,
     /// Arity, flags and keys.
     Info,
     /// What they are called.
     List,
+    /// What those that match a pattern are called.
+    ListMatching,
+    /// What those of a category are called.
+    ListOfCategory,
+    /// What those of a module are called.
+    ListOfModule,
 }
 
 impl<'a> Command<'a> {
@@ -292,17 +318,25 @@ impl<'a> Command<'a> {
     /// # Errors
     /// If there is no such command, or it does not take such arguments.
     pub fn parse(args: Args<'a>) -> Result<Self, CommandError<'a>> {
-        let unknown = CommandError::UnknownCommand { args };
-        let Some(spec) = args.get(0).and_then(table::lookup) else { return Err(unknown) };
-        if !spec.takes(args.len()) {
-            return Err(CommandError::Arity { spec });
+        Self::of(Called::of(args)?, args)
+    }
+
+    /// Understands the arguments of a command that is known.
+    ///
+    /// # Errors
+    /// If it does not take such arguments.
+    pub fn of(called: Called, args: Args<'a>) -> Result<Self, CommandError<'a>> {
+        if let Some(sub) = called.sub {
+            return admin::container(called, sub, args);
         }
+        let spec = called.spec;
         let (first, second) = (args.get(1), args.get(2));
         Ok(match (spec.kind, first, second) {
             (Name::Auth, Some(first), second) => server::auth(args, first, second)?,
-            (Name::Client, Some(subcommand), _) => server::client(args, subcommand)?,
-            (Name::Command, subcommand, _) => server::command(args, subcommand)?,
-            (Name::Config, Some(subcommand), _) => server::config(args, subcommand)?,
+            (Name::Command, None, _) => {
+                Self::Command { ask: CommandAsk::Info, names: args.from(2) }
+            }
+            (Name::BgRewriteAof, _, _) => Self::Ask(Ask::Rewrite),
             (Name::BgSave, option, None) => bg_save(option)?,
             (Name::Copy, Some(from), Some(to)) => several::copy(args, from, to)?,
             (Name::DbSize, _, _) => Self::DbSize,
@@ -318,7 +352,7 @@ impl<'a> Command<'a> {
             (Name::FlushDb, option, None) => flush(option, Self::FlushDb)?,
             (Name::Hello, _, _) => server::hello(args)?,
             (Name::Help, topic, None) => Self::Help { topic },
-            (Name::Info, section, None) => Self::Info { section },
+            (Name::Info, _, _) => Self::Info { sections: args.from(1) },
             (Name::Key(name), Some(key), _) => {
                 let action = strings::action(spec, name, args)?;
                 Self::Op { name: spec.title(), op: Op::new(checked_key(key)?, action) }
@@ -330,7 +364,7 @@ impl<'a> Command<'a> {
             (Name::MSetNx, _, _) => Self::MSetNx { pairs: strings::pairs(spec, args)? },
             (Name::Multi, _, _) => Self::Multi,
             (Name::MSet, _, _) => Self::MSet { pairs: strings::pairs(spec, args)? },
-            (Name::Object, Some(subcommand), key) => object(subcommand, key)?,
+            (Name::Monitor, _, _) => Self::Ask(Ask::Monitor),
             (Name::Ping, message, None) => Self::Ping { message },
             (Name::Proto, Some(name), _) => proto(name)?,
             (Name::Quit, _, _) => Self::Quit,
@@ -342,16 +376,18 @@ impl<'a> Command<'a> {
             }
             (Name::Replicas, Some(key), _) => Self::Replicas { key: checked_key(key)? },
             (Name::Reset, _, _) => Self::Reset,
+            (Name::Role, _, _) => Self::Fact(Fact::Role),
             (Name::Save, _, _) => Self::Save { background: false },
             (Name::Scan, Some(cursor), _) => server::scan(args, cursor)?,
-            (Name::Script, Some(subcommand), _) => several::script(args, subcommand)?,
             (Name::Select, Some(name), _) => Self::Select { db: database(name)? },
+            (Name::Shutdown, _, _) => admin::shutdown(args)?,
             (Name::Status, _, _) => Self::Status,
             (Name::Time, _, _) => Self::Time,
             (Name::Unwatch, _, _) => Self::Unwatch,
             (Name::Watch, _, _) => Self::Watch { keys: keys(args)? },
             (Name::Wait, Some(replicas), Some(timeout)) => wait(replicas, timeout)?,
-            (Name::BgSave | Name::FlushAll | Name::FlushDb | Name::Info, _, Some(_)) => {
+            (Name::WaitAof, _, _) => admin::wait_aof(args)?,
+            (Name::BgSave | Name::FlushAll | Name::FlushDb, _, Some(_)) => {
                 return Err(CommandError::Syntax);
             }
             // Redis checks the most that PING takes by hand, with the words for its arity. The
@@ -370,14 +406,7 @@ const fn bg_save<'a>(option: Option<&'a [u8]>) -> Result<Command<'a>, CommandErr
     }
 }
 
-fn object<'a>(
-    subcommand: &'a [u8],
-    key: Option<&'a [u8]>,
-) -> Result<Command<'a>, CommandError<'a>> {
-    if !subcommand.eq_ignore_ascii_case(b"encoding") {
-        return Err(CommandError::UnknownSubcommand { command: "OBJECT", subcommand });
-    }
-    let key = key.ok_or(CommandError::SubcommandArity { name: "object|encoding" })?;
+fn encoding(key: &[u8]) -> Result<Command<'_>, CommandError<'_>> {
     Ok(Command::Op { name: "OBJECT", op: Op::new(checked_key(key)?, Action::Encoding) })
 }
 
@@ -438,13 +467,16 @@ fn database(name: &[u8]) -> Result<Db, CommandError<'_>> {
 
 fn wait<'a>(replicas: &[u8], timeout: &[u8]) -> Result<Command<'a>, CommandError<'a>> {
     let replicas = integer(replicas).ok_or(CommandError::NotAnInteger)?;
-    let timeout = integer(timeout).ok_or(CommandError::TimeoutInvalid)?;
+    // As in Redis, fewer than none are there at once.
+    let replicas = u64::try_from(replicas).unwrap_or(0);
+    self::timeout(timeout).map(|timeout| Command::Wait { replicas, timeout })
+}
+
+/// A span of milliseconds; 0 is without end.
+fn timeout<'a>(text: &[u8]) -> Result<Option<Millis>, CommandError<'a>> {
+    let timeout = integer(text).ok_or(CommandError::TimeoutInvalid)?;
     let timeout = u64::try_from(timeout).map_err(|_| CommandError::TimeoutNegative)?;
-    Ok(Command::Wait {
-        // As in Redis, fewer than none are there at once.
-        replicas: u64::try_from(replicas).unwrap_or(0),
-        timeout: (timeout > 0).then_some(Millis(timeout)),
-    })
+    Ok((timeout > 0).then_some(Millis(timeout)))
 }
 
 #[cfg(test)]

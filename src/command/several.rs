@@ -114,32 +114,9 @@ pub(super) fn eval<'a>(
     Ok(Command::Eval { script, keys, operands })
 }
 
-/// SCRIPT.
-pub(super) fn script<'a>(
-    args: Args<'a>,
-    subcommand: &'a [u8],
-) -> Result<Command<'a>, CommandError<'a>> {
-    let is = |name: &str| subcommand.eq_ignore_ascii_case(name.as_bytes());
-    if is("load") {
-        match (args.get(2), args.get(3)) {
-            (Some(text), None) => Ok(Command::Script(ScriptAsk::Load { text })),
-            _ => Err(CommandError::SubcommandArity { name: "script|load" }),
-        }
-    } else if is("exists") {
-        let hashes = args.from(2);
-        if hashes.is_empty() {
-            return Err(CommandError::SubcommandArity { name: "script|exists" });
-        }
-        Ok(Command::Script(ScriptAsk::Exists { hashes }))
-    } else if is("flush") {
-        let option = args.get(2).unwrap_or(b"sync");
-        let known = option.eq_ignore_ascii_case(b"sync") || option.eq_ignore_ascii_case(b"async");
-        if known && args.len() <= 3 {
-            Ok(Command::Script(ScriptAsk::Flush))
-        } else {
-            Err(CommandError::ScriptFlush)
-        }
-    } else {
-        Err(CommandError::UnknownSubcommand { command: "SCRIPT", subcommand })
-    }
+/// SCRIPT FLUSH.
+pub(super) fn script_flush(args: Args<'_>) -> Result<ScriptAsk<'_>, CommandError<'_>> {
+    let option = args.get(2).unwrap_or(b"sync");
+    let known = option.eq_ignore_ascii_case(b"sync") || option.eq_ignore_ascii_case(b"async");
+    if known && args.len() <= 3 { Ok(ScriptAsk::Flush) } else { Err(CommandError::ScriptFlush) }
 }

@@ -1,6 +1,7 @@
 //! What the table says of a command.
 
 use super::help;
+pub use super::traits::Access;
 
 /// The longest name: what fits an index key.
 pub(super) const NAME_SIZE_MAX: usize = 16;
@@ -21,6 +22,18 @@ pub struct Spec {
     pub group: Group,
     /// What it parses to.
     pub(super) kind: Name,
+    /// Its place in the table.
+    number: u16,
+}
+
+/// Says to each command its place.
+pub(super) const fn numbered<const COUNT: usize>(mut specs: [Spec; COUNT]) -> [Spec; COUNT] {
+    let mut number = 0;
+    while number < COUNT {
+        specs[number].number = number as u16;
+        number += 1;
+    }
+    specs
 }
 
 impl Spec {
@@ -34,7 +47,7 @@ impl Spec {
     ) -> Self {
         assert!(name.len() <= NAME_SIZE_MAX);
         assert!(usage.len() <= help::USAGE_WIDTH);
-        Self { name, arity, usage, summary, group, kind }
+        Self { name, arity, usage, summary, group, kind, number: 0 }
     }
 
     /// The name in capital letters.
@@ -59,35 +72,33 @@ impl Spec {
             Name::Del | Name::Exists | Name::MGet | Name::Watch => [1, -1, 1],
             Name::MSet | Name::MSetNx => [1, -1, 2],
             Name::Copy | Name::Lcs | Name::Rename | Name::RenameNx => [1, 2, 1],
-            Name::Object => [2, 2, 1],
             _ => [0, 0, 0],
         }
     }
 
-    /// What Redis says of such a command: whether it writes, whether it takes no time worth
-    /// mentioning.
+    /// Its place in the table.
+    pub(super) fn number(&self) -> usize {
+        usize::from(self.number)
+    }
+
+    /// Whether its first argument is a subcommand.
     #[must_use]
-    pub const fn flags(&self) -> &'static [&'static str] {
-        match self.kind {
-            Name::Key(name) if name.is_read() => &["readonly", "fast"],
-            Name::Key(_) => &["write", "denyoom", "fast"],
-            Name::Copy | Name::MSet | Name::MSetNx => &["write", "denyoom"],
-            Name::Del | Name::FlushAll | Name::FlushDb | Name::Rename => &["write"],
-            Name::RenameNx => &["write", "fast"],
-            // Which keys there are stands in the request.
-            Name::Eval | Name::EvalSha => &["noscript", "stale", "skip_monitor", "movablekeys"],
-            Name::DbSize
-            | Name::Exists
-            | Name::Keys
-            | Name::Lcs
-            | Name::MGet
-            | Name::Object
-            | Name::RandomKey
-            | Name::Replicas
-            | Name::Scan => &["readonly"],
-            Name::BgSave | Name::Config | Name::LastSave | Name::Save => &["admin"],
-            _ => &["fast", "loading", "stale"],
-        }
+    pub const fn is_container(&self) -> bool {
+        matches!(
+            self.kind,
+            Name::Acl
+                | Name::Client
+                | Name::Cluster
+                | Name::Command
+                | Name::Config
+                | Name::Debug
+                | Name::Latency
+                | Name::Memory
+                | Name::Module
+                | Name::Object
+                | Name::Script
+                | Name::SlowLog
+        )
     }
 }
 
@@ -105,13 +116,17 @@ pub enum Group {
 /// The commands apart from their arguments; an alias has the name of the command it stands for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Name {
+    Acl,
     Auth,
+    BgRewriteAof,
     BgSave,
     Client,
+    Cluster,
     Command,
     Config,
     Copy,
     DbSize,
+    Debug,
     Del,
     Discard,
     Echo,
@@ -128,10 +143,14 @@ pub(super) enum Name {
     Key(KeyName),
     Keys,
     LastSave,
+    Latency,
     Lcs,
     MGet,
     MSet,
     MSetNx,
+    Memory,
+    Module,
+    Monitor,
     Multi,
     Object,
     Ping,
@@ -144,14 +163,18 @@ pub(super) enum Name {
     RenameNx,
     Replicas,
     Reset,
+    Role,
     Save,
     Scan,
     Script,
     Select,
+    Shutdown,
+    SlowLog,
     Status,
     Time,
     Unwatch,
     Wait,
+    WaitAof,
     Watch,
 }
 
@@ -191,24 +214,4 @@ pub(super) enum KeyName {
     Ttl,
     Type,
     Version,
-}
-
-impl KeyName {
-    const fn is_read(self) -> bool {
-        matches!(
-            self,
-            Self::BitCount
-                | Self::Digest
-                | Self::ExpireTime
-                | Self::Get
-                | Self::GetBit
-                | Self::GetRange
-                | Self::PExpireTime
-                | Self::PTtl
-                | Self::Strlen
-                | Self::Ttl
-                | Self::Type
-                | Self::Version
-        )
-    }
 }

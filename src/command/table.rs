@@ -6,7 +6,7 @@
 
 use super::spec::{
     Group::{Connection, Data, Server},
-    KeyName, NAME_SIZE_MAX, Name, Spec,
+    KeyName, NAME_SIZE_MAX, Name, Spec, numbered,
 };
 
 /// A command a line: name, arity, what it parses to, where HELP shows it, how it is typed, what it
@@ -18,7 +18,7 @@ macro_rules! specs {
 }
 
 /// Commands in the order of HELP.
-pub static TABLE: [Spec; 82] = specs! {
+pub static TABLE: [Spec; 94] = numbered(specs! {
     "get" 2 Name::Key(KeyName::Get), Data, "GET key"
         "The value of a key."
     "set" -3 Name::Key(KeyName::Set), Data, "SET key value [options]"
@@ -114,7 +114,7 @@ pub static TABLE: [Spec; 82] = specs! {
     "replicas" 2 Name::Replicas, Data, "REPLICAS key"
         "Which node holds which version of a key."
     "keys" 2 Name::Keys, Data, "KEYS pattern"
-        "The keys of this node's copy that match, if it has not too many."
+        "All keys of this node's copy that match."
     "scan" -2 Name::Scan, Data, "SCAN cursor [MATCH p] [COUNT n] [TYPE t]"
         "Some keys of this node's copy, and where to go on."
     "randomkey" 1 Name::RandomKey, Data, "RANDOMKEY"
@@ -145,8 +145,8 @@ pub static TABLE: [Spec; 82] = specs! {
         "Chooses the version of RESP."
     "auth" -2 Name::Auth, Connection, "AUTH [user] password"
         "There are no passwords yet."
-    "client" -2 Name::Client, Connection, "CLIENT ID|GETNAME|SETNAME|SETINFO|INFO"
-        "About the connection itself."
+    "client" -2 Name::Client, Connection, "CLIENT LIST|KILL|INFO|ID|SETNAME|REPLY|..."
+        "About this connection and the others."
     "reset" 1 Name::Reset, Connection, "RESET"
         "Makes the connection as new."
     "select" 2 Name::Select, Connection, "SELECT 0|1|2|strong|quorum|eventual"
@@ -177,13 +177,37 @@ pub static TABLE: [Spec; 82] = specs! {
         "The same, answered when it is complete."
     "lastsave" 1 Name::LastSave, Server, "LASTSAVE"
         "When the last checkpoint was completed, in Unix seconds."
-    "config" -2 Name::Config, Server, "CONFIG GET pattern [pattern ...]"
+    "config" -2 Name::Config, Server, "CONFIG GET pattern | SET name value ..."
         "Parameters as Redis calls them."
-    "command" -1 Name::Command, Server, "COMMAND [COUNT|LIST|INFO|DOCS] [name ...]"
+    "command" -1 Name::Command, Server, "COMMAND [LIST|INFO|DOCS|GETKEYS|...]"
         "The commands, in a form for clients."
     "time" 1 Name::Time, Server, "TIME"
         "Unix seconds and microseconds by this node's clock."
-};
+    "role" 1 Name::Role, Server, "ROLE"
+        "master: every node takes writes."
+    "slowlog" -2 Name::SlowLog, Server, "SLOWLOG GET|LEN|RESET [count]"
+        "Requests that took long, from their arrival to their reply."
+    "latency" -2 Name::Latency, Server, "LATENCY LATEST|HISTORY|RESET|DOCTOR"
+        "Samples of what took longer than latency-monitor-threshold."
+    "monitor" 1 Name::Monitor, Server, "MONITOR"
+        "Shows every request that this node carries out, until RESET or QUIT."
+    "memory" -2 Name::Memory, Server, "MEMORY USAGE key"
+        "Bytes that this node's copy of a key takes."
+    "bgrewriteaof" 1 Name::BgRewriteAof, Server, "BGREWRITEAOF"
+        "The same as BGSAVE: a checkpoint is what shortens the log."
+    "shutdown" -1 Name::Shutdown, Server, "SHUTDOWN [NOSAVE|SAVE] [NOW] [FORCE]"
+        "Answers what came in, gives peers what they lack, and ends the node."
+    "acl" -2 Name::Acl, Server, "ACL WHOAMI|LIST|USERS|CAT|GETUSER"
+        "There is one user, default, who may do everything."
+    "cluster" -2 Name::Cluster, Server, "CLUSTER INFO|NODES|SLOTS|..."
+        "An error, as of a Redis whose cluster mode is off."
+    "module" -2 Name::Module, Server, "MODULE LIST"
+        "There are no modules."
+    "debug" -2 Name::Debug, Server, "DEBUG SLEEP seconds"
+        "Answers this client late; nobody else waits."
+    "waitaof" 4 Name::WaitAof, Connection, "WAITAOF local replicas milliseconds"
+        "Waits until what was written is on disks."
+});
 
 /// Names as integers, sorted, with their places in [`TABLE`].
 static INDEX: [(u128, usize); TABLE.len()] = index();

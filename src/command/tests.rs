@@ -54,14 +54,39 @@ fn commands() {
         ("SELECT 2", "Select { db: Db(2) }"),
         ("SELECT Quorum", "Select { db: Db(1) }"),
         ("COMMAND DOCS x", "Command { ask: Docs, names: [x] }"),
-        ("CONFIG get save", "ConfigGet { patterns: [save] }"),
+        ("CONFIG get save", "Ask(ConfigGet([save]))"),
         (
             "HELLO 3 AUTH default x SETNAME n",
             "Hello { version: Some(3), user: Some([100, 101, 102, 97, 117, 108, 116]), name: Some([110]) }",
         ),
         ("CLIENT id", "Client(Id)"),
+        ("CLIENT list", "Ask(ClientList(List { nobody: false, ids: [] }))"),
+        ("CLIENT LIST ID 3 4", "Ask(ClientList(List { nobody: false, ids: [3, 4] }))"),
+        ("CLIENT LIST TYPE replica", "Ask(ClientList(List { nobody: true, ids: [] }))"),
+        (
+            "CLIENT KILL a",
+            "Ask(ClientKill(Kill { id: None, from: Some([97]), to: None, age: None, nobody: false, \
+             me_too: true, one: true }))",
+        ),
+        (
+            "CLIENT KILL ID 7 SKIPME no MAXAGE 2 USER default",
+            "Ask(ClientKill(Kill { id: Some(7), from: None, to: None, age: Some(Millis(2000)), \
+             nobody: false, me_too: true, one: false }))",
+        ),
+        ("CLIENT REPLY skip", "Client(ReplySkip)"),
+        ("CLUSTER KEYSLOT a", "Fact(ClusterOff)"),
+        ("COMMAND", "Command { ask: Info, names: [] }"),
+        ("COMMAND LIST FILTERBY aclcat read", "Command { ask: ListOfCategory, names: [read] }"),
+        ("DEBUG SLEEP .5", "Ask(Sleep(Millis(500)))"),
+        ("SHUTDOWN NOSAVE NOW FORCE", "Ask(Shutdown)"),
+        ("SHUTDOWN ABORT", "Fact(NoShutdown)"),
+        ("SLOWLOG GET", "Ask(SlowLogGet(Some(10)))"),
+        ("SLOWLOG GET -1", "Ask(SlowLogGet(None))"),
+        ("OBJECT HELP", "Fact(SubHelp(\"object\"))"),
+        ("WAITAOF 1 2 3", "Ask(WaitAof { local: true, replicas: 2, timeout: Some(Millis(3)) })"),
         ("SCAN 7 COUNT 5 TYPE list", "Scan { cursor: 7, pattern: None, count: 5, nothing: true }"),
-        ("INFO", "Info { section: None }"),
+        ("INFO", "Info { sections: [] }"),
+        ("INFO a b", "Info { sections: [a, b] }"),
         ("FLUSHDB", "FlushDb"),
         ("FLUSHDB aSync", "FlushDb"),
         ("SAVE", "Save { background: false }"),
@@ -187,7 +212,39 @@ fn errors_in_both_wordings() {
         &format!("{arity} 'ping' command; usage: PING [message]"),
     );
     let subcommand = format!("{arity} 'config|get' command");
-    check_error("CONFIG GET", &subcommand, &subcommand);
+    let people = format!("{subcommand}; usage: CONFIG GET pattern [pattern ...]");
+    check_error("CONFIG GET", &subcommand, &people);
+    for (line, words) in [
+        ("CLIENT KILL ID x", "ERR client-id should be greater than 0"),
+        ("CLIENT KILL ID 0", "ERR client-id should be greater than 0"),
+        ("CLIENT KILL TYPE foo", "ERR Unknown client type 'foo'"),
+        ("CLIENT KILL USER nobody", "ERR No such user 'nobody'"),
+        ("CLIENT LIST ID x", "ERR Invalid client ID"),
+        ("SLOWLOG GET -2", "ERR count should be greater than or equal to -1"),
+        ("SLOWLOG GET x", "ERR count should be greater than or equal to -1"),
+        ("WAITAOF 2 0 0", "ERR value is out of range, value must between 0 and 1"),
+        ("WAITAOF 1 -1 0", "ERR value is out of range, must be positive"),
+        ("DEBUG SLEEP 60.001", "ERR DEBUG SLEEP takes at most 60 seconds"),
+        ("DEBUG SLEEP nan", "ERR value is not a valid float"),
+    ] {
+        check_error(line, words, words);
+    }
+    for line in [
+        "CLIENT KILL SKIPME maybe",
+        "CLIENT KILL ID 5 FOO",
+        "CLIENT KILL a b",
+        "CLIENT LIST FOO",
+        "CLIENT LIST TYPE",
+        "CLIENT REPLY maybe",
+        "CONFIG SET a b c",
+        "COMMAND LIST FILTERBY",
+        "SHUTDOWN FOO",
+        "SHUTDOWN NOSAVE SAVE",
+        "SHUTDOWN ABORT NOW",
+        "MEMORY USAGE k SAMPLES",
+    ] {
+        check_error(line, "ERR syntax error", "ERR syntax error; try HELP");
+    }
     check_error("SET k two words", "ERR syntax error", &format!("ERR syntax error{SET_ADVICE}"));
     check_error("FLUSHDB now", "ERR syntax error", "ERR syntax error; try HELP");
     check_error(

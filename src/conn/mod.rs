@@ -19,7 +19,7 @@ use memchr::memchr;
 
 use crate::{
     buffer::OutBuf,
-    command::{Command, CommandError},
+    command::{Called, Command, CommandError},
     limits::Limits,
     probe::{Mutant, planted},
     proto::{
@@ -30,15 +30,20 @@ use crate::{
 };
 
 mod gate;
+mod host;
 mod multi;
 mod own;
 mod replies;
+mod view;
 
 use gate::Gate;
 pub use gate::Wait;
+pub use host::{Host, Note};
 use multi::Multi;
 pub use multi::{Transaction, Watched};
-use replies::Replies;
+use own::Voice;
+use replies::{Held, Replies};
+use view::Last;
 
 /// What a connection cannot answer by itself.
 #[derive(Debug)]
@@ -71,6 +76,9 @@ pub enum Done {
     /// bytes of values, which count as if they were there: a client that asks for much at once must
     /// not find out how much memory there is.
     Later(usize),
+    /// The same, and no further request of the connection is begun before it is given: it speaks of
+    /// all keys or of the node, or takes several turns.
+    Alone(usize),
     /// The reply is written; it may have to wait before it leaves.
     Now(Option<Wait>),
 }
@@ -90,6 +98,12 @@ pub struct Connection {
     /// As the client calls it.
     name: Box<[u8]>,
     multi: Multi,
+    /// Which library the client uses, and which version of it.
+    library: [Box<[u8]>; 2],
+    /// Whether requests are answered.
+    voice: Voice,
+    /// What was last asked.
+    last: Last,
     /// Bytes read and not parsed. Empty unless they are unfinished, or had to wait because of a
     /// pause.
     tail: OutBuf,
@@ -142,6 +156,9 @@ impl Connection {
             id,
             name: Box::default(),
             multi: Multi::default(),
+            library: Default::default(),
+            voice: Voice::On,
+            last: Last(None),
             tail: OutBuf::new(),
             progress: Progress::default(),
             need: 0,
@@ -162,7 +179,7 @@ impl Connection {
         bytes: &[u8],
         limits: &Limits,
         workspace: &mut Workspace,
-        execute: &mut impl FnMut(Request<'_>) -> Done,
+        host: &mut impl Host,
     ) {
         debug_assert!(!self.eof, "bytes behind the end of input");
         let mut rest = bytes;
@@ -171,11 +188,11 @@ impl Connection {
             self.tail.extend(more);
             rest = after;
             if self.tail.len() >= self.need {
-                self.parse_tail(limits, workspace, execute);
+                self.parse_tail(limits, workspace, host);
             }
         }
         if self.parses() && !rest.is_empty() {
-            let consumed = self.parse(rest, limits, workspace, execute);
+            let consumed = self.parse(rest, limits, workspace, host);
             rest = rest.split_at(consumed).1;
         }
         let is_line = rest.first() != Some(&b'*');
@@ -187,30 +204,20 @@ impl Connection {
 
     /// Goes on with what waited for the output to drain. Does nothing unless
     /// [`Connection::can_resume`].
-    pub fn resume(
-        &mut self,
-        limits: &Limits,
-        workspace: &mut Workspace,
-        execute: &mut impl FnMut(Request<'_>) -> Done,
-    ) {
+    pub fn resume(&mut self, limits: &Limits, workspace: &mut Workspace, host: &mut impl Host) {
         if !self.can_resume() {
             return;
         }
         self.paused = None;
-        self.parse_tail(limits, workspace, execute);
+        self.parse_tail(limits, workspace, host);
         self.maybe_end();
     }
 
     /// Takes the end of the input: it ends a line, and makes an unfinished frame worthless.
-    pub fn handle_eof(
-        &mut self,
-        limits: &Limits,
-        workspace: &mut Workspace,
-        execute: &mut impl FnMut(Request<'_>) -> Done,
-    ) {
+    pub fn handle_eof(&mut self, limits: &Limits, workspace: &mut Workspace, host: &mut impl Host) {
         self.eof = true;
         if self.parses() {
-            self.parse_tail(limits, workspace, execute);
+            self.parse_tail(limits, workspace, host);
         }
         self.maybe_end();
     }
@@ -341,14 +348,9 @@ impl Connection {
         lacking.clamp(1, rest.len())
     }
 
-    fn parse_tail(
-        &mut self,
-        limits: &Limits,
-        workspace: &mut Workspace,
-        execute: &mut impl FnMut(Request<'_>) -> Done,
-    ) {
+    fn parse_tail(&mut self, limits: &Limits, workspace: &mut Workspace, host: &mut impl Host) {
         let mut tail = std::mem::take(&mut self.tail);
-        let consumed = self.parse(tail.pending(), limits, workspace, execute);
+        let consumed = self.parse(tail.pending(), limits, workspace, host);
         tail.consume(consumed);
         self.tail = tail;
         // Only now is the end of an overlong line that never ended known.
@@ -363,7 +365,7 @@ impl Connection {
         bytes: &[u8],
         limits: &Limits,
         workspace: &mut Workspace,
-        execute: &mut impl FnMut(Request<'_>) -> Done,
+        host: &mut impl Host,
     ) -> usize {
         let mut rest = bytes;
         let mut last = None;
@@ -385,7 +387,7 @@ impl Connection {
                             self.dialect = Dialect::Resp;
                         }
                         let style = self.spoken(style);
-                        if !self.request(args, style, limits, execute, &mut last) {
+                        if !self.request(args, style, limits, host, &mut last) {
                             break;
                         }
                         consumed
@@ -417,10 +419,11 @@ impl Connection {
         args: Args<'_>,
         style: Style,
         limits: &Limits,
-        execute: &mut impl FnMut(Request<'_>) -> Done,
+        host: &mut impl Host,
         last: &mut Option<usize>,
     ) -> bool {
-        let command = Command::parse(args);
+        let called = Called::of(args);
+        let command = called.and_then(|called| Command::of(called, args));
         if self.multi.is_open() && !command.is_ok_and(|command| multi::is_immediate(&command)) {
             self.queue(args, command, style, limits);
             return true;
@@ -430,14 +433,8 @@ impl Connection {
             self.pause_until_answered();
             return false;
         }
-        // Other requests are in order for one key only; this one is of all keys, or goes from one to
-        // another in steps.
-        let is_wide = command.is_ok_and(|command| own::is_wide(&command));
         let before = self.replies.size();
-        self.answer(command, style, limits, execute);
-        if is_wide && self.replies.has_open() {
-            self.pause_until_answered();
-        }
+        self.answer((called.ok(), args), command, style, limits, host);
         self.replies.swap(last, before);
         true
     }
@@ -468,6 +465,7 @@ impl Connection {
 
     fn refuse(&mut self, error: RequestError, style: Style) {
         self.multi.spoil();
+        self.replies.set_silent(self.voice.is_silent());
         self.replies.say(style, |reply| match error.hint() {
             Some(hint) => reply.error_with_hint(error, hint),
             None => reply.error(error),
@@ -477,14 +475,38 @@ impl Connection {
     /// Answers one request.
     fn answer(
         &mut self,
+        (called, args): (Option<Called>, Args<'_>),
         command: Result<Command<'_>, CommandError<'_>>,
         style: Style,
         limits: &Limits,
-        execute: &mut impl FnMut(Request<'_>) -> Done,
+        host: &mut impl Host,
     ) {
+        self.replies.set_silent(self.voice.is_silent());
+        self.voice = self.voice.next();
         match command {
-            Ok(command) => self.carry_out(command, style, limits, execute),
+            Ok(command) => {
+                if let Some(called) = called {
+                    self.last = Last(Some(called));
+                    host.begin(called, args, self.db);
+                }
+                self.carry_out(command, style, limits, host);
+            }
             Err(error) => self.say_error(error, style),
+        }
+        let answered = self.replies.last();
+        match (command, called) {
+            (Ok(_), Some(called)) if answered.held == Held::No => {
+                host.end(called, args, answered.failed);
+            }
+            (Ok(_), Some(called)) => {
+                if let Some(note) = host.note(called, args) {
+                    self.replies.remember(note);
+                }
+            }
+            (_, called) => host.refuse(called, answered.failed),
+        }
+        if answered.alone {
+            self.pause_until_answered();
         }
     }
 

@@ -1,15 +1,14 @@
 //! What a connection answers by itself, and what it hands on.
 
 use super::{
-    Connection, Done, Request, Transaction,
+    Connection, Done, Host, Request, Transaction,
     multi::{self, NotQueued},
 };
 use crate::{
-    command::{ClientAsk, Command, CommandError, about, batch::How, help},
+    command::{ClientAsk, Command, CommandError, about, facts, help},
     limits::Limits,
     proto::{Args, Style},
     record::Db,
-    slot::Slot,
 };
 
 /// Whom everybody is, as long as there are no users.
@@ -19,17 +18,29 @@ const NO_PASSWORDS: &str = "ERR AUTH <password> called without any password conf
 const ABORTED: &str = "EXECABORT Transaction discarded because of previous errors.";
 const NO_USER: &str = "WRONGPASS invalid username-password pair or user is disabled.";
 
-/// Slots as many as there are hashes: keys that share one are of one slot however many there are.
-const HASHES: u32 = 1 << 16;
+/// Whether requests are answered, as CLIENT REPLY has it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Voice {
+    /// None is.
+    Off,
+    /// All are.
+    On,
+    /// The next one is not.
+    Skip,
+}
 
-/// Whether what follows a command must not begin before it is answered.
-pub(super) fn is_wide(command: &Command<'_>) -> bool {
-    match command {
-        Command::FlushAll | Command::FlushDb => true,
-        Command::Copy { from, to, how: How::Move, .. } => {
-            Slot::of(from, HASHES) != Slot::of(to, HASHES)
+impl Voice {
+    /// Whether a request that comes now is not answered.
+    pub(super) const fn is_silent(self) -> bool {
+        matches!(self, Self::Off | Self::Skip)
+    }
+
+    /// What holds behind a request, unless it says something else.
+    pub(super) const fn next(self) -> Self {
+        match self {
+            Self::Off => Self::Off,
+            Self::On | Self::Skip => Self::On,
         }
-        _ => false,
     }
 }
 
@@ -38,7 +49,8 @@ impl Connection {
     /// node's copy, or what became of them.
     pub(super) const fn waits(&self, command: &Command<'_>) -> bool {
         match command {
-            Command::DbSize
+            Command::Ask(_)
+            | Command::DbSize
             | Command::FlushAll
             | Command::FlushDb
             | Command::Keys { .. }
@@ -57,11 +69,11 @@ impl Connection {
             Command::Auth { .. }
             | Command::Client(_)
             | Command::Command { .. }
-            | Command::ConfigGet { .. }
             | Command::Copy { .. }
             | Command::Del { .. }
             | Command::Echo { .. }
             | Command::Eval { .. }
+            | Command::Fact(_)
             | Command::Hello { .. }
             | Command::Help { .. }
             | Command::Info { .. }
@@ -87,11 +99,12 @@ impl Connection {
         command: Command<'_>,
         style: Style,
         limits: &Limits,
-        execute: &mut impl FnMut(Request<'_>) -> Done,
+        host: &mut impl Host,
     ) {
         match command {
             // What reads or writes data, or speaks of the node.
-            Command::Copy { .. }
+            Command::Ask(_)
+            | Command::Copy { .. }
             | Command::DbSize
             | Command::Del { .. }
             | Command::Eval { .. }
@@ -114,11 +127,11 @@ impl Connection {
             | Command::Status
             | Command::Time
             | Command::Wait { .. } => {
-                self.hand_on(command, None, style, execute);
+                self.hand_on(command, None, style, host);
             }
-            Command::Exec => self.exec(style, execute),
-            Command::Watch { keys } => self.watch(keys, style, limits, execute),
-            own => self.answer_own(own, style, limits),
+            Command::Exec => self.exec(style, host),
+            Command::Watch { keys } => self.watch(keys, style, limits, host),
+            own => self.answer_own(own, style),
         }
     }
 
@@ -128,14 +141,14 @@ impl Connection {
         command: Command<'_>,
         transaction: Option<&Transaction>,
         style: Style,
-        execute: &mut impl FnMut(Request<'_>) -> Done,
+        host: &mut impl Host,
     ) -> bool {
         let (db, readonly) = (self.db, self.readonly);
         let (ticket, behind) = (self.replies.next(), self.replies.has_open());
         let mut answered = true;
         self.replies.answer(style, |reply| {
             let request = Request { db, command, reply, ticket, readonly, behind, transaction };
-            let done = execute(request);
+            let done = host.execute(request);
             answered = matches!(done, Done::Now(_));
             done
         });
@@ -150,6 +163,8 @@ impl Connection {
         style: Style,
         limits: &Limits,
     ) {
+        self.replies.set_silent(self.voice.is_silent());
+        self.voice = self.voice.next();
         if let Some(error) = command.err().filter(|error| multi::is_early(error, args.len())) {
             if matches!(error, CommandError::Arity { spec } if spec.name == "exec") {
                 self.multi.clear();
@@ -174,25 +189,19 @@ impl Connection {
         });
     }
 
-    fn exec(&mut self, style: Style, execute: &mut impl FnMut(Request<'_>) -> Done) {
+    fn exec(&mut self, style: Style, host: &mut impl Host) {
         if !self.multi.is_open() {
             return self.replies.say(style, |reply| reply.error("ERR EXEC without MULTI"));
         }
         match self.multi.take() {
             Some(transaction) => {
-                self.hand_on(Command::Exec, Some(&transaction), style, execute);
+                self.hand_on(Command::Exec, Some(&transaction), style, host);
             }
             None => self.replies.say(style, |reply| reply.error(ABORTED)),
         }
     }
 
-    fn watch(
-        &mut self,
-        keys: Args<'_>,
-        style: Style,
-        limits: &Limits,
-        execute: &mut impl FnMut(Request<'_>) -> Done,
-    ) {
+    fn watch(&mut self, keys: Args<'_>, style: Style, limits: &Limits, host: &mut impl Host) {
         if self.multi.is_open() {
             let error = "ERR WATCH inside MULTI is not allowed";
             return self.replies.say(style, |reply| reply.error(error));
@@ -202,7 +211,7 @@ impl Connection {
             let error = format!("ERR at most {} keys are watched at a time", limits.watched_max);
             return self.replies.say(style, |reply| reply.error(error));
         }
-        if self.hand_on(Command::Watch { keys }, None, style, execute) {
+        if self.hand_on(Command::Watch { keys }, None, style, host) {
             // It is never carried out at once.
             self.multi.on_refused();
         } else {
@@ -211,7 +220,7 @@ impl Connection {
     }
 
     /// Answers what concerns this connection alone.
-    fn answer_own(&mut self, command: Command<'_>, style: Style, limits: &Limits) {
+    fn answer_own(&mut self, command: Command<'_>, style: Style) {
         match command {
             Command::Auth { user } => self.replies.say(style, |reply| match user {
                 None => reply.error(NO_PASSWORDS),
@@ -222,12 +231,10 @@ impl Connection {
             Command::Command { ask, names } => {
                 self.replies.say(style, |reply| about::commands(ask, names, reply));
             }
-            Command::ConfigGet { patterns } => {
-                self.replies.say(style, |reply| about::parameters(patterns, limits, reply));
-            }
             Command::Echo { message } | Command::Ping { message: Some(message) } => {
                 self.replies.say(style, |reply| reply.bulk(message));
             }
+            Command::Fact(fact) => self.replies.say(style, |reply| facts::answer(fact, reply)),
             Command::Hello { version, user, name } => self.hello(version, user, name, style),
             Command::Help { topic } => self.replies.say(style, |reply| match help::text(topic) {
                 Some(text) => reply.lines(&text),
@@ -258,6 +265,8 @@ impl Connection {
             }
             Command::Reset => {
                 (self.db, self.readonly, self.resp3) = (Db::STRONG, false, false);
+                self.voice = Voice::On;
+                self.replies.set_silent(false);
                 self.name = Box::default();
                 self.multi.clear();
                 let style = if style == Style::Plain { style } else { Style::Resp };
@@ -308,22 +317,40 @@ impl Connection {
 
     /// Answers CLIENT.
     fn client(&mut self, ask: ClientAsk<'_>, style: Style) {
-        let Self { id, name, db, resp3, .. } = self;
+        let Self { id, name, .. } = self;
         match ask {
             ClientAsk::GetName if name.is_empty() => self.replies.say(style, |reply| reply.null()),
             ClientAsk::GetName => self.replies.say(style, |reply| reply.bulk(name)),
             ClientAsk::Id => self.replies.say(style, |reply| reply.integer(*id as i64)),
-            ClientAsk::Info => {
-                let (name, db) = (String::from_utf8_lossy(name), db.number());
-                let version = if *resp3 { 3 } else { 2 };
-                let line = format!("id={id} name={name} db={db} resp={version} user=default\n");
-                self.replies.say(style, |reply| reply.lines(&line));
+            ClientAsk::Library(text) => {
+                self.library[0] = text.into();
+                self.replies.ok(style);
+            }
+            ClientAsk::LibraryVersion(text) => {
+                self.library[1] = text.into();
+                self.replies.ok(style);
             }
             ClientAsk::Noted => self.replies.ok(style),
+            ClientAsk::ReplyOff => self.fall_silent(Voice::Off, style),
+            ClientAsk::ReplyOn => {
+                self.voice = Voice::On;
+                self.replies.set_silent(false);
+                self.replies.ok(style);
+            }
+            // Whoever has turned replies off has done so for good.
+            ClientAsk::ReplySkip if self.voice == Voice::Off => self.replies.ok(style),
+            ClientAsk::ReplySkip => self.fall_silent(Voice::Skip, style),
             ClientAsk::SetName(new) => {
                 *name = new.into();
                 self.replies.ok(style);
             }
         }
+    }
+
+    /// The request that says so is not answered either.
+    fn fall_silent(&mut self, voice: Voice, style: Style) {
+        self.voice = voice;
+        self.replies.set_silent(true);
+        self.replies.ok(style);
     }
 }

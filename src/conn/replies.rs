@@ -13,11 +13,14 @@
 
 use std::{collections::VecDeque, mem};
 
-use super::{Done, Gate, Ticket, Wait};
+use super::{Done, Gate, Note, Ticket, Wait};
 use crate::{
     buffer::OutBuf,
     probe::{Mutant, planted},
-    proto::{Style, reply::ReplyWriter},
+    proto::{
+        Style,
+        reply::{ReplyWriter, error_code},
+    },
 };
 
 /// Places for which memory is kept when none is open: enough for a short pipeline, little enough
@@ -45,6 +48,37 @@ pub(super) struct Replies {
     waits: usize,
     /// Bytes that open places expect.
     expected: usize,
+    /// Replies are left out.
+    silent: bool,
+    /// What became of the reply that was last asked for.
+    last: Answered,
+    /// Requests whose replies wait in the output or behind open places, in the order of their
+    /// waits.
+    noted: VecDeque<(Wait, Box<Note>)>,
+    /// Requests whose replies need not wait any longer.
+    ended: Vec<Note>,
+}
+
+/// What became of a reply.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub(super) struct Answered {
+    /// The code of the error that it is.
+    pub(super) failed: Option<&'static str>,
+    pub(super) held: Held,
+    /// Nothing else is to be begun before it is given.
+    pub(super) alone: bool,
+}
+
+/// What a reply waits for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub(super) enum Held {
+    /// For nothing of its own.
+    #[default]
+    No,
+    /// It is known, and may not leave before this.
+    Gate(Wait),
+    /// It is not known; its place is the last one.
+    Open,
 }
 
 /// A reply, or replies one behind another.
@@ -57,6 +91,10 @@ struct Place {
     expected: usize,
     /// What its first byte must wait for once it is in the output.
     wait: Option<Wait>,
+    /// The client does not want it.
+    silent: bool,
+    /// What is remembered of its request, while it is open.
+    note: Option<Box<Note>>,
 }
 
 impl Replies {
@@ -72,6 +110,10 @@ impl Replies {
             held: 0,
             waits: 0,
             expected: 0,
+            silent: false,
+            last: Answered { failed: None, held: Held::No, alone: false },
+            noted: VecDeque::new(),
+            ended: Vec::new(),
         }
     }
 
@@ -91,29 +133,69 @@ impl Replies {
     /// The next reply: it is written, or a place stays open for it, which has the number of
     /// [`Replies::next`].
     pub(super) fn answer(&mut self, style: Style, write: impl FnOnce(ReplyWriter<'_>) -> Done) {
-        if self.places.is_empty() {
-            let (start, before) = (self.end(), self.output.len());
-            match write(ReplyWriter::new(&mut self.output, style)) {
-                Done::Later(expected) => {
-                    debug_assert_eq!(
-                        self.output.len(),
-                        before,
-                        "a deferred reply is written later"
-                    );
-                    self.open(style, expected);
-                }
-                Done::Now(Some(wait)) => self.gate.hold(start, wait),
-                Done::Now(None) => {}
+        let direct = self.places.is_empty() && !self.silent;
+        let start = self.end();
+        let out = if direct { &mut self.output } else { &mut self.fresh };
+        let before = out.len();
+        let done = write(ReplyWriter::new(out, style));
+        let reply = out.pending().get(before..).unwrap_or_default();
+        let failed = error_code(reply, style);
+        debug_assert!(
+            reply.is_empty() || matches!(done, Done::Now(_)),
+            "a deferred reply is written later"
+        );
+        let held = match done {
+            Done::Now(Some(wait)) => Held::Gate(wait),
+            Done::Now(None) => Held::No,
+            Done::Alone(expected) | Done::Later(expected) => {
+                self.open(style, expected);
+                Held::Open
             }
-        } else {
-            match write(ReplyWriter::new(&mut self.fresh, style)) {
-                Done::Later(expected) => {
-                    debug_assert!(self.fresh.is_empty(), "a deferred reply is written later");
-                    self.open(style, expected);
+        };
+        if self.silent {
+            self.fresh.clear();
+        } else if let Held::Gate(wait) = held
+            && direct
+        {
+            self.gate.hold(start, wait);
+        } else if !direct && held != Held::Open {
+            self.place_fresh(style, if let Held::Gate(wait) = held { Some(wait) } else { None });
+        }
+        self.last = Answered { failed, held, alone: matches!(done, Done::Alone(_)) };
+    }
+
+    /// What became of the reply that was last asked for.
+    pub(super) const fn last(&self) -> Answered {
+        self.last
+    }
+
+    /// From now on replies are left out, or are not.
+    pub(super) const fn set_silent(&mut self, silent: bool) {
+        self.silent = silent;
+    }
+
+    /// Remembers something of the request that was answered last, until its reply need not wait
+    /// any longer.
+    pub(super) fn remember(&mut self, note: Box<Note>) {
+        match self.last.held {
+            Held::No => self.ended.push(*note),
+            Held::Gate(wait) => self.noted.push_back((wait, note)),
+            Held::Open => {
+                if let Some(place) = self.places.back_mut() {
+                    place.note = Some(note);
                 }
-                Done::Now(wait) => self.place_fresh(style, wait),
             }
         }
+    }
+
+    /// What was remembered of requests whose replies need not wait any longer.
+    pub(super) fn take_ended(&mut self) -> Vec<Note> {
+        mem::take(&mut self.ended)
+    }
+
+    /// Bytes that are no reply, behind those that are known.
+    pub(super) fn interject(&mut self, bytes: &[u8]) {
+        self.output.extend(bytes);
     }
 
     /// The ticket of the next reply, should it be deferred.
@@ -133,15 +215,27 @@ impl Replies {
             return false;
         }
         self.expected -= mem::take(&mut place.expected);
+        let (style, silent, note) = (place.style, place.silent, place.note.take());
+        let mut reply = OutBuf::new();
+        let direct = index == 0 && !silent;
+        let out = if direct { &mut self.output } else { &mut reply };
+        let before = out.len();
+        write(&mut ReplyWriter::new(out, style));
+        if let Some(mut note) = note {
+            note.failed = error_code(out.pending().get(before..).unwrap_or_default(), style);
+            self.ended.push(*note);
+        }
         if index == 0 {
-            write(&mut ReplyWriter::new(&mut self.output, place.style));
             self.pop();
             self.follow();
-        } else {
-            let mut reply = OutBuf::new();
-            write(&mut ReplyWriter::new(&mut reply, place.style));
-            self.behind += reply.len();
-            self.held += reply.capacity();
+            return true;
+        }
+        if silent {
+            reply = OutBuf::new();
+        }
+        self.behind += reply.len();
+        self.held += reply.capacity();
+        if let Some(place) = self.places.get_mut(index as usize) {
             place.reply = Some(reply);
         }
         true
@@ -175,7 +269,7 @@ impl Replies {
 
     /// Whether anything waits for something else than the client.
     pub(super) fn is_held(&self) -> bool {
-        self.gate.held_from().is_some() || self.has_open()
+        self.gate.held_from().is_some() || self.has_open() || !self.noted.is_empty()
     }
 
     /// Whether a place is open.
@@ -190,6 +284,9 @@ impl Replies {
 
     /// Lets go of replies whose wait is over. Whether that was any of the output.
     pub(super) fn release(&mut self, is_over: impl Fn(Wait) -> bool) -> bool {
+        while let Some((_, note)) = self.noted.pop_front_if(|(wait, _)| is_over(*wait)) {
+            self.ended.push(*note);
+        }
         if self.waits > 0 {
             // Nobody would say so again when they are in the output.
             for place in &mut self.places {
@@ -214,7 +311,8 @@ impl Replies {
     /// Memory held, in bytes.
     pub(super) fn memory(&self) -> usize {
         let places = self.places.capacity() * size_of::<Place>();
-        self.output.capacity() + self.fresh.capacity() + self.held + places
+        let noted = self.noted.capacity() * size_of::<(Wait, Box<Note>)>();
+        self.output.capacity() + self.fresh.capacity() + self.held + places + noted
     }
 
     /// A planted bug: the second reply of a pipeline goes out before the first. `last` is where the
@@ -249,7 +347,15 @@ impl Replies {
 
     fn open(&mut self, style: Style, expected: usize) {
         self.expected += expected;
-        self.places.push_back(Place { style, reply: None, expected, wait: None });
+        let silent = self.silent;
+        self.places.push_back(Place {
+            style,
+            reply: None,
+            expected,
+            wait: None,
+            silent,
+            note: None,
+        });
     }
 
     /// Gives the fresh reply a place behind all others, or a share of the last one.
@@ -267,7 +373,8 @@ impl Replies {
             let reply = mem::take(&mut self.fresh);
             self.held += reply.capacity();
             self.waits += usize::from(wait.is_some());
-            self.places.push_back(Place { style, reply: Some(reply), expected: 0, wait });
+            let (reply, silent, note) = (Some(reply), false, None);
+            self.places.push_back(Place { style, reply, expected: 0, wait, silent, note });
         }
     }
 

@@ -142,10 +142,7 @@ fn people_and_clients_on_one_port() {
     );
     check(b"*1\r\n$4\r\nPING\r\nPING\n", "+PONG\r\n+PONG\r\n");
     check(b"PING\n*1\r\n$4\r\nPING\r\n", "PONG\n+PONG\r\n");
-    check(
-        b"ECHO OK\nPING x\nCOMMAND DOCS x\nCONFIG GET save\n",
-        "\"OK\"\nx\nEND\nsave\n\"\"\nEND\n",
-    );
+    check(b"ECHO OK\nPING x\nCOMMAND DOCS x\nACL USERS\n", "\"OK\"\nx\nEND\ndefault\nEND\n");
 }
 
 #[test]

@@ -21,7 +21,7 @@ use super::{
 };
 use crate::{
     members::Members,
-    node::{LinkId, Node, NodeConfig, Origin},
+    node::{Addresses, LinkId, Node, NodeConfig, Origin},
     record::{Ballot, Db, NodeId, Version},
     time::{Instant, Millis, Now},
     turn::{Transport, finish_turn},
@@ -186,7 +186,7 @@ impl World {
         self.clients[index] = Some((at, link));
         let words = format!("{}\r\n", self.acts[index].words());
         self.input(at, |node, now| {
-            node.handle_open(now, link, Origin::Accepted);
+            node.handle_open(now, link, Origin::Accepted(Addresses::UNKNOWN));
             node.handle_bytes(now, link, words.as_bytes());
         })
     }
@@ -241,7 +241,9 @@ impl World {
             self.host_mut(from).wishes[to] = false;
             let (here, there) = (self.free_link(from), self.free_link(to));
             let wire = self.wires.open((from, here), (to, there));
-            self.input(to, |node, now| node.handle_open(now, there, Origin::Accepted))?;
+            self.input(to, |node, now| {
+                node.handle_open(now, there, Origin::Accepted(Addresses::UNKNOWN))
+            })?;
             let dialed = Origin::Dialed(NodeId(to as u16));
             self.input(from, |node, now| node.handle_open(now, here, dialed))?;
             // Hello, and then Welcome.
@@ -323,6 +325,7 @@ impl World {
             slots: 1,
             limits: Setup::limits(),
             timing: setup.timing(),
+            synced: true,
             // Another one in each life: request numbers begin with it.
             seed: host.life << 8 | at as u64,
         };

@@ -90,6 +90,7 @@ pub fn model(data: &[u8]) {
         limits,
         timing: Timing::DEFAULT,
         piece: 1 + usize::from(draw()),
+        synced: true,
     };
     let mut model = Model {
         cluster: Cluster::new(setup),

@@ -5,7 +5,7 @@ use super::memory::Memory;
 use crate::{
     limits::{Limits, Timing},
     members::Members,
-    node::{LinkId, Node, NodeConfig, Origin},
+    node::{Addresses, LinkId, Node, NodeConfig, Origin},
     proto::peer::{self, FRAME_SIZE_MAX, Frame, FrameStep, Hello, PEER_BYTE, PROTOCOL},
     record::NodeId,
     time::{Instant, Now},
@@ -23,7 +23,11 @@ pub fn peer(data: &[u8]) {
     let now = Now { mono: Instant::ZERO, wall_ms: 1_000 };
     let link = LinkId(0);
     let dialed = mode & 1 == 1;
-    node.handle_open(now, link, if dialed { Origin::Dialed(NodeId(1)) } else { Origin::Accepted });
+    node.handle_open(
+        now,
+        link,
+        if dialed { Origin::Dialed(NodeId(1)) } else { Origin::Accepted(Addresses::UNKNOWN) },
+    );
     let mut input = Vec::new();
     if !dialed {
         input.push(PEER_BYTE);
@@ -107,7 +111,8 @@ fn node() -> Node {
     let members = Members::form("localhost:9000", &["localhost:9001".to_owned()]);
     let members = members.expect("two names");
     let (limits, timing) = (Limits::DEFAULT, Timing::DEFAULT);
-    let config = NodeConfig { members, incarnation: 5, slots: 8, limits, timing, seed: 3 };
+    let config =
+        NodeConfig { members, incarnation: 5, slots: 8, limits, timing, synced: true, seed: 3 };
     Node::new(config, Now::default())
 }
 

@@ -3,33 +3,39 @@
 use super::{
     LinkId, Node,
     checkpoint::Checkpoint,
+    chores::{Job, Kind, Many, OPS_PER_SLICE},
     eventual::Replica,
-    exec::{needs_strong, plain_set},
+    exec::needs_strong,
     formation::Formation,
-    gather::{Gathers, Join},
+    gather::Gathers,
+    here::{self, Way},
     info::{self, Stats},
     inquiry::{About, Inquiry},
-    keyspace,
+    keyspace::{self, KeySearch, RandomSearch},
     links::End,
+    load::Asked,
     moves::Moves,
+    observer::{Asker, Observer},
     peers::Peers,
     quorum::Quorum,
     removal::Removal,
     scripts::Scripts,
+    slow,
     strong::{Ctx, Strong, request::Origin},
     timers::Watch,
+    visitors::Addresses,
     wait::Wrote,
 };
 use crate::{
     command::{
-        Command,
+        Called, Command,
         batch::Builder,
-        op::{Action, Answer, Held, Op},
+        op::{Answer, Held, Op},
     },
-    conn::{Done, Request, Ticket, Wait},
+    conn::{Done, Host, Note, Request, Ticket, Wait},
     members::Members,
     probe::{Hook, reached},
-    proto::reply::ReplyWriter,
+    proto::{Args, reply::ReplyWriter},
     record::Db,
     rng::Rng,
     time::Now,
@@ -54,12 +60,16 @@ pub(super) enum Input<'a> {
 
 impl Node {
     pub(super) fn run_client(&mut self, now: Now, link: LinkId, input: Input<'_>) {
-        let clients = self.client_count();
+        let (clients, blocked) = (self.client_count(), self.waits.len());
         let clock_refused = self.peers.find_us_ahead();
-        let Some(End::Client { connection, waits, wrote: ever, .. }) = self.links.end_mut(link)
+        let Some(End::Client { connection, waits, wrote: ever, asked, visit, .. }) =
+            self.links.end_mut(link)
         else {
             return;
         };
+        if matches!(input, Input::Bytes(_)) {
+            visit.heard = now.mono;
+        }
         let before = connection.buffered();
         let mut executor = Executor {
             now,
@@ -75,22 +85,26 @@ impl Node {
             peers: &mut self.peers,
             members: &self.members,
             stats: &mut self.stats,
+            observer: &mut self.observer,
+            addresses: visit.addresses,
             clients,
+            blocked,
             clock_refused,
             checkpoint: &mut self.checkpoint,
             removal: &self.removal,
             formation: &self.formation,
             inquiries: &mut self.inquiries,
             ever,
+            asked,
         };
-        let mut execute = |request: Request<'_>| executor.execute(request);
+        let host = &mut executor;
         let (limits, workspace) = (&self.limits, &mut self.workspace);
         match input {
             Input::Bytes(bytes) => {
-                connection.handle_bytes(bytes, limits, workspace, &mut execute);
+                connection.handle_bytes(bytes, limits, workspace, host);
             }
-            Input::Eof => connection.handle_eof(limits, workspace, &mut execute),
-            Input::Resume => connection.resume(limits, workspace, &mut execute),
+            Input::Eof => connection.handle_eof(limits, workspace, host),
+            Input::Resume => connection.resume(limits, workspace, host),
             Input::Shutdown => connection.shut(),
         }
         if connection.is_held() && !std::mem::replace(waits, true) {
@@ -113,6 +127,19 @@ impl Node {
             self.watched.push(Watch::new(now, link, written));
         }
         self.inquire(now);
+        self.feed_monitors(now);
+    }
+
+    /// Notes which requests of a client are over.
+    pub(super) fn note_ended(&mut self, now: Now, link: LinkId) {
+        let Some(End::Client { connection, visit, .. }) = self.links.end_mut(link) else { return };
+        for note in connection.take_ended() {
+            let asker = || Asker {
+                address: visit.addresses.from.to_string(),
+                name: connection.name().into(),
+            };
+            self.observer.end(now, note, asker);
+        }
     }
 
     /// Answers a client with the one error for a full or stopping node.
@@ -135,7 +162,7 @@ impl Node {
 
 /// One client's requests of one turn at work.
 pub(super) struct Executor<'a> {
-    now: Now,
+    pub(super) now: Now,
     pub(super) link: LinkId,
     strong: &'a mut Strong,
     quorum: &'a mut Quorum,
@@ -147,15 +174,20 @@ pub(super) struct Executor<'a> {
     pub(super) replica: &'a mut Replica,
     peers: &'a mut Peers,
     members: &'a Members,
-    stats: &'a mut Stats,
+    pub(super) stats: &'a mut Stats,
+    pub(super) observer: &'a mut Observer,
+    addresses: Addresses,
     clients: usize,
+    blocked: usize,
     clock_refused: bool,
-    checkpoint: &'a mut Checkpoint,
+    pub(super) checkpoint: &'a mut Checkpoint,
     removal: &'a Removal,
     formation: &'a Formation,
     inquiries: &'a mut Vec<Inquiry>,
     /// What the connection wrote in all its life.
     pub(super) ever: &'a mut Wrote,
+    /// Its operations without an answer.
+    pub(super) asked: &'a mut Asked,
 }
 
 /// Where a request stands.
@@ -169,7 +201,7 @@ pub(super) struct Place {
     pub(super) behind: bool,
 }
 
-impl Executor<'_> {
+impl Host for Executor<'_> {
     /// Carries out a request, or begins to, and says what its reply must wait for.
     fn execute(&mut self, request: Request<'_>) -> Done {
         self.stats.commands += 1;
@@ -177,14 +209,15 @@ impl Executor<'_> {
         let place = Place { db, ticket, readonly, behind };
         match command {
             Command::Op { name, op } => self.op(place, name, &op, &mut reply),
-            Command::Del { .. }
-            | Command::Exists { .. }
-            | Command::Lcs { .. }
-            | Command::MGet { .. }
-            | Command::MSet { .. } => self.several(place, command, &mut reply),
+            Command::Ask(ask) => self.ask(db, ticket, ask, &mut reply),
+            Command::Del { keys } => self.ops(place, Kind::Delete, keys, &mut reply),
+            Command::Exists { keys } => self.ops(place, Kind::Exists, keys, &mut reply),
+            Command::MGet { keys } => self.ops(place, Kind::Get, keys, &mut reply),
+            Command::MSet { pairs } => self.ops(place, Kind::Set, pairs, &mut reply),
             Command::Copy { .. }
             | Command::Eval { .. }
             | Command::Exec
+            | Command::Lcs { .. }
             | Command::MSetNx { .. }
             | Command::Script(_)
             | Command::Watch { .. } => {
@@ -196,9 +229,18 @@ impl Executor<'_> {
             }
             Command::FlushAll => self.flush_all(ticket, &mut reply),
             Command::FlushDb => self.flush(db, ticket, &mut reply),
-            Command::Info { section } => self.info(section, &mut reply),
-            Command::Keys { .. } | Command::RandomKey | Command::Scan { .. } => {
-                self.look_at_keys(db, command, &mut reply);
+            Command::Info { sections } => self.info(sections, &mut reply),
+            Command::Keys { pattern } => {
+                let search = KeySearch::new(db, pattern, reply.style());
+                self.inquire_alone(ticket, About::Job(Job::Keys(search)))
+            }
+            Command::RandomKey => {
+                let search = RandomSearch::new(&self.replica.store, db, self.rng);
+                self.inquire_alone(ticket, About::Job(Job::Random(Box::new(search))))
+            }
+            Command::Scan { cursor, pattern, count, nothing } => {
+                let scan = keyspace::Scan { cursor, pattern, count, nothing };
+                scan.run(&self.replica.store, db, self.now.wall_ms, &mut reply);
                 Done::Now(self.all_durable())
             }
             Command::Time => {
@@ -221,9 +263,9 @@ impl Executor<'_> {
             Command::Auth { .. }
             | Command::Client(_)
             | Command::Command { .. }
-            | Command::ConfigGet { .. }
             | Command::Discard
             | Command::Echo { .. }
+            | Command::Fact(_)
             | Command::Hello { .. }
             | Command::Help { .. }
             | Command::Multi
@@ -237,35 +279,38 @@ impl Executor<'_> {
         }
     }
 
-    /// What is one operation on each of several keys.
-    fn several(&mut self, place: Place, command: Command<'_>, reply: &mut ReplyWriter<'_>) -> Done {
-        let (keys, action, join) = match command {
-            Command::Del { keys } => (keys, Action::Delete, Join::Sum),
-            Command::Exists { keys } => (keys, Action::Exists, Join::Sum),
-            Command::Lcs { keys, ask } => (keys, Action::Get, Join::Lcs(ask)),
-            Command::MGet { keys } => (keys, Action::Get, Join::List),
-            Command::MSet { pairs } => {
-                let ops = pairs.pairs().map(|(key, value)| Op::new(key, plain_set(value)));
-                return self.ops(place, Join::AllOk, ops, reply);
+    fn begin(&mut self, called: Called, args: Args<'_>, db: Db) {
+        if self.observer.feed.is_on() {
+            if called.spec.name == "reset" {
+                self.observer.feed.forget(self.link);
             }
-            other => unreachable!("{other:?} is no such command"),
-        };
-        self.ops(place, join, keys.iter().map(|key| Op::new(key, action)), reply)
-    }
-
-    /// What speaks of all keys of this node's copy.
-    fn look_at_keys(&mut self, db: Db, command: Command<'_>, reply: &mut ReplyWriter<'_>) {
-        let (store, wall_ms) = (&self.replica.store, self.now.wall_ms);
-        match command {
-            Command::Keys { pattern } => keyspace::keys(store, db, pattern, wall_ms, reply),
-            Command::Scan { cursor, pattern, count, nothing } => {
-                let scan = keyspace::Scan { cursor, pattern, count, nothing };
-                scan.run(store, db, wall_ms, reply);
-            }
-            _ => keyspace::random_key(store, db, self.rng, wall_ms, reply),
+            let address = self.addresses.from.to_string();
+            self.observer.feed.note(self.now, (db, &address), called, args);
         }
     }
 
+    fn end(&mut self, called: Called, args: Args<'_>, failed: Option<&'static str>) {
+        self.observer.count(called, failed);
+        if self.observer.settings.slower_than_us == 0 {
+            // By our clock it took no time at all; whoever wants to see everything sees it too.
+            let (settings, words) = (self.observer.settings, slow::pack(called, args));
+            let asker = || Asker { address: self.addresses.from.to_string(), name: Box::default() };
+            self.observer.slow.note(self.now, 0, &settings, words, asker);
+        }
+    }
+
+    fn note(&mut self, called: Called, args: Args<'_>) -> Option<Box<Note>> {
+        let kept = slow::is_on(&self.observer.settings);
+        let words = if kept { slow::pack(called, args) } else { Box::default() };
+        Some(Box::new(Note { called, since: self.now.mono, words, failed: None }))
+    }
+
+    fn refuse(&mut self, called: Option<Called>, code: Option<&'static str>) {
+        self.observer.refuse(called, code);
+    }
+}
+
+impl Executor<'_> {
     /// TIME.
     pub(super) fn time(&self) -> Answer<'static> {
         let (seconds, millis) = (self.now.wall_ms / 1000, self.now.wall_ms % 1000);
@@ -277,6 +322,12 @@ impl Executor<'_> {
     fn inquire(&mut self, ticket: Ticket, about: About) -> Done {
         self.inquiries.push(Inquiry { link: self.link, ticket, about });
         Done::Later(0)
+    }
+
+    /// The same, and the connection goes on only when it has the answer.
+    pub(super) fn inquire_alone(&mut self, ticket: Ticket, about: About) -> Done {
+        self.inquire(ticket, about);
+        Done::Alone(0)
     }
 
     /// One operation on one key.
@@ -294,7 +345,9 @@ impl Executor<'_> {
         if !op.is_read() {
             self.ever.note(place.db);
         }
+        self.stats.load.on_begun(place.db);
         if place.db != Db::EVENTUAL && !(place.readonly && op.is_read()) {
+            self.asked.on_begun(self.now.mono, place.ticket, place.db);
             let origin = Origin::Client { link: self.link, ticket: place.ticket };
             let expected = self.expected(place.db, op);
             self.submit(place, origin, op);
@@ -306,25 +359,33 @@ impl Executor<'_> {
             op.apply(held, self.now.wall_ms).1.write(reply);
             return Done::Now(self.local_wait(place.db, op));
         }
-        let answer = self.local(place.db, op);
-        answer.write(reply);
+        self.local(place.db, op).write(reply);
         Done::Now(self.local_wait(place.db, op))
     }
 
-    /// Operations on several keys, whose answers become one.
-    fn ops<'o>(
+    /// The same operation on several keys; the answers become one.
+    fn ops(
         &mut self,
         place: Place,
-        join: Join,
-        ops: impl ExactSizeIterator<Item = Op<'o>> + Clone,
+        kind: Kind,
+        words: Args<'_>,
         reply: &mut ReplyWriter<'_>,
     ) -> Done {
-        let reads = ops.clone().all(|op| op.is_read());
+        let reads = matches!(kind, Kind::Exists | Kind::Get);
         if !reads {
             self.ever.note(place.db);
         }
-        if place.db != Db::EVENTUAL && !(place.readonly && reads) {
-            let gather = self.gathers.begin(self.link, place.ticket, join, ops.len());
+        self.stats.load.on_begun(place.db);
+        let copy = place.db == Db::EVENTUAL || (place.readonly && reads);
+        if words.len() > OPS_PER_SLICE {
+            let way = if copy { Way::Copy } else { Way::Majority { fast: !place.behind } };
+            let many = Many::new(place.db, kind, way, words);
+            return self.inquire_alone(place.ticket, About::Job(Job::Many(many)));
+        }
+        let ops = kind.ops(words);
+        if !copy {
+            self.asked.on_begun(self.now.mono, place.ticket, place.db);
+            let gather = self.gathers.begin(self.link, place.ticket, kind.join(), ops.len());
             let mut expected = 0;
             for (index, op) in ops.enumerate() {
                 let origin = Origin::Part { gather, index: index as u32 };
@@ -339,7 +400,7 @@ impl Executor<'_> {
             answers.push(self.local(place.db, &op));
             batch = batch.max(self.replica.journal.wait_for_key(place.db, op.key));
         }
-        join.write(&answers, reply);
+        kind.join().write(&answers, reply);
         Done::Now(batch.map(Wait::Durable))
     }
 
@@ -371,39 +432,7 @@ impl Executor<'_> {
 
     /// What an operation comes to on this node's copy.
     pub(super) fn local(&mut self, db: Db, op: &Op<'_>) -> Answer<'static> {
-        let now = self.now;
-        if !op.is_read() && self.clock_refused {
-            return Answer::Error(CLOCK_REFUSED.into());
-        }
-        match op.action {
-            Action::Set { value, expiry, .. } => {
-                if let Some(expires_at_ms) = expiry.unheld(now.wall_ms) {
-                    let record = self.replica.set(now, db, op.key, value, expires_at_ms);
-                    self.peers.iter_mut().for_each(|peer| {
-                        peer.outbox.push_record(record);
-                    });
-                } else {
-                    self.delete_here(db, op.key);
-                }
-                Answer::Ok
-            }
-            Action::Delete => Answer::Integer(i64::from(self.delete_here(db, op.key))),
-            _ => {
-                debug_assert!(op.is_read(), "others are for the strong database");
-                let record = self.replica.store.get(db, op.key);
-                let held = record.and_then(|record| Held::of(&record, now.wall_ms));
-                op.apply(held, now.wall_ms).1.into_owned()
-            }
-        }
-    }
-
-    /// Deletes a key of this node's copy, and tells the peers. Whether it was there.
-    fn delete_here(&mut self, db: Db, key: &[u8]) -> bool {
-        let Some(record) = self.replica.delete(self.now, db, key) else { return false };
-        self.peers.iter_mut().for_each(|peer| {
-            peer.outbox.push_record(record);
-        });
-        true
+        here::carry_out(self.now, (self.replica, self.peers), self.clock_refused, db, op)
     }
 
     /// What the answer to an operation on this node's copy waits for.
@@ -420,7 +449,7 @@ impl Executor<'_> {
             let Self { now, replica, peers, rng, .. } = self;
             let mut ctx = Ctx { now: *now, replica, peers, rng };
             self.quorum.flush(&mut ctx, Origin::Client { link: self.link, ticket });
-            return Done::Later(0);
+            return Done::Alone(0);
         }
         if self.clock_refused {
             reply.error(CLOCK_REFUSED);
@@ -447,10 +476,10 @@ impl Executor<'_> {
         let Self { now, replica, peers, rng, .. } = self;
         let mut ctx = Ctx { now: *now, replica, peers, rng };
         self.strong.flush(&mut ctx, origin);
-        Done::Later(0)
+        Done::Alone(0)
     }
 
-    fn info(&self, section: Option<&[u8]>, reply: &mut ReplyWriter<'_>) -> Done {
+    fn info(&self, sections: Args<'_>, reply: &mut ReplyWriter<'_>) -> Done {
         let (strong, quorum) = (self.strong.load(), self.quorum.load());
         let text = info::render(&info::Source {
             now: self.now,
@@ -460,11 +489,13 @@ impl Executor<'_> {
             strong: self.strong,
             formation: self.formation,
             stats: self.stats,
+            observer: self.observer,
             checkpoint: self.checkpoint,
             removal: self.removal,
             clients: self.clients,
+            blocked: self.blocked,
             under_way: (strong.0 + quorum.0, strong.1 + quorum.1),
-            section,
+            sections,
         });
         reply.lines(&text);
         Done::Now(None)

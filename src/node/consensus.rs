@@ -45,6 +45,11 @@ impl Node {
 
     /// Whether so many operations are under way that no client may ask for more.
     pub(super) fn is_loaded(&self) -> bool {
+        self.is_crowded() || self.chores.load().1 > self.limits.requests_size_max
+    }
+
+    /// Whether so many operations are under way that none are begun for chores either.
+    pub(super) fn is_crowded(&self) -> bool {
         let (count, size) = self.under_way();
         count > self.limits.requests_max || size > self.limits.requests_size_max
     }
@@ -320,6 +325,7 @@ impl Node {
     /// The inputs of a turn are over: asks what the requests among them need to know. Part of
     /// [`crate::turn::finish_turn`].
     pub fn end_inputs(&mut self, now: Now) {
+        self.observer.on_turn(now);
         let (strong, mut ctx) = self.strong(now);
         strong.end_turn(&mut ctx);
         let (quorum, mut ctx) = self.quorum(now);
@@ -331,6 +337,8 @@ impl Node {
         self.say_what_is_in_the_way();
         self.run_waits(now);
         self.run_locates(now);
+        self.run_sleeps(now);
+        self.expect_ends(now);
         self.deliver(now);
     }
 
@@ -351,6 +359,9 @@ impl Node {
             self.give(now, origin, answer);
         }
         self.look_after_laden(now);
+        for link in std::mem::take(&mut self.owing) {
+            self.note_ended(now, link);
+        }
         self.speak(now);
     }
 
@@ -358,12 +369,14 @@ impl Node {
         match origin {
             Origin::All { link, ticket } => self.flush_others(now, (link, ticket), &answer),
             Origin::Client { link, ticket } => {
+                self.time(now, link, ticket);
                 self.reply(link, ticket, |writer| answer.write(writer));
             }
             Origin::Erasure { .. } | Origin::Nobody => {}
             Origin::Move { number } => self.on_move(now, number, answer),
             Origin::Part { gather, index } => {
                 if let Some(joined) = self.gathers.on_part(gather, index, answer) {
+                    self.time(now, joined.link, joined.ticket);
                     self.give_joined(&joined);
                 }
             }
@@ -385,6 +398,13 @@ impl Node {
             self.buffered = self.buffered + connection.buffered() - before;
         }
         self.reply(joined.link, joined.ticket, |writer| joined.write(writer));
+    }
+
+    /// Notes how long a client waited for its answer.
+    pub(super) fn time(&mut self, now: Now, link: LinkId, ticket: Ticket) {
+        if let Some(End::Client { asked, .. }) = self.links.end_mut(link) {
+            self.stats.load.on_answered(now.mono, asked, ticket);
+        }
     }
 
     /// Answers a client, if it is still there.
@@ -410,6 +430,7 @@ impl Node {
             self.resumable.push_back(link);
         }
         self.links.touch(link);
+        self.owing.push(link);
     }
 
     /// Sees to clients that were given more than they take.

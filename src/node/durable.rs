@@ -102,6 +102,7 @@ impl Node {
         let held = self.replica.journal.holds_peers();
         self.replica.journal.on_durable(batch);
         self.checkpoint.on_durable(batch);
+        self.observer.on_durable(now);
         if held && !self.replica.journal.holds_peers() {
             let dialed = self.peers.iter().filter_map(|peer| peer.link());
             let links: Vec<LinkId> = dialed.chain(self.accepted.iter().copied()).collect();
@@ -162,6 +163,7 @@ impl Node {
             reached(Hook::CheckpointBegun);
             tracing::info!("a checkpoint begins");
         }
+        self.observer.on_handed();
         let (batch, entries, sync) = self.replica.journal.take();
         Some(Append { batch, entries, sync, rotate })
     }
@@ -228,12 +230,13 @@ impl Node {
             Wait::Durable(batch) => journal.is_durable(batch),
             Wait::Saved(count) => count <= completed,
         };
-        let (links, watched) = (&mut self.links, &mut self.watched);
+        let (links, watched, owing) = (&mut self.links, &mut self.watched, &mut self.owing);
         waiting.retain(|link| {
             let Some(End::Client { connection, waits, .. }) = links.end_mut(*link) else {
                 return false;
             };
             let released = connection.release(is_over);
+            owing.push(*link);
             *waits = connection.is_held();
             let still = *waits;
             if released {

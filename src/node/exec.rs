@@ -116,6 +116,12 @@ impl Executor<'_> {
                 self.eval(place, script, (keys, operands), reply)
             }
             (Command::Exec, Some(transaction)) => self.exec(place, transaction, reply),
+            (Command::Lcs { keys, ask }, _) => {
+                let mut plan = Plan::default();
+                let gets = keys.iter().map(|key| Part::op(key, Action::Get));
+                plan.join(Join::Lcs(ask), gets);
+                self.one_by_one(place, Shape::Joined(Join::Lcs(ask)), &plan.parts, reply)
+            }
             (Command::MSetNx { pairs }, _) => {
                 self.alone(place, "MSETNX", Part::SetAll(pairs), reply)
             }
@@ -168,7 +174,7 @@ impl Executor<'_> {
             reply.error(WATCHED_ELSEWHERE);
             return Done::Now(None);
         }
-        self.one_by_one(place, plan, reply)
+        self.one_by_one(place, Shape::Elements(plan.elements), &plan.parts, reply)
     }
 
     /// Adds what a request of a transaction comes to.
@@ -242,6 +248,8 @@ impl Executor<'_> {
         if !parts.iter().all(Part::is_read) {
             self.ever.note(place.db);
         }
+        self.stats.load.on_begun(place.db);
+        self.asked.on_begun(self.now.mono, place.ticket, place.db);
         let expected = parts.iter().map(|part| self.expected_of(place.db, part)).sum();
         let gather = self.gathers.begin_together((self.link, place.ticket), shape, parts.len());
         let origin = Origin::Part { gather, index: 0 };
@@ -250,9 +258,13 @@ impl Executor<'_> {
     }
 
     /// Has the parts of a transaction carried out one behind the other.
-    fn one_by_one(&mut self, place: Place, plan: Plan<'_>, reply: &mut ReplyWriter<'_>) -> Done {
-        let Plan { elements, parts } = plan;
-        let shape = Shape::Elements(elements);
+    fn one_by_one(
+        &mut self,
+        place: Place,
+        shape: Shape,
+        parts: &[Part<'_>],
+        reply: &mut ReplyWriter<'_>,
+    ) -> Done {
         if parts.is_empty() {
             shape.write(&[], reply);
             return Done::Now(None);
@@ -260,9 +272,10 @@ impl Executor<'_> {
         if !parts.iter().all(Part::is_read) {
             self.ever.note(place.db);
         }
+        self.stats.load.on_begun(place.db);
         if place.db == Db::EVENTUAL {
             let (mut answers, mut batch) = (Vec::new(), None);
-            for part in &parts {
+            for part in parts {
                 let Part::Step(Step::Op(op)) = part else { continue };
                 answers.push(self.local(place.db, op));
                 batch = batch.max(self.replica.journal.wait_for_key(place.db, op.key));
@@ -270,6 +283,7 @@ impl Executor<'_> {
             shape.write(&answers, reply);
             return Done::Now(batch.map(Wait::Durable));
         }
+        self.asked.on_begun(self.now.mono, place.ticket, place.db);
         // None of them may overtake another one of its key.
         let mut place = place;
         place.behind = true;
@@ -319,10 +333,13 @@ impl Executor<'_> {
         let crosses = part.slot(self.replica.store.slots()).is_none();
         if crosses && how == How::Move && place.db == Db::STRONG {
             self.ever.note(place.db);
+            self.stats.load.on_begun(place.db);
+            self.asked.on_begun(self.now.mono, place.ticket, place.db);
             let number = self.moves.begin((self.link, place.ticket), from, to);
             let slot = Slot::of(from, self.replica.store.slots()).0;
             self.submit_batch(Origin::Move { number }, moves::read(from), slot);
-            return Done::Later(0);
+            // What follows must see all of it.
+            return Done::Alone(0);
         }
         self.alone(place, name, part, reply)
     }

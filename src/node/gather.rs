@@ -131,6 +131,14 @@ impl Gathers {
         paid
     }
 
+    /// There is nothing more to wait for: the whole, of what was answered.
+    pub(crate) fn end(&mut self, number: u64) -> Option<Joined> {
+        let gather = self.open.remove(&number)?;
+        let Gather { link, ticket, shape, answers, .. } = gather;
+        let answers = answers.into_iter().flatten().collect();
+        Some(Joined { link, ticket, shape, answers, whole: None })
+    }
+
     /// One of its operations is answered. The whole, if it is the last.
     pub(crate) fn on_part(
         &mut self,
@@ -159,9 +167,7 @@ impl Gathers {
         if gather.missing > 0 {
             return None;
         }
-        let Gather { link, ticket, shape, answers, .. } = self.open.remove(&number)?;
-        let answers = answers.into_iter().flatten().collect();
-        Some(Joined { link, ticket, shape, answers, whole: None })
+        self.end(number)
     }
 }
 

@@ -290,6 +290,7 @@ impl Node {
         peer.forget_acks();
         // Who votes from now on has more to show to one that recovers than it had before.
         let anew = hello.formed && !peer.voted && !self.strong.votes();
+        let anew = anew && !planted(Mutant::ShownBeforeItVoted);
         (peer.birth, peer.formed) = (new_birth(hello.birth), hello.formed);
         (peer.voted, peer.waits) = (hello.formed, None);
         let reborn = hello.incarnation > peer.cursor.incarnation;

@@ -9,6 +9,8 @@ use super::{
     checkpoint::Checkpoint,
     eventual::{Replica, hlc_ms},
     formation::Formation,
+    load::Load,
+    observer::Observer,
     peers::Peers,
     removal::Removal,
     status::{Part, Slots},
@@ -17,6 +19,7 @@ use super::{
 use crate::{
     command::about::REDIS_VERSION,
     members::Members,
+    proto::Args,
     record::Db,
     time::{Instant, Now},
 };
@@ -39,6 +42,8 @@ pub(super) struct Stats {
     pub(super) behind: u64,
     /// Records and flushes refused because their stamp was too far ahead.
     pub(super) ahead: u64,
+    /// How much it is asked, and how soon it answers.
+    pub(super) load: Load,
 }
 
 /// They are told, and decide nothing.
@@ -47,7 +52,7 @@ impl Hash for Stats {
 }
 
 impl Stats {
-    pub(super) const fn new(now: Now) -> Self {
+    pub(super) fn new(now: Now) -> Self {
         Self {
             started: now.mono,
             connections: 0,
@@ -57,7 +62,14 @@ impl Stats {
             cold_starts: 0,
             behind: 0,
             ahead: 0,
+            load: Load::default(),
         }
+    }
+
+    /// CONFIG RESETSTAT. The number of connections names the next one, and counts on.
+    pub(super) const fn reset(&mut self) {
+        (self.turned_away, self.commands, self.stalled) = (0, 0, 0);
+        (self.behind, self.ahead) = (0, 0);
     }
 }
 
@@ -73,36 +85,44 @@ pub(super) struct Source<'a> {
     pub(super) strong: &'a Strong,
     pub(super) formation: &'a Formation,
     pub(super) stats: &'a Stats,
+    pub(super) observer: &'a Observer,
     pub(super) checkpoint: &'a Checkpoint,
     pub(super) removal: &'a Removal,
     pub(super) clients: usize,
+    /// Requests that wait by WAIT.
+    pub(super) blocked: usize,
     /// Operations, and their bytes.
     pub(super) under_way: (usize, usize),
-    pub(super) section: Option<&'a [u8]>,
+    /// What is wanted; the usual, if there are none.
+    pub(super) sections: Args<'a>,
 }
 
 /// The text of INFO: sections of `name:value` lines, CRLF between them as Redis has it.
 pub(super) fn render(source: &Source<'_>) -> String {
-    let sections: [(&str, Section); 7] = [
+    let usual: [(&str, Section); 11] = [
         ("Server", server),
         ("Clients", clients),
+        ("Memory", memory),
         ("Persistence", persistence),
         ("Stats", stats),
+        ("Load", load),
         ("Replication", replication),
+        ("Cluster", cluster),
         ("Strong", strong),
+        ("Errorstats", |source, text| source.observer.write_errors(text)),
         ("Keyspace", keyspace),
     ];
-    let all = [&b"all"[..], b"default", b"everything"];
-    let wanted = |name: &str| match source.section {
-        Some(section) => {
-            section.eq_ignore_ascii_case(name.as_bytes())
-                || all.iter().any(|word| section.eq_ignore_ascii_case(word))
-        }
-        None => true,
+    let others: [(&str, Section); 1] =
+        [("Commandstats", |source, text| source.observer.write_calls(text))];
+    let asked = |word: &str| {
+        source.sections.iter().any(|section| section.eq_ignore_ascii_case(word.as_bytes()))
     };
+    let all = asked("all") || asked("everything");
+    let default = all || asked("default") || source.sections.is_empty();
     let mut text = String::new();
-    for (name, write) in sections {
-        if wanted(name) {
+    let usual = usual.into_iter().map(|section| (section, default));
+    for ((name, write), told) in usual.chain(others.into_iter().map(|section| (section, all))) {
+        if told || asked(name) {
             if !text.is_empty() {
                 text.push_str("\r\n");
             }
@@ -113,7 +133,7 @@ pub(super) fn render(source: &Source<'_>) -> String {
     text
 }
 
-fn line(text: &mut String, content: std::fmt::Arguments<'_>) {
+pub(super) fn line(text: &mut String, content: std::fmt::Arguments<'_>) {
     // Writing to a string can't fail.
     let _ = write!(text, "{content}\r\n");
 }
@@ -132,6 +152,22 @@ fn server(source: &Source<'_>, text: &mut String) {
 
 fn clients(source: &Source<'_>, text: &mut String) {
     line(text, format_args!("connected_clients:{}", source.clients));
+    line(text, format_args!("blocked_clients:{}", source.blocked));
+    line(text, format_args!("maxclients:{}", source.observer.settings.clients_max));
+}
+
+fn memory(source: &Source<'_>, text: &mut String) {
+    let store = &source.replica.store;
+    source.stats.load.write_memory(text);
+    let bytes: u64 = Db::ALL.into_iter().map(|db| store.bytes(db)).sum();
+    // Keys, values and versions; not what tables and buffers add, which nobody counts.
+    line(text, format_args!("used_memory_dataset:{bytes}"));
+    line(text, format_args!("maxmemory:0"));
+    line(text, format_args!("maxmemory_policy:noeviction"));
+}
+
+fn cluster(_: &Source<'_>, text: &mut String) {
+    line(text, format_args!("cluster_enabled:0"));
 }
 
 fn persistence(source: &Source<'_>, text: &mut String) {
@@ -158,6 +194,11 @@ fn stats(source: &Source<'_>, text: &mut String) {
     line(text, format_args!("rejected_connections:{}", stats.turned_away));
     line(text, format_args!("stalled_connections:{}", stats.stalled));
     line(text, format_args!("stamps_refused_ahead:{}", stats.ahead));
+    line(text, format_args!("total_error_replies:{}", source.observer.errors()));
+}
+
+fn load(source: &Source<'_>, text: &mut String) {
+    source.stats.load.write(source.now.mono, text);
 }
 
 fn replication(source: &Source<'_>, text: &mut String) {
@@ -184,7 +225,7 @@ fn replication(source: &Source<'_>, text: &mut String) {
 /// writes; one that is older than the oldest tombstone for long has a member to blame.
 fn removal(source: &Source<'_>, text: &mut String) {
     let Source { now, members, replica, removal, .. } = source;
-    let (reach, removed) = removal.told();
+    let (reach, removed) = (removal.reach(), removal.removed());
     let floors = &replica.floors;
     let state = match (floors.is_sound(), floors.is_whole()) {
         (_, true) => "promising",
@@ -197,7 +238,7 @@ fn removal(source: &Source<'_>, text: &mut String) {
         line(text, format_args!("tombstone_floor_age_ms:{age_ms}"));
     }
     let oldest = Db::ALL.into_iter().filter(|db| *db != Db::STRONG);
-    let oldest = oldest.map(|db| replica.store.oldest_tombstone(db)).min();
+    let oldest = oldest.map(|db| replica.store.oldest_dead(db)).min();
     if let Some(oldest) = oldest.filter(|oldest| *oldest < u64::MAX) {
         let age_ms = now.wall_ms.saturating_sub(hlc_ms(oldest));
         line(text, format_args!("tombstone_oldest_age_ms:{age_ms}"));
@@ -205,7 +246,8 @@ fn removal(source: &Source<'_>, text: &mut String) {
     if let Some(slowest) = floors.slowest() {
         line(text, format_args!("tombstone_floor_held_by:{}", members.name(slowest)));
     }
-    line(text, format_args!("tombstones_removed:{removed}"));
+    line(text, format_args!("tombstones_removed:{}", removed.tombstones));
+    line(text, format_args!("expired_removed:{}", removed.expired));
 }
 
 fn strong(source: &Source<'_>, text: &mut String) {

@@ -188,6 +188,13 @@ impl Journal {
         }
     }
 
+    /// What was logged so far must reach the disk itself, however little the user asks for. An entry
+    /// that says nothing new makes sure that there is a batch to do so.
+    pub(crate) fn force_sync(&mut self) {
+        self.sync = true;
+        Entry::Bound { hlc: self.bound }.encode(&mut self.bytes);
+    }
+
     /// No later life stamps at or below it.
     pub(crate) const fn durable_bound(&self) -> u64 {
         self.bound_durable

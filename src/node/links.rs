@@ -3,7 +3,7 @@
 
 use std::collections::VecDeque;
 
-use super::{LinkId, wait::Wrote};
+use super::{LinkId, load::Asked, visitors::Visit, wait::Wrote};
 use crate::{
     buffer::OutBuf,
     conn::Connection,
@@ -31,6 +31,9 @@ pub(crate) enum End {
         waits: bool,
         /// What WAIT is about.
         wrote: Wrote,
+        visit: Visit,
+        /// Operations that are not answered.
+        asked: Asked,
     },
     /// A member, or somebody who says so.
     Peer(Box<PeerLink>),

@@ -6,7 +6,7 @@
 //!   closed link.
 //! - outputs, `poll_append`, `poll_image`, `poll_recovered`, `poll_dirty`, `output`, `consume`,
 //!   `poll_action`: taken by [`crate::turn::finish_turn`] alone.
-//! - questions, `wants_read`, `poll_timeout`, `is_drained`: asked between turns.
+//! - questions, `wants_read`, `poll_timeout`, `wants_to_stop`, `is_drained`: asked between turns.
 //! - views, `store`, `members`, `under_way`, `leader_of`: for oracles and tests.
 //!
 //! This file owns the fields and does nothing but dispatch. What a client says is answered in
@@ -34,11 +34,14 @@ use crate::{
     time::{Instant, Now},
 };
 
+mod asks;
 mod chains;
 mod checkpoint;
+mod chores;
 mod client;
 mod closing;
 mod consensus;
+mod driver;
 mod durable;
 mod eventual;
 mod exec;
@@ -47,14 +50,19 @@ mod floor;
 mod flush;
 mod formation;
 mod gather;
+mod here;
 mod inbound;
 mod info;
 mod inquiry;
 mod journal;
 mod keyspace;
+mod latency;
 mod links;
+mod load;
 mod locate;
+mod monitor;
 mod moves;
+mod observer;
 mod outbound;
 mod outbox;
 mod peers;
@@ -62,16 +70,21 @@ mod quorum;
 mod removal;
 mod repair;
 mod scripts;
+mod sleeps;
+mod slow;
 mod status;
 mod strong;
 mod timers;
+mod visitors;
 mod votes;
 mod wait;
 
 use checkpoint::Checkpoint;
 pub use checkpoint::ImagePart;
+use chores::Chores;
 use client::Input;
 use consensus::Laden;
+pub use driver::{Action, LinkId, NodeConfig, Origin};
 use durable::Refill;
 pub use durable::{Append, Found};
 use eventual::Replica;
@@ -80,64 +93,21 @@ use gather::Gathers;
 use info::Stats;
 use inquiry::Inquiry;
 use links::{End, Links, PeerLink, Side};
+use load::Asked;
+pub use load::Measured;
 use locate::Locates;
 use moves::Moves;
+use observer::Observer;
 use peers::{Dialing, Peers};
 use quorum::Quorum;
 use removal::Removal;
 use scripts::Scripts;
+use sleeps::Sleeps;
 use strong::Strong;
 use timers::Watch;
+pub use visitors::Addresses;
+use visitors::Visit;
 use wait::{Waits, Wrote};
-
-/// A link's name, given by the driver: a small dense number, free for another link once the link is
-/// closed and the turn is over.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct LinkId(pub u32);
-
-impl LinkId {
-    /// The id as an index.
-    #[must_use]
-    pub const fn index(self) -> usize {
-        self.0 as usize
-    }
-}
-
-/// How a link came to be.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Origin {
-    /// Somebody connected to us: a client, or a peer that will say so.
-    Accepted,
-    /// We connected to a member.
-    Dialed(NodeId),
-}
-
-/// What the node asks of its driver besides bytes. Rare.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Action {
-    /// Close this link.
-    Close(LinkId),
-    /// Connect to this member.
-    Dial(NodeId),
-}
-
-/// What a node is told at birth.
-#[derive(Clone, Debug, Hash)]
-pub struct NodeConfig {
-    /// The cluster and this node's place in it.
-    pub members: Members,
-    /// This life of the node: higher than that of any earlier one.
-    pub incarnation: u64,
-    /// Slots of the cluster; the same on all members.
-    pub slots: u32,
-    /// Bounds.
-    pub limits: Limits,
-    /// Spans.
-    pub timing: Timing,
-    /// Seeds hash tables and jitter: random in production, against flooding; drawn from the case's
-    /// seed in simulation.
-    pub seed: u64,
-}
 
 /// How often stream and copies may be moved into one link's output a turn, so that a peer that has
 /// much to catch up on does not hold up everybody else.
@@ -162,6 +132,11 @@ pub struct Node {
     inquiries: Vec<Inquiry>,
     waits: Waits,
     locates: Locates,
+    chores: Chores,
+    sleeps: Sleeps,
+    observer: Observer,
+    /// Clients some of whose requests may be over since this was last noted.
+    owing: Vec<LinkId>,
     links: Links,
     /// Links between nodes that the other side dialed.
     accepted: Vec<LinkId>,
@@ -192,13 +167,15 @@ pub struct Node {
     draining: Option<Instant>,
     /// Stopping, and patience has ended.
     overdue: bool,
+    /// A client wants the node to stop.
+    stops: bool,
 }
 
 impl Node {
     /// A node with an empty store, which will dial its peers at its first timeout.
     #[must_use]
     pub fn new(config: NodeConfig, now: Now) -> Self {
-        let NodeConfig { members, incarnation, slots, limits, timing, seed } = config;
+        let NodeConfig { members, incarnation, slots, limits, timing, synced, seed } = config;
         let mut rng = Rng::new(seed);
         let store = Store::new(slots, members.cluster_id(), rng.bits());
         Self {
@@ -219,6 +196,10 @@ impl Node {
             inquiries: Vec::new(),
             waits: Waits::default(),
             locates: Locates::default(),
+            chores: Chores::default(),
+            sleeps: Sleeps::default(),
+            observer: Observer::new(&limits, synced),
+            owing: Vec::new(),
             links: Links::default(),
             accepted: Vec::new(),
             watched: Vec::new(),
@@ -238,6 +219,7 @@ impl Node {
             laden: Vec::new(),
             draining: None,
             overdue: false,
+            stops: false,
             members,
             slots,
             limits,
@@ -248,7 +230,7 @@ impl Node {
     /// A link opened.
     pub fn handle_open(&mut self, now: Now, link: LinkId, origin: Origin) {
         match origin {
-            Origin::Accepted => self.open_client(link),
+            Origin::Accepted(addresses) => self.open_client(now, link, addresses),
             Origin::Dialed(peer) => self.open_dialed(now, link, peer),
         }
         self.deliver(now);
@@ -313,7 +295,10 @@ impl Node {
             self.run_client(now, link, Input::Resume);
         }
         self.run_timers(now);
-        self.sweep();
+        self.look_for_ends(now);
+        self.sweep(now);
+        self.replica.store.free_some();
+        self.do_chores(now);
         self.tick(now);
         self.deliver(now);
     }
@@ -321,6 +306,7 @@ impl Node {
     /// Stop: no new work, answer what came in, give connected peers what they lack. The driver ends
     /// when `is_drained`.
     pub fn handle_shutdown(&mut self, now: Now) {
+        self.stops = false;
         self.draining = Some(now.mono + self.timing.drain);
         let (strong, mut ctx) = self.strong(now);
         strong.leave(&mut ctx);
@@ -410,7 +396,8 @@ impl Node {
     pub fn poll_timeout(&self) -> Option<Instant> {
         let can_resume = !self.resumable.is_empty() && !self.is_log_full() && !self.is_loaded();
         let can_go_on = !self.runnable.is_empty() || can_resume || self.can_write_image();
-        let can_go_on = can_go_on || self.can_sweep();
+        let can_go_on = can_go_on || self.can_sweep() || self.replica.store.has_buried();
+        let can_go_on = can_go_on || self.can_do_chores();
         if can_go_on { Some(Instant::ZERO) } else { self.next_timer() }
     }
 
@@ -431,6 +418,12 @@ impl Node {
         let owed = clients_owed || peers_owed.any(|owed| owed) || !self.replica.journal.is_idle();
         let owed = owed || !self.strong.has_left();
         self.draining.is_some() && (self.overdue || !owed)
+    }
+
+    /// Whether a client wants this node to stop: then it is to be shut down.
+    #[must_use]
+    pub const fn wants_to_stop(&self) -> bool {
+        self.stops
     }
 
     /// What this replica holds.
@@ -513,17 +506,21 @@ impl Node {
         self.replica.journal.gathered() > self.limits.log_gathered_max
     }
 
-    fn open_client(&mut self, link: LinkId) {
+    fn open_client(&mut self, now: Now, link: LinkId, addresses: Addresses) {
         // A late answer to a link that is gone must not find another connection under its id.
         let first = Ticket(self.stats.connections << 32);
         let connection = Box::new(Connection::numbered(self.stats.connections + 1, first));
-        let wrote = Wrote::default();
-        self.links.insert(link, End::Client { connection, fresh: true, waits: false, wrote });
+        let (wrote, visit) = (Wrote::default(), Visit::new(addresses, now));
+        let asked = Asked::default();
+        let end = End::Client { connection, fresh: true, waits: false, wrote, visit, asked };
+        self.links.insert(link, end);
         self.stats.connections += 1;
         // A peer shows itself only by its first bytes, so peers need a reserve beyond the clients'
         // limit.
         let reserve = 4 * self.members.len();
-        if self.draining.is_some() || self.links.len() > self.limits.clients_max + reserve {
+        if self.draining.is_some()
+            || self.links.len() > self.observer.settings.clients_max + reserve
+        {
             self.turn_away(link);
         }
     }
@@ -573,7 +570,7 @@ impl Node {
         if let Some(End::Client { fresh, .. }) = self.links.end_mut(link) {
             *fresh = false;
         }
-        if self.client_count() > self.limits.clients_max {
+        if self.client_count() > self.observer.settings.clients_max {
             return self.turn_away(link);
         }
         self.run_client(now, link, Input::Bytes(bytes));

@@ -109,7 +109,10 @@ impl Node {
             Ok(()) => {
                 self.moves.open.insert(number, open);
             }
-            Err(answer) => self.reply(open.link, open.ticket, |reply| answer.write(reply)),
+            Err(answer) => {
+                self.time(now, open.link, open.ticket);
+                self.reply(open.link, open.ticket, |reply| answer.write(reply));
+            }
         }
     }
 }

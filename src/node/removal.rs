@@ -1,5 +1,9 @@
-//! Removing tombstones of databases 1 and 2 (PROTOCOL section 10, E6): what the node tells and hears
-//! of the floor ([`super::floor`]), and the sweep that takes out what it covers.
+//! Removing what is dead in databases 1 and 2 (PROTOCOL section 10, E6): what the node tells and
+//! hears of the floor ([`super::floor`]), and the sweep that takes out what it covers.
+//!
+//! Dead is a tombstone, and a value whose time is over: that counts as a tombstone, but only once it
+//! is over by every clock that is taken for sane. A member whose clock is behind ours may show it
+//! still, and what goes too early nobody gives back.
 //!
 //! With each heartbeat a peer is told what is new: up to where we promise to stamp nothing more, our
 //! floor, and our row. The frame stands behind all that our stream has sent, and a promise is made
@@ -20,10 +24,10 @@ use super::{
     repair::Dead,
 };
 use crate::{
-    probe::{Hook, reached},
+    probe::{Hook, Mutant, planted, reached},
     proto::peer::{self, Frame},
-    record::{Db, NodeId},
-    store::PageCursor,
+    record::{Db, NodeId, Record, Version},
+    store::{PageCursor, Search},
     time::{Instant, Millis, Now},
 };
 
@@ -33,16 +37,27 @@ const SWEPT: [Db; 2] = [Db::QUORUM, Db::EVENTUAL];
 const LOOKED_AT_PER_SLICE: usize = 1024;
 /// The floor is raised at most once in so many heartbeats: each time slots are walked for it.
 const HEARTBEATS: u64 = 2;
+/// How often values whose time is over are looked for, while there are any that end.
+const LOOK: Millis = Millis(1000);
 
 /// The sweep, and when the next may begin.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Removal {
     at: Option<Place>,
     next: Instant,
+    /// When to look for values whose time is over.
+    look_at: Option<Instant>,
     /// The floor that could be, by what was last heard.
     reach: u64,
-    /// Tombstones removed in this life.
-    removed: u64,
+    removed: Removed,
+}
+
+/// What was removed in this life.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Removed {
+    pub(crate) tombstones: u64,
+    /// Values whose time was over.
+    pub(crate) expired: u64,
 }
 
 /// Where the sweep goes on: position in [`SWEPT`], slot, and place in the slot.
@@ -64,9 +79,19 @@ impl Removal {
         self.at.is_some()
     }
 
-    /// The floor that could be, and how many tombstones were removed in this life.
-    pub(crate) const fn told(&self) -> (u64, u64) {
-        (self.reach, self.removed)
+    /// The floor that could be.
+    pub(crate) const fn reach(&self) -> u64 {
+        self.reach
+    }
+
+    /// What was removed in this life.
+    pub(crate) const fn removed(&self) -> Removed {
+        self.removed
+    }
+
+    /// When values whose time is over are looked for.
+    pub(crate) const fn next_timer(&self) -> Option<Instant> {
+        self.look_at
     }
 
     fn begin(&mut self) {
@@ -217,7 +242,7 @@ impl Node {
         if !higher || now.mono < self.removal.next {
             return;
         }
-        let due = |db: Db| self.replica.store.oldest_tombstone(db) <= reach.hlc;
+        let due = |db: Db| self.replica.store.oldest_dead(db) <= reach.hlc;
         if SWEPT.into_iter().any(due) && self.replica.floors.raise(reach) {
             reached(Hook::FloorRaised);
             self.replica.log_floor();
@@ -228,17 +253,48 @@ impl Node {
         }
     }
 
-    /// Whether tombstones could be looked for without waiting for anything.
+    /// Begins to look for values whose time is over, now and then while there are any that end.
+    pub(super) fn expect_ends(&mut self, now: Now) {
+        let store = &self.replica.store;
+        let some = SWEPT.into_iter().any(|db| store.expiring(db) > 0);
+        if some && self.removal.look_at.is_none() {
+            self.removal.look_at = Some(now.mono + LOOK);
+        }
+    }
+
+    /// Looks whether any value's time is over.
+    pub(super) fn look_for_ends(&mut self, now: Now) {
+        if self.removal.look_at.is_none_or(|at| at > now.mono) {
+            return;
+        }
+        self.removal.look_at = None;
+        self.expect_ends(now);
+        let (over_ms, store) = (self.over_ms(now), &self.replica.store);
+        if SWEPT.into_iter().any(|db| store.earliest_end(db) <= over_ms) {
+            self.removal.begin();
+        }
+        if self.members.len() == 1 {
+            // There are no heartbeats.
+            self.look_at_floor(now);
+        }
+    }
+
+    /// What ended then is over by every clock that is no further off than stamps may be.
+    const fn over_ms(&self, now: Now) -> u64 {
+        now.wall_ms.saturating_sub(self.timing.skew_max.0)
+    }
+
+    /// Whether what is dead could be looked for without waiting for anything.
     pub(super) fn can_sweep(&self) -> bool {
         self.removal.is_under_way() && !self.is_log_full()
     }
 
-    /// Removes some of the tombstones that the floor covers.
-    pub(super) fn sweep(&mut self) {
+    /// Removes some of what is dead and covered by the floor.
+    pub(super) fn sweep(&mut self, now: Now) {
         if !self.can_sweep() {
             return;
         }
-        let floor = self.replica.floors.floor().clone();
+        let (floor, over_ms) = (self.replica.floors.floor().clone(), self.over_ms(now));
         let (mut budget, mut found) = (LOOKED_AT_PER_SLICE, Vec::new());
         while budget > 0
             && let Some(Place { db: position, slot, cursor }) = self.removal.at
@@ -247,23 +303,39 @@ impl Node {
                 self.removal.at = None;
                 break;
             };
+            let search = Search { db, hlc: floor.hlc, over_ms };
             let store = &mut self.replica.store;
             let begun = cursor != PageCursor::default();
-            let next = store.next_with_tombstone(db, slot, floor.hlc);
+            let next = store.next_with_dead(&search, slot);
             let Some(slot) = Some(slot).filter(|_| begun).or(next) else {
                 self.removal.at = Some(Place { db: position + 1, ..Place::default() });
                 continue;
             };
-            let due = |version| floor.covers(version);
-            let next = store.find_tombstones(db, slot, cursor, &mut budget, due, &mut found);
+            let due = |record: &Record<'_>| {
+                let early = record.value.is_some() && planted(Mutant::ExpiredAboveFloor);
+                floor.covers(record.version) || early
+            };
+            let next = store.find_dead(&search, (slot, cursor), &mut budget, due, &mut found);
             self.removal.at = Some(match next {
                 Some(cursor) => Place { db: position, slot, cursor },
                 None => Place { db: position, slot: slot + 1, cursor: PageCursor::default() },
             });
             for (key, version) in found.drain(..) {
-                reached(Hook::TombstoneRemoved);
-                self.removal.removed += u64::from(self.replica.remove(db, &key, version));
+                self.remove_dead(db, &key, version);
             }
         }
+    }
+
+    fn remove_dead(&mut self, db: Db, key: &[u8], version: Version) {
+        let held = self.replica.store.get(db, key);
+        let removed = &mut self.removal.removed;
+        if held.is_some_and(|record| record.value.is_some()) {
+            reached(Hook::ExpiredRemoved);
+            removed.expired += 1;
+        } else {
+            reached(Hook::TombstoneRemoved);
+            removed.tombstones += 1;
+        }
+        self.replica.remove(db, key, version);
     }
 }

@@ -88,6 +88,8 @@ impl Node {
             self.quorum.next_deadline(),
             self.waits.next_timer(),
             self.locates.next_timer(),
+            self.removal.next_timer(),
+            self.sleeps.next_timer(),
         ];
         let deferred = deferred.into_iter().flatten();
         peers.chain(accepted).chain(watched).chain(draining).chain(deferred).min()

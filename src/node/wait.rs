@@ -6,13 +6,22 @@
 //! stands in our stream to each peer; whoever has acknowledged the stream up to now holds it. So
 //! does a peer with a session that began after the question, once a walk in that session has shown
 //! it all that we have.
+//!
+//! WAITAOF asks the same of disks, and of this node too. With `--fsync always` what is acknowledged is
+//! on a disk, here as on others that are started so. Whether this node holds what a majority has
+//! acknowledged nobody knows, unless all must; then it does not count itself.
 
 use super::{LinkId, Node, peers::Peers};
 use crate::{
     conn::Ticket,
+    log::Batch,
     record::{Db, NodeId},
     time::{Instant, Millis, Now},
 };
+
+/// Why WAITAOF counts nobody else.
+const NOT_SYNCED: &str = "ERR WAITAOF can't count other nodes when --fsync is everysec: what they acknowledge need \
+                          not be on their disks";
 
 /// To which databases a connection has written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -36,14 +45,41 @@ pub(crate) struct Waits {
     open: Vec<Waiting>,
 }
 
+impl Waits {
+    /// How many wait.
+    pub(super) const fn len(&self) -> usize {
+        self.open.len()
+    }
+}
+
 #[derive(Clone, Debug, Hash)]
 struct Waiting {
     link: LinkId,
     ticket: Ticket,
-    wanted: u64,
+    wanted: Wanted,
     until: Option<Instant>,
     wrote: Wrote,
     marks: Vec<Mark>,
+}
+
+/// What is waited for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Wanted {
+    /// WAITAOF, and what it wants of this node.
+    pub(super) local: Option<Local>,
+    /// So many others.
+    pub(super) replicas: u64,
+}
+
+/// What WAITAOF wants of this node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Local {
+    /// It must have on its disk what was written.
+    needed: bool,
+    /// It has, once this batch is.
+    batch: Option<Batch>,
+    /// It holds all that was written: what a majority has acknowledged may be on others.
+    holds: bool,
 }
 
 /// How far a peer's stream was when the question came.
@@ -75,9 +111,9 @@ impl Waiting {
         count as u64
     }
 
-    /// Whether time can change the count.
-    const fn can_grow(&self) -> bool {
-        self.wrote.alone
+    /// Whether time can change a count.
+    const fn can_grow(&self, count: u64, quorum: usize) -> bool {
+        self.wrote.alone && (!self.wrote.majority || count < quorum as u64 - 1)
     }
 }
 
@@ -100,7 +136,7 @@ impl Node {
         now: Now,
         (link, ticket): (LinkId, Ticket),
         wrote: Wrote,
-        (wanted, timeout): (u64, Option<Millis>),
+        (wanted, timeout): (Wanted, Option<Millis>),
     ) {
         let marks = self.peers.iter().map(|peer| {
             let (generation, end) = (peer.generation, peer.outbox.end());
@@ -112,6 +148,28 @@ impl Node {
         self.run_waits(now);
     }
 
+    /// The same, for disks: what this node acknowledges while it lets the system take its time is
+    /// on no disk for certain, so it has its own log synced, and can't tell of others.
+    pub(super) fn begin_wait_aof(
+        &mut self,
+        now: Now,
+        (link, ticket): (LinkId, Ticket),
+        wrote: Wrote,
+        (needed, replicas, timeout): (bool, u64, Option<Millis>),
+    ) {
+        let synced = self.observer.settings.synced;
+        if replicas > 0 && !synced {
+            return self.reply(link, ticket, |writer| writer.error(NOT_SYNCED));
+        }
+        if needed && !synced {
+            self.replica.journal.force_sync();
+        }
+        let holds = !wrote.majority || self.members.quorum() == self.members.len();
+        let batch = self.replica.journal.wait_for_all();
+        let wanted = Wanted { local: Some(Local { needed, batch, holds }), replicas };
+        self.begin_wait(now, (link, ticket), wrote, (wanted, timeout));
+    }
+
     /// Answers those who need not wait any longer.
     pub(super) fn run_waits(&mut self, now: Now) {
         if self.waits.open.is_empty() {
@@ -119,17 +177,32 @@ impl Node {
         }
         let (peers, quorum, stops) = (&self.peers, self.members.quorum(), self.draining.is_some());
         let mut over = Vec::new();
+        let (journal, synced) = (&self.replica.journal, self.observer.settings.synced);
         self.waits.open.retain(|waiting| {
+            let Wanted { local, replicas } = waiting.wanted;
             let count = waiting.count(peers, quorum);
             let late = waiting.until.is_some_and(|until| until <= now.mono);
-            let ends = count >= waiting.wanted || late || stops || !waiting.can_grow();
+            let enough = count >= replicas || !waiting.can_grow(count, quorum);
+            let durable =
+                |batch: Option<Batch>| batch.is_none_or(|batch| journal.is_durable(batch));
+            let here = local.map(|local| local.holds && durable(local.batch));
+            let waits =
+                local.is_some_and(|local| local.needed && local.holds) && here == Some(false);
+            let ends = (enough && !waits) || late || stops;
             if ends {
-                over.push((waiting.link, waiting.ticket, count));
+                let count = if local.is_some() && !synced { 0 } else { count };
+                over.push((waiting.link, waiting.ticket, here, count));
             }
             !ends
         });
-        for (link, ticket, count) in over {
-            self.reply(link, ticket, |writer| writer.integer(count as i64));
+        for (link, ticket, here, count) in over {
+            self.reply(link, ticket, |writer| {
+                if let Some(here) = here {
+                    writer.array(2);
+                    writer.integer(i64::from(here));
+                }
+                writer.integer(count as i64);
+            });
         }
     }
 }

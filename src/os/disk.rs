@@ -18,7 +18,11 @@
 
 use std::{
     io,
-    sync::mpsc::{self, Receiver, RecvTimeoutError, Sender},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+        mpsc::{self, Receiver, RecvTimeoutError, Sender},
+    },
     thread::{self, JoinHandle},
     time::{Duration, Instant},
 };
@@ -29,7 +33,7 @@ use super::{directory::Directory, stop::Stopper};
 use crate::{
     config::Fsync,
     log::{self, Appender, Batch, DiskError, Imager, Seq},
-    node::{Append, ImagePart},
+    node::{Append, ImagePart, Measured},
     turn::Storage,
 };
 
@@ -65,6 +69,24 @@ pub(super) struct DiskThreads {
     segment: Option<Seq>,
     /// Pieces of a checkpoint under way.
     parts: usize,
+    syncs: Arc<SyncTimes>,
+}
+
+/// How often the log was synced, and how long that took: written by its thread, read by the loop.
+#[derive(Debug, Default)]
+pub(super) struct SyncTimes {
+    count: AtomicU64,
+    total_us: AtomicU64,
+    max_us: AtomicU64,
+}
+
+impl SyncTimes {
+    fn on_sync(&self, took: Duration) {
+        let micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
+        self.count.fetch_add(1, Ordering::Relaxed);
+        self.total_us.fetch_add(micros, Ordering::Relaxed);
+        self.max_us.fetch_max(micros, Ordering::Relaxed);
+    }
 }
 
 #[derive(Debug)]
@@ -106,7 +128,9 @@ impl DiskThreads {
         let (tell, news) = mpsc::channel();
         let told = Told { tell, waker: waker.clone() };
         let owner = appender.owner();
-        let mut writer = LogThread::new(directory.clone(), appender, fsync, told.clone());
+        let syncs = Arc::new(SyncTimes::default());
+        let mut writer =
+            LogThread::new(directory.clone(), appender, fsync, told.clone(), Arc::clone(&syncs));
         let log_thread = thread::Builder::new().name("log".to_owned());
         let panics = TellsPanics(told.clone());
         let log_thread = log_thread.spawn(move || {
@@ -131,7 +155,15 @@ impl DiskThreads {
             spare: Vec::new(),
             segment: None,
             parts: 0,
+            syncs,
         })
+    }
+
+    /// What it has measured so far.
+    pub(super) fn measure(&self, measured: &mut Measured) {
+        measured.log_syncs = self.syncs.count.load(Ordering::Relaxed);
+        measured.log_sync_us = self.syncs.total_us.load(Ordering::Relaxed);
+        measured.log_sync_us_max = self.syncs.max_us.load(Ordering::Relaxed);
     }
 
     /// Something that the disk has done since.
@@ -266,26 +298,30 @@ struct LogThread {
     /// When what was written must be synced, if it is not.
     sync_at: Option<Instant>,
     batches: u64,
-    syncs: u64,
-    sync_time: Duration,
+    syncs: Arc<SyncTimes>,
 }
 
 impl LogThread {
-    fn new(disk: Directory, appender: Appender<Directory>, fsync: Fsync, told: Told) -> Self {
-        let (batches, syncs, sync_time) = (0, 0, Duration::ZERO);
-        Self { disk, appender, fsync, told, sync_at: None, batches, syncs, sync_time }
+    fn new(
+        disk: Directory,
+        appender: Appender<Directory>,
+        fsync: Fsync,
+        told: Told,
+        syncs: Arc<SyncTimes>,
+    ) -> Self {
+        Self { disk, appender, fsync, told, sync_at: None, batches: 0, syncs }
     }
 
     fn run(&mut self, jobs: &Receiver<LogJob>) {
         if let Err(error) = self.work(jobs) {
             self.told.send(Err(error));
         }
-        let syncs = u32::try_from(self.syncs).unwrap_or(u32::MAX).max(1);
+        let syncs = self.syncs.count.load(Ordering::Relaxed);
         info!(
             batches = self.batches,
             bytes = self.appender.written(),
-            syncs = self.syncs,
-            mean_sync_us = (self.sync_time / syncs).as_micros(),
+            syncs,
+            mean_sync_us = self.syncs.total_us.load(Ordering::Relaxed) / syncs.max(1),
             "the log is closed"
         );
     }
@@ -333,8 +369,7 @@ impl LogThread {
         let before = Instant::now();
         self.appender.sync(&mut self.disk)?;
         self.sync_at = None;
-        self.syncs += 1;
-        self.sync_time += before.elapsed();
+        self.syncs.on_sync(before.elapsed());
         Ok(())
     }
 }

@@ -13,6 +13,7 @@ mod data;
 mod directory;
 mod disk;
 mod listener;
+mod memory;
 mod open_files;
 mod reactor;
 mod socket;

@@ -25,23 +25,30 @@ use super::{
     data::{self, DataOptions, NodeError, Recovered, Recovering},
     disk::{DiskThreads, Done},
     listener::Listeners,
+    memory,
     sockets::{Change, Read, Sockets},
     stop::{StopSignals, Stopper},
 };
 use crate::{
+    config::Fsync,
     limits::{Limits, Timing},
     members::Members,
-    node::{Node, NodeConfig, Origin},
+    node::{Measured, Node, NodeConfig, Origin},
     slot::SLOTS,
-    time::{Instant, Now},
+    time::{Instant, Millis, Now},
     turn::finish_turn,
 };
 
 /// Events taken from the system at a time: room for every link of a busy node, 16 KiB.
 const EVENTS_MAX: usize = 1024;
+/// A turn that takes longer is told to the log: nobody is served meanwhile.
+const SLOW_TURN: Millis = Millis(50);
 /// Connections accepted in a turn: enough to take a burst, little enough that others need not wait
 /// for it.
 const ACCEPTS_MAX: usize = 64;
+/// How often the node is told what only its driver can measure: asking the system takes 30
+/// microseconds.
+const MEASURE_EVERY: Millis = Millis(250);
 
 // Tokens of sockets count up from zero, these down from the top.
 const WAKER: Token = Token(usize::MAX);
@@ -66,6 +73,7 @@ pub struct Reactor {
     signalled: bool,
     stopper: Stopper,
     phase: Phase,
+    measure_at: Instant,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -106,6 +114,7 @@ impl Reactor {
             slots: SLOTS,
             limits: Limits::DEFAULT,
             timing,
+            synced: options.fsync == Fsync::Always,
             seed: clock::seed()?,
         };
         let mut node = Node::new(config, now);
@@ -124,6 +133,7 @@ impl Reactor {
             signalled: false,
             stopper,
             phase: Phase::Serving,
+            measure_at: now.mono,
         })
     }
 
@@ -188,6 +198,7 @@ impl Reactor {
                 Done::Written => {}
             }
         }
+        self.measure(now);
         self.tell_news(now);
         for event in events {
             match event.token() {
@@ -210,9 +221,27 @@ impl Reactor {
         if self.node.poll_timeout().is_some_and(|due| due <= now.mono) {
             self.node.handle_timeout(now);
         }
+        if self.node.wants_to_stop() {
+            self.stop(now);
+        }
         finish_turn(&mut self.node, now, &mut self.sockets, &mut self.disk);
         self.sockets.reap();
+        let took = self.clock.mono().since(now.mono);
+        if took > SLOW_TURN {
+            debug!("a turn took {} ms", took.0);
+        }
         Ok(())
+    }
+
+    /// Measures what the node cannot, now and then. It wakes nobody for that.
+    fn measure(&mut self, now: Now) {
+        if now.mono >= self.measure_at {
+            let mut measured =
+                Measured { resident_bytes: memory::resident_bytes(), ..Measured::default() };
+            self.disk.measure(&mut measured);
+            self.node.handle_measured(measured);
+            self.measure_at = now.mono + MEASURE_EVERY;
+        }
     }
 
     /// Tells the node of failures that its own commands of the last turn met.
@@ -248,7 +277,9 @@ impl Reactor {
             }
             let Some(stream) = listeners.accept(now.mono) else { return };
             match self.sockets.open(stream) {
-                Ok(link) => self.node.handle_open(now, link, Origin::Accepted),
+                Ok((link, addresses)) => {
+                    self.node.handle_open(now, link, Origin::Accepted(addresses));
+                }
                 // Gone already, or the event queue is full. The connection is closed with its
                 // socket.
                 Err(error) => debug!("can't take a connection: {error}"),
@@ -324,7 +355,6 @@ mod tests {
     use std::{io::Read as _, net::TcpStream, thread};
 
     use super::*;
-    use crate::config::Fsync;
 
     #[test]
     fn stops_when_told_and_lets_go_of_port_and_clients() {

@@ -19,7 +19,12 @@ use slab::Slab;
 use tracing::debug;
 
 use super::socket::{BOTH, Got, Socket, State};
-use crate::{members::Members, node::LinkId, record::NodeId, turn::Transport};
+use crate::{
+    members::Members,
+    node::{Addresses, LinkId},
+    record::NodeId,
+    turn::Transport,
+};
 
 /// What is read of one link in one turn at most: enough for hundreds of pipelined requests, little
 /// enough that others need not wait long.
@@ -93,9 +98,11 @@ impl Sockets {
     }
 
     /// Takes in an accepted connection.
-    pub(super) fn open(&mut self, stream: TcpStream) -> io::Result<LinkId> {
+    pub(super) fn open(&mut self, stream: TcpStream) -> io::Result<(LinkId, Addresses)> {
         stream.set_nodelay(true)?;
-        self.insert(stream, State::Open, Interest::READABLE)
+        let addresses = Addresses { from: stream.peer_addr()?, to: stream.local_addr()? };
+        let link = self.insert(stream, State::Open, Interest::READABLE)?;
+        Ok((link, addresses))
     }
 
     /// Notes what an event says and tells what the node must hear of it.

@@ -169,6 +169,20 @@ impl<'a> ReplyWriter<'a> {
         self.list(b'*', count, count);
     }
 
+    /// A list of `count` elements that were written in this style before.
+    pub fn array_of(&mut self, count: usize, elements: &[u8]) {
+        match self.style {
+            Style::Plain => {
+                self.out.extend(elements);
+                self.plain_line(b"END");
+            }
+            Style::Resp | Style::Resp3 => {
+                self.header(b'*', count as u64);
+                self.out.extend(elements);
+            }
+        }
+    }
+
     /// A map of `count` keys with their values, which the caller writes next, in turn.
     pub fn map(&mut self, count: usize) {
         self.list(b'%', count, 2 * count);
@@ -296,6 +310,19 @@ fn is_printable(value: &[u8]) -> bool {
         return true;
     }
     str::from_utf8(value).is_ok_and(|text| !text.chars().any(char::is_control))
+}
+
+/// The code of a reply that is an error.
+pub(crate) fn error_code(reply: &[u8], style: Style) -> Option<&'static str> {
+    let line = match style {
+        Style::Plain => reply,
+        Style::Resp | Style::Resp3 => reply.strip_prefix(b"-")?,
+    };
+    let code = ERROR_CODES.iter().find(|code| {
+        let rest = line.strip_prefix(**code);
+        rest.is_some_and(|rest| matches!(rest.first(), None | Some(b' ' | b'\n' | b'\r')))
+    })?;
+    str::from_utf8(code).ok()
 }
 
 /// Whether a line begins as an error does.

@@ -2,7 +2,7 @@
 //!
 //! A table maps a key to its newest record, tombstones included; it never forgets a key by itself,
 //! only by [`Store::flush`] and [`Store::remove`]. It helps to find those that are due
-//! ([`Store::find_tombstones`]).
+//! ([`Store::find_dead`]).
 //! Each slot has a table and a digest of its own, so growing one rehashes a few thousandths of the
 //! data and comparing replicas reads numbers instead of records. The store knows versions but never
 //! makes one: who may stamp is decided above.
@@ -10,7 +10,8 @@
 //! Invariants, checked by [`Store::check`]: a slot's digest is the sum of the hashes of (version,
 //! key) over its table; the counts of live keys and tombstones are those of the tables; no record
 //! is at or below its database's flush stamp; while no sweep is under way in it no tombstone of a
-//! slot is older than the stamp that is kept for that.
+//! slot is older than the stamp that is kept for that, and each of its values that have an end ends
+//! no earlier than the time that is kept for that, or is no older than that stamp.
 
 use std::hash::{Hash, Hasher};
 
@@ -23,16 +24,21 @@ use crate::{
     slot::Slot,
 };
 
+mod flush;
 mod page;
 mod sweep;
 
+use flush::Buried;
 pub use page::PageCursor;
+pub use sweep::Search;
 
 /// All databases of one replica.
 #[derive(Clone, Debug, Hash)]
 pub struct Store {
     databases: [Database; Db::COUNT],
     slots: u32,
+    /// What flushes have outlived and is not given back yet.
+    buried: Buried,
     /// Seeds the tables' hash: chosen by this node alone, so that nobody can aim at one bucket.
     table_seed: u64,
     /// Seeds the digests' hash: the same on all members.
@@ -46,8 +52,13 @@ struct Database {
     digests: Vec<u128>,
     /// How often each table has moved its records without growing.
     moves: Vec<u32>,
-    /// Per table: a stamp that none of its tombstones is older than.
+    /// Per table: a stamp that none of its tombstones is older than, nor any value that a sweep
+    /// found to be over.
     oldest: Vec<u64>,
+    /// Per table: a time, in Unix milliseconds, before which no other value of it ends.
+    ends: Vec<u64>,
+    /// Per table: no record of it is newer.
+    newest: Vec<Version>,
     counts: Counts,
     /// Records at or below this stamp are dead.
     flushed: Version,
@@ -60,6 +71,8 @@ struct Counts {
     tombstones: u64,
     /// Of the live ones.
     expiring: u64,
+    /// Of all records together.
+    bytes: u64,
 }
 
 impl Counts {
@@ -67,12 +80,14 @@ impl Counts {
         self.live += u64::from(!blob.is_tombstone());
         self.tombstones += u64::from(blob.is_tombstone());
         self.expiring += u64::from(blob.expires());
+        self.bytes += blob.bytes().len() as u64;
     }
 
     fn drop(&mut self, blob: &Blob) {
         self.live -= u64::from(!blob.is_tombstone());
         self.tombstones -= u64::from(blob.is_tombstone());
         self.expiring -= u64::from(blob.expires());
+        self.bytes -= blob.bytes().len() as u64;
     }
 }
 
@@ -85,10 +100,13 @@ impl Store {
             digests: vec![0; slots as usize],
             moves: vec![0; slots as usize],
             oldest: vec![u64::MAX; slots as usize],
+            ends: vec![u64::MAX; slots as usize],
+            newest: vec![Version::NONE; slots as usize],
             counts: Counts::default(),
             flushed: Version::NONE,
         };
-        Self { databases: std::array::from_fn(|_| database()), slots, table_seed, digest_seed }
+        let databases = std::array::from_fn(|_| database());
+        Self { databases, slots, buried: Buried::default(), table_seed, digest_seed }
     }
 
     /// How many slots each database has.
@@ -129,6 +147,12 @@ impl Store {
     #[must_use]
     pub const fn tombstones(&self, db: Db) -> u64 {
         self.database(db).counts.tombstones
+    }
+
+    /// Bytes of all records, tombstones included, without what tables and allocator add to them.
+    #[must_use]
+    pub const fn bytes(&self, db: Db) -> u64 {
+        self.database(db).counts.bytes
     }
 
     /// Records of one slot, tombstones included.
@@ -215,10 +239,18 @@ impl Store {
             *digest = digest.wrapping_add(digest_item(blob, digest_seed));
         }
         database.counts.add(blob);
+        if let Some(newest) = database.newest.get_mut(slot) {
+            *newest = (*newest).max(blob.version());
+        }
         if blob.is_tombstone()
             && let Some(oldest) = database.oldest.get_mut(slot)
         {
             *oldest = (*oldest).min(blob.version().hlc());
+        }
+        if let Some(end) = blob.record().expires_at_ms
+            && let Some(earliest) = database.ends.get_mut(slot)
+        {
+            *earliest = (*earliest).min(end);
         }
         Some(blob.bytes())
     }
@@ -241,26 +273,6 @@ impl Store {
         database.counts.drop(&blob);
         if table.is_empty() {
             *table = HashTable::new();
-        }
-        true
-    }
-
-    /// Forgets all records of `db` at or below `stamp`, for ever. Whether the stamp was news.
-    pub fn flush(&mut self, db: Db, stamp: Version) -> bool {
-        let seed = self.digest_seed;
-        let database = self.database_mut(db);
-        if stamp <= database.flushed {
-            return false;
-        }
-        database.flushed = stamp;
-        database.counts = Counts::default();
-        for (table, digest) in database.tables.iter_mut().zip(&mut database.digests) {
-            table.retain(|blob| blob.version() > stamp);
-            if table.is_empty() {
-                *table = HashTable::new();
-            }
-            *digest = table.iter().fold(0, |sum, blob| sum.wrapping_add(digest_item(blob, seed)));
-            table.iter().for_each(|blob| database.counts.add(blob));
         }
         true
     }

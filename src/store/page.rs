@@ -21,6 +21,12 @@ pub struct PageCursor {
 }
 
 impl PageCursor {
+    /// Whether a walk that has begun can go on in a table that is laid out so.
+    #[must_use]
+    pub const fn is_of(self, layout: u64) -> bool {
+        self.layout == layout
+    }
+
     /// The cursor as integers, for a walk that somebody else leads.
     #[must_use]
     pub const fn to_pair(self) -> (u64, u64) {

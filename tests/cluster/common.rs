@@ -245,6 +245,17 @@ impl Nodes {
         self.wait_for_node(node);
     }
 
+    /// The same, of several at once.
+    pub(crate) fn restart_all(&mut self, nodes: &[usize]) {
+        nodes.iter().for_each(|node| self.spawn(*node));
+        nodes.iter().for_each(|node| self.wait_for_node(*node));
+    }
+
+    /// A further argument of each node that is started from now on.
+    pub(crate) fn add_flag(&mut self, flag: &str) {
+        self.flags.push(flag.to_owned());
+    }
+
     fn spawn(&mut self, node: usize) {
         assert!(self.processes[node].is_none(), "node {node} is up");
         self.processes[node] = Some(Process::start(&self.args(node)));

@@ -297,15 +297,182 @@ fn documented(words: &[Vec<u8>], ours: &[u8], theirs: &[u8]) -> Option<&'static 
     }
 }
 
-/// A Redis, and its port.
-pub(super) fn start_redis(nodes: &Nodes) -> (Process, u16) {
+/// Requests about the server whose replies do not depend on what a server is.
+const ABOUT_SERVER: &str = "\
+CLUSTER
+CLUSTER FOO
+CLUSTER KEYSLOT a
+CLUSTER INFO
+CLUSTER HELP
+CLIENT
+CLIENT FOO
+CLIENT GETNAME
+CLIENT SETNAME {a}name
+CLIENT GETNAME
+CLIENT SETNAME a name
+CLIENT KILL
+CLIENT KILL a
+CLIENT KILL ID x
+CLIENT KILL ID 0
+CLIENT KILL ID 999999
+CLIENT KILL TYPE foo
+CLIENT KILL TYPE pubsub
+CLIENT KILL USER nobody
+CLIENT KILL SKIPME maybe
+CLIENT KILL ID 5 FOO
+CLIENT KILL a b
+CLIENT LIST TYPE foo
+CLIENT LIST TYPE replica
+CLIENT LIST ID x
+CLIENT LIST ID 999999
+CLIENT LIST FOO
+CLIENT LIST TYPE
+CLIENT REPLY maybe
+CLIENT NO-EVICT maybe
+CLIENT NO-EVICT on
+SLOWLOG GET x
+SLOWLOG GET -2
+SLOWLOG FOO
+SLOWLOG RESET
+SLOWLOG LEN
+SLOWLOG GET
+SLOWLOG GET 1 2
+LATENCY RESET
+LATENCY LATEST
+LATENCY HISTORY foo
+LATENCY FOO
+CONFIG SET foo bar
+CONFIG SET databases 4
+CONFIG SET slowlog-max-len x
+CONFIG SET slowlog-max-len 10 slowlog-max-len 11
+CONFIG SET slowlog-max-len
+CONFIG SET slowlog-max-len 5 foo
+CONFIG SET slowlog-max-len 7 slowlog-log-slower-than -1
+CONFIG GET slowlog-max-len
+CONFIG GET slowlog-log-slower-than
+CONFIG SET latency-monitor-threshold 5
+CONFIG GET latency-monitor-threshold
+CONFIG REWRITE
+CONFIG RESETSTAT
+CONFIG GET
+CONFIG FOO
+ROLE
+ROLE now
+ACL WHOAMI
+ACL LIST
+ACL USERS
+ACL CAT nope
+ACL GETUSER default
+ACL GETUSER nobody
+ACL FOO
+MODULE LIST
+MODULE FOO
+OBJECT FREQ a
+OBJECT FOO a
+OBJECT ENCODING
+MEMORY USAGE nope
+MEMORY FOO
+MEMORY USAGE a SAMPLES x
+MEMORY USAGE a FOO 1
+SHUTDOWN ABORT
+SHUTDOWN FOO
+SHUTDOWN NOSAVE SAVE
+COMMAND FOO
+COMMAND LIST FOO
+COMMAND LIST FILTERBY
+COMMAND LIST FILTERBY MODULE foo
+COMMAND GETKEYS GET a
+COMMAND GETKEYS MSET a 1 b 2
+COMMAND GETKEYS DEL a b c
+COMMAND GETKEYS NOPE a
+COMMAND GETKEYS GET a b
+COMMAND GETKEYS ECHO a
+COMMAND GETKEYS OBJECT ENCODING a
+COMMAND GETKEYSANDFLAGS GET a
+COMMAND GETKEYSANDFLAGS SET a 1
+COMMAND GETKEYSANDFLAGS SET a 1 GET
+COMMAND GETKEYSANDFLAGS SETNX a 1
+COMMAND GETKEYSANDFLAGS SETEX a 1 v
+COMMAND GETKEYSANDFLAGS GETSET a 1
+COMMAND GETKEYSANDFLAGS GETDEL a
+COMMAND GETKEYSANDFLAGS GETEX a
+COMMAND GETKEYSANDFLAGS MGET a b
+COMMAND GETKEYSANDFLAGS MSET a 1 b 2
+COMMAND GETKEYSANDFLAGS INCR a
+COMMAND GETKEYSANDFLAGS INCRBYFLOAT a 1
+COMMAND GETKEYSANDFLAGS APPEND a b
+COMMAND GETKEYSANDFLAGS STRLEN a
+COMMAND GETKEYSANDFLAGS GETRANGE a 0 1
+COMMAND GETKEYSANDFLAGS SETRANGE a 0 1
+COMMAND GETKEYSANDFLAGS GETBIT a 0
+COMMAND GETKEYSANDFLAGS SETBIT a 0 1
+COMMAND GETKEYSANDFLAGS BITCOUNT a
+COMMAND GETKEYSANDFLAGS DEL a b
+COMMAND GETKEYSANDFLAGS EXISTS a b
+COMMAND GETKEYSANDFLAGS TYPE a
+COMMAND GETKEYSANDFLAGS EXPIRE a 1
+COMMAND GETKEYSANDFLAGS TTL a
+COMMAND GETKEYSANDFLAGS PERSIST a
+INFO nonsense
+CLIENT REPLY SKIP
+PING
+CLIENT REPLY OFF
+PING
+NONSENSE
+GET a b
+CLIENT REPLY ON
+PING";
+
+#[test]
+fn answers_about_the_server_are_those_of_redis() {
+    if !installed("redis-server") {
+        return;
+    }
+    let (nodes, port, _redis) = both();
+    for version in ["2", "3"] {
+        let mut servers = [Server::connect(nodes.ports[0]), Server::connect(port)];
+        for server in &mut servers {
+            server.send(&request(&[b"HELLO".to_vec(), version.into()]));
+            server.reply();
+            server.send(&request(&["SET".into(), "a".into(), "1".into()]));
+            server.reply();
+        }
+        let mut differ = Vec::new();
+        // The end of the list is about requests that nobody answers.
+        let mut silence = 0;
+        for line in ABOUT_SERVER.lines() {
+            let words: Vec<Vec<u8>> = line.split(' ').map(|word| word.as_bytes().into()).collect();
+            servers.iter_mut().for_each(|server| server.send(&request(&words)));
+            silence = match line {
+                "CLIENT REPLY SKIP" => 2,
+                "CLIENT REPLY OFF" => usize::MAX,
+                "CLIENT REPLY ON" => 0,
+                _ => silence,
+            };
+            if silence > 0 {
+                silence -= 1;
+                continue;
+            }
+            let [ours, theirs] = servers.each_mut().map(Server::reply);
+            if ours != theirs {
+                let (ours, theirs) = (ours.escape_ascii(), theirs.escape_ascii());
+                differ.push(format!("{line}\n    ours  {ours}\n    Redis {theirs}"));
+            }
+        }
+        assert!(differ.is_empty(), "RESP{version}: replies differ:\n{}", differ.join("\n"));
+    }
+}
+
+/// A node and a Redis, with nothing in them.
+pub(super) fn both() -> (Nodes, u16, Process) {
+    let nodes = Nodes::start(1);
     let port = free_ports(1)[0];
     let mut redis = Command::new("redis-server");
     redis.args(["--port", &port.to_string(), "--save", "", "--appendonly", "no"]);
     redis.current_dir(nodes.data.path());
     let redis = Process::spawn(redis);
     wait_until("a Redis", || TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_ok());
-    (redis, port)
+    (nodes, port, redis)
 }
 
 #[test]
@@ -315,8 +482,7 @@ fn replies_are_those_of_redis() {
     }
     let count = std::env::var("QUORATE_DIFFERENTIAL").ok();
     let count = count.map_or(COMMANDS, |text| text.parse().expect("a number of commands"));
-    let nodes = Nodes::start(1);
-    let (_redis, port) = start_redis(&nodes);
+    let (nodes, port, _redis) = both();
     let (mut differ, mut asked, mut explained) = (Vec::new(), 0, 0);
     for (seed, version) in [(1, "2"), (2, "3")] {
         let mut servers = [Server::connect(nodes.ports[0]), Server::connect(port)];

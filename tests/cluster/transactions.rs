@@ -18,7 +18,7 @@ use quorate::rng::Rng;
 
 use super::{
     common::{Nodes, installed, wait_until},
-    differential::{Drawing, Server, request, start_redis},
+    differential::{Drawing, Server, both, request},
 };
 
 /// Requests of a run.
@@ -131,8 +131,7 @@ fn transactions_are_those_of_redis() {
     if !installed("redis-server") {
         return;
     }
-    let nodes = Nodes::start(1);
-    let (_redis, port) = start_redis(&nodes);
+    let (nodes, port, _redis) = both();
     let (mut differ, mut asked) = (Vec::new(), 0);
     for (seed, version) in [(5, "2"), (6, "3")] {
         let mut servers = [Server::connect(nodes.ports[0]), Server::connect(port)];
@@ -159,8 +158,7 @@ fn what_others_write_meanwhile_counts_as_in_redis() {
     if !installed("redis-server") {
         return;
     }
-    let nodes = Nodes::start(1);
-    let (_redis, port) = start_redis(&nodes);
+    let (nodes, port, _redis) = both();
     let mut first = [Server::connect(nodes.ports[0]), Server::connect(port)];
     let mut second = [Server::connect(nodes.ports[0]), Server::connect(port)];
     let mut drawing = Drawing(Rng::new(9));

@@ -46,11 +46,12 @@ pub(super) fn faults(seed: u64, config: &Config) -> Vec<Fault> {
     let mut night = Night { chance, config, at_ms: config.start_ms, faults: Vec::new() };
     night.at_ms += night.chance.between(0, 1500);
     while night.at_ms < config.span_ms {
-        match night.chance.below(8) {
+        match night.chance.below(9) {
             0 => night.blackout(),
             1 | 2 => night.stagger(config.nodes),
             3 => night.stagger(config.nodes / 2 + 1),
             4..=6 => night.forget(),
+            7 => night.tell(),
             _ => night.wipe(),
         }
         let rest = 4 * config.timing.silence.0;
@@ -121,6 +122,30 @@ impl Night<'_> {
             self.add(When::At(at_ms), long_ms, kind);
         }
         self.at_ms += for_ms + long_ms;
+    }
+
+    /// Of two that remember one forgets all and the other goes away; the rest is told to start cold,
+    /// which may be less than knows of everything.
+    fn tell(&mut self) {
+        let mut victims = self.victims(self.config.nodes).into_iter();
+        let (Some(first), away) = (victims.next(), victims.next()) else { return };
+        let behind: Vec<usize> = victims.collect();
+        let (since_ms, long_ms) =
+            (2 * self.config.timing.silence.0, self.chance.between(1200, 3000));
+        for node in &behind {
+            let kind = FaultKind::Isolation { node: *node, way: Way::Both };
+            self.add(When::At(self.at_ms), since_ms + long_ms, kind);
+        }
+        self.at_ms += since_ms + long_ms;
+        self.add(When::At(self.at_ms - 20), 20, FaultKind::Wipe { node: first });
+        if let Some(node) = away {
+            self.add(When::At(self.at_ms), 2 * long_ms, FaultKind::Kill { node });
+        }
+        let at_ms = self.at_ms + self.chance.between(20, 500);
+        for node in behind.into_iter().chain([first]) {
+            self.add(When::At(at_ms), 20, FaultKind::ColdRestart { node });
+        }
+        self.at_ms = at_ms;
     }
 
     fn wipe(&mut self) {

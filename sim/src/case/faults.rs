@@ -59,6 +59,11 @@ pub enum FaultKind {
         /// How far.
         by_ms: i64,
     },
+    /// The process dies, and an operator starts it again with the word to start cold.
+    ColdRestart {
+        /// Whose.
+        node: usize,
+    },
     /// There is no room left on a disk.
     DiskFull {
         /// Whose.
@@ -186,6 +191,8 @@ pub enum FaultClass {
     Blackout,
     /// [`FaultKind::ClockJump`].
     ClockJump,
+    /// [`FaultKind::ColdRestart`].
+    ColdRestart,
     /// A read gave fewer bytes than there were.
     CutRead,
     /// A write took fewer bytes than were offered.
@@ -226,10 +233,11 @@ pub enum FaultClass {
 
 impl FaultClass {
     /// All classes, in order.
-    pub const ALL: [Self; 21] = [
+    pub const ALL: [Self; 22] = [
         Self::BitRot,
         Self::Blackout,
         Self::ClockJump,
+        Self::ColdRestart,
         Self::CutRead,
         Self::CutWrite,
         Self::DiskFull,
@@ -257,6 +265,7 @@ impl FaultClass {
             Self::BitRot => "bits rotten",
             Self::Blackout => "blackouts",
             Self::ClockJump => "clock jumps",
+            Self::ColdRestart => "cold restarts",
             Self::CutRead => "cut reads",
             Self::CutWrite => "cut writes",
             Self::DiskFull => "full disks",
@@ -290,6 +299,7 @@ impl FaultClass {
             Self::BitRot
             | Self::Blackout
             | Self::ClockJump
+            | Self::ColdRestart
             | Self::CutRead
             | Self::CutWrite
             | Self::DiskFull
@@ -320,6 +330,7 @@ impl FaultClass {
             Self::BitRot
             | Self::Blackout
             | Self::ClockJump
+            | Self::ColdRestart
             | Self::DiskFull
             | Self::HalfOpen
             | Self::Pause
@@ -340,7 +351,11 @@ impl FaultKind {
     pub const fn is_crash(self) -> bool {
         matches!(
             self,
-            Self::Blackout | Self::Kill { .. } | Self::PowerLoss { .. } | Self::Wipe { .. }
+            Self::Blackout
+                | Self::ColdRestart { .. }
+                | Self::Kill { .. }
+                | Self::PowerLoss { .. }
+                | Self::Wipe { .. }
         )
     }
 
@@ -351,6 +366,7 @@ impl FaultKind {
             Self::Blackout | Self::SlowReader { .. } => Vec::new(),
             Self::BitRot { node }
             | Self::ClockJump { node, .. }
+            | Self::ColdRestart { node }
             | Self::DiskFull { node }
             | Self::Isolation { node, .. }
             | Self::Kill { node }
@@ -374,6 +390,7 @@ impl FaultKind {
             Self::Blackout | Self::SlowReader { .. } => Vec::new(),
             Self::BitRot { node }
             | Self::ClockJump { node, .. }
+            | Self::ColdRestart { node }
             | Self::DiskFull { node }
             | Self::Isolation { node, .. }
             | Self::Kill { node }
@@ -398,6 +415,7 @@ impl FaultKind {
             Self::BitRot { .. } => FaultClass::BitRot,
             Self::Blackout => FaultClass::Blackout,
             Self::ClockJump { .. } => FaultClass::ClockJump,
+            Self::ColdRestart { .. } => FaultClass::ColdRestart,
             Self::DiskFull { .. } => FaultClass::DiskFull,
             Self::HalfOpen { .. } => FaultClass::HalfOpen,
             Self::Isolation { .. } => FaultClass::Isolation,
@@ -431,6 +449,7 @@ impl fmt::Display for Fault {
             FaultKind::ClockJump { node, by_ms } => {
                 write!(f, "the wall clock of n{node} jumps by {by_ms} ms")
             }
+            FaultKind::ColdRestart { node } => write!(f, "n{node} is restarted to start cold"),
             FaultKind::DiskFull { node } => write!(f, "the disk of n{node} is full"),
             FaultKind::HalfOpen { node, other } => {
                 write!(f, "links of n{node} and n{other} end without n{other} being told")

@@ -57,6 +57,27 @@ pub struct Size {
 }
 
 impl Case {
+    /// How far apart any two clocks may be until `end_us`, at whatever times one looks at them.
+    #[must_use]
+    pub fn skew_us(&self, end_us: u64) -> u64 {
+        let (mut least_us, mut most_us) = (i64::MAX, i64::MIN);
+        for node in 0..self.config.nodes {
+            let jumps = self.faults.iter().filter_map(|fault| match fault.kind {
+                FaultKind::ClockJump { node: at, by_ms } if at == node => Some(by_ms),
+                _ => None,
+            });
+            let drift_us = self.config.clock_rates_ppm[node] * (end_us / 1_000_000) as i64;
+            let offset_us = self.config.clock_offsets_ms[node] * 1000;
+            for jump_ms in jumps.chain([0]) {
+                let at_us = offset_us + jump_ms * 1000;
+                least_us = least_us.min(at_us + drift_us.min(0));
+                most_us = most_us.max(at_us + drift_us.max(0));
+            }
+        }
+        // Clocks tell whole milliseconds.
+        most_us.saturating_sub(least_us).max(0) as u64 + 2000
+    }
+
     /// The case of `seed`.
     #[must_use]
     pub fn draw(seed: u64) -> Self {

@@ -86,6 +86,15 @@ pub enum Op {
         /// What; no two writes of a case write the same.
         value: String,
     },
+    /// Write a key for some time.
+    SetFor {
+        /// Which.
+        key: String,
+        /// What.
+        value: String,
+        /// How long.
+        for_ms: u64,
+    },
     /// Write a key if a condition holds.
     SetIf {
         /// Which.
@@ -147,6 +156,7 @@ impl Op {
             | Self::GetDel { key }
             | Self::GetSet { key, .. }
             | Self::Set { key, .. }
+            | Self::SetFor { key, .. }
             | Self::SetIf { key, .. }
             | Self::SetNx { key, .. }
             | Self::Swap { key, .. } => vec![key],
@@ -177,6 +187,7 @@ impl Op {
             | Self::Both { value, .. }
             | Self::GetSet { value, .. }
             | Self::Set { value, .. }
+            | Self::SetFor { value, .. }
             | Self::SetIf { value, .. }
             | Self::SetNx { value, .. }
             | Self::Swap { value, .. } => Some(value),
@@ -201,6 +212,7 @@ impl Op {
             | Self::Both { value, .. }
             | Self::GetSet { value, .. }
             | Self::Set { value, .. }
+            | Self::SetFor { value, .. }
             | Self::SetIf { value, .. }
             | Self::SetNx { value, .. }
             | Self::Swap { value, .. } => Some(value),

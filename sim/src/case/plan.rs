@@ -96,6 +96,9 @@ impl Plan {
         if crashes && Chance::new(seed, "wipes", 0).percent(15) {
             classes.push(FaultClass::Wipe);
         }
+        if crashes && Chance::new(seed, "cold restarts", 0).percent(5) {
+            classes.push(FaultClass::ColdRestart);
+        }
         let mut triggered_percent = chance.pick(&[0, 0, 40, 100]);
         let alone = chance.percent(6);
         if alone {
@@ -113,8 +116,13 @@ impl Plan {
 
     /// Whether processes end.
     pub(super) fn crashes(&self) -> bool {
-        let crashes =
-            [FaultClass::Blackout, FaultClass::Kill, FaultClass::PowerLoss, FaultClass::Wipe];
+        let crashes = [
+            FaultClass::Blackout,
+            FaultClass::ColdRestart,
+            FaultClass::Kill,
+            FaultClass::PowerLoss,
+            FaultClass::Wipe,
+        ];
         let mut others = [FaultClass::DiskFull, FaultClass::SyncFails].into_iter();
         self.classes.iter().any(|class| crashes.contains(class))
             || others.any(|class| self.classes.contains(&class))
@@ -177,6 +185,7 @@ impl Plan {
             FaultClass::ClockJump => {
                 FaultKind::ClockJump { node: a, by_ms: clock_jump(&mut chance, config) }
             }
+            FaultClass::ColdRestart => FaultKind::ColdRestart { node: a },
             FaultClass::DiskFull => FaultKind::DiskFull { node: a },
             FaultClass::HalfOpen => FaultKind::HalfOpen { node: a, other: b },
             FaultClass::Isolation => {

@@ -6,9 +6,6 @@ use crate::chance::Chance;
 /// Sizes of large values: a line of text must still have room for the request.
 const LARGE: (usize, usize) = (10_000, 60_000);
 
-/// The strong database is not flushed yet.
-const FLUSHES_STRONG: bool = false;
-
 /// What the requests of one seed have in common.
 pub(super) struct Style {
     hot_keys: u64,
@@ -71,6 +68,8 @@ struct Strong {
     del_percent: u64,
     conditional_percent: u64,
     several_percent: u64,
+    /// So many in a hundred SET say for how long.
+    terms_percent: u64,
     /// INCR of what is no number.
     confused: bool,
     batches: Batches,
@@ -101,7 +100,7 @@ impl Style {
             hot_percent: chance.pick(&[20, 60, 95]),
             set_percent: chance.pick(&[40, 60, 90]),
             del_percent: chance.pick(&[0, 10, 30]),
-            flushes: chance.pick(&[0, 0, 0, 30]),
+            flushes: chance.pick(&[0, 0, 0, 30, 300]),
             saves: chance.pick(&[0, 0, 50, 300]),
             sizes: chance.pick(&[&[0][..], &[0, 0, 30, 200], &[0, 100, 1000, 3000]]),
             depths: chance.pick(&[&[1][..], &[1], &[1, 1, 4], &[1, 2, 16]]),
@@ -175,7 +174,7 @@ impl Style {
     fn op(&self, seed: u64, by: (usize, u8), number: u64) -> Op {
         let mut chance = Chance::new(seed, "op", number);
         let (client, db) = by;
-        if chance.below(10_000) < self.flushes && (db != 0 || FLUSHES_STRONG) {
+        if chance.below(10_000) < self.flushes {
             return Op::FlushDb;
         }
         if chance.below(10_000) < self.saves {
@@ -275,6 +274,7 @@ impl Strong {
             several_percent: chance.pick(&[0, 3, 10]),
             confused: chance.percent(5),
             batches: Batches::draw(seed),
+            terms_percent: chance.pick(&[0, 0, 0, 10, 50]),
         }
     }
 
@@ -328,7 +328,10 @@ impl Strong {
             return Op::Add { key, by };
         }
         if dice < self.del_percent + self.set_percent {
-            return Op::Set { key, value };
+            return match chance.percent(self.terms_percent) {
+                true => Op::SetFor { key, value, for_ms: chance.pick(&[1, 30, 300, 2000]) },
+                false => Op::Set { key, value },
+            };
         }
         if dice < writes {
             return self.conditional(chance, key, value);

@@ -2,20 +2,20 @@
 
 use std::fmt::Write as _;
 
+use quorate::record::Db;
+
 use super::{DbKey, Failure, Kind, Replica, State, brief};
 
-/// Whether the replicas of the strong database become one, too.
-pub const STRONG: bool = false;
-
-/// Where replicas differ, each with the number of its node; nothing if they don't, or if no node is
-/// up.
+/// Where replicas differ in these databases, each with the number of its node; nothing if they don't,
+/// or if no node is up.
 #[must_use]
-pub fn difference(replicas: &[(usize, Replica)]) -> Option<Failure> {
+pub fn difference(replicas: &[(usize, Replica)], dbs: &[Db]) -> Option<Failure> {
     let ((_, first), others) = replicas.split_first()?;
-    let same = |other: &Replica| other.flushed == first.flushed && held(other).eq(held(first));
+    let same =
+        |other: &Replica| other.flushed == first.flushed && held(other, dbs).eq(held(first, dbs));
     let (_, other) = others.iter().find(|(_, other)| !same(other))?;
     let mut failure = Failure::new(Kind::Liveness, "convergence", "");
-    let keys = held(first).chain(held(other)).map(|(key, _)| key);
+    let keys = held(first, dbs).chain(held(other, dbs)).map(|(key, _)| key);
     let differs = |key: &&_| {
         let held = |replica: &'_ Replica| replica.records.get(*key).cloned();
         replicas.iter().any(|(_, replica)| held(replica) != held(first))
@@ -47,8 +47,12 @@ pub fn difference(replicas: &[(usize, Replica)]) -> Option<Failure> {
 }
 
 /// What counts of a replica.
-fn held(replica: &Replica) -> impl Iterator<Item = (&DbKey, &State)> + Clone {
-    replica.records.iter().filter(|((db, _), _)| STRONG || *db != 0)
+fn held<'a>(
+    replica: &'a Replica,
+    dbs: &'a [Db],
+) -> impl Iterator<Item = (&'a DbKey, &'a State)> + Clone {
+    let counts = |number| dbs.iter().any(|db| db.number() == number);
+    replica.records.iter().filter(move |((db, _), _)| counts(*db))
 }
 
 #[cfg(test)]
@@ -64,7 +68,7 @@ mod tests {
     #[test]
     fn equal_replicas_do_not_differ() {
         let one = replica(5, Some("v1"));
-        assert_eq!(difference(&[(0, one.clone()), (1, one.clone()), (2, one)]), None);
+        assert_eq!(difference(&[(0, one.clone()), (1, one.clone()), (2, one)], &Db::ALL), None);
     }
 
     #[test]
@@ -73,13 +77,13 @@ mod tests {
         let flushed = Replica { flushed: [0, 1, 0], ..one.clone() };
         let others = [replica(6, Some("v1")), replica(5, Some("v2")), replica(5, None)];
         for other in others.into_iter().chain([Replica::default()]) {
-            let failure =
-                difference(&[(1, one.clone()), (2, one.clone()), (4, other)]).expect("they differ");
+            let failure = difference(&[(1, one.clone()), (2, one.clone()), (4, other)], &Db::ALL)
+                .expect("they differ");
             assert_eq!(failure.key.as_deref(), Some("k in database 1"));
             let told = "1 keys differ; this one: n1 holds v1 at 5; n2 holds v1 at 5; n4 holds ";
             assert!(failure.detail.starts_with(told), "{}", failure.detail);
         }
-        let failure = difference(&[(2, one), (3, flushed)]).expect("they differ");
+        let failure = difference(&[(2, one), (3, flushed)], &Db::ALL).expect("they differ");
         assert_eq!(failure.detail, "flush stamps differ: n2 [0, 0, 0] n3 [0, 1, 0]");
     }
 }

@@ -22,6 +22,9 @@ use crate::{
 const ORACLE: &str = "linear";
 const ORACLE_HELD: &str = "chosen";
 
+/// A flush may remove a key that is written while it goes on once more, where a slot changes leaders.
+const FLUSH_REMOVES_MAX: usize = 3;
+
 /// A search that takes longer decides nothing.
 const BUDGET: Budget = Budget { visits_max: 100_000 };
 
@@ -42,7 +45,7 @@ pub fn check(observed: &Observed) -> Result<u64, Failure> {
         if observed.lost.concerns(&entries) || entries.iter().any(renames) {
             continue;
         }
-        let operations = operations(key, &entries);
+        let operations = operations(key, &entries, observed.skew_us);
         match verdict(operations.clone()) {
             Verdict::Linearizable => {}
             Verdict::Unknown => undecided += 1,
@@ -74,6 +77,10 @@ fn check_held(
         }
         let states = held.iter().enumerate().filter(|(index, _)| members & 1 << index != 0);
         let state = states.filter_map(|(_, state)| *state).max_by_key(|state| state.version);
+        if state.is_some_and(|state| state.expires_at_ms.is_some()) {
+            // Who reads it may find it or not.
+            continue;
+        }
         newest.insert(state.and_then(|state| state.value.as_deref()).map(Text::of));
     }
     let at = operations.iter().filter_map(|operation| operation.end.max(Some(operation.start)));
@@ -118,11 +125,40 @@ fn by_key(db: u8, history: &[Entry]) -> BTreeMap<(u8, &str), Vec<&Entry>> {
             keys.entry((db, key)).or_default().push(entry);
         }
     }
+    let flushes = history.iter().filter(|entry| entry.db == db && entry.op == Op::FlushDb);
+    for flush in flushes {
+        keys.values_mut().for_each(|entries| entries.push(flush));
+    }
     keys
 }
 
-fn operations(key: &str, entries: &[&Entry]) -> Vec<Operation<Strings>> {
-    entries.iter().filter_map(|entry| operation(key, entry)).collect()
+fn operations(key: &str, entries: &[&Entry], skew_us: u64) -> Vec<Operation<Strings>> {
+    let times = |entry: &&Entry| if entry.op == Op::FlushDb { FLUSH_REMOVES_MAX } else { 1 };
+    let each = entries.iter().flat_map(|entry| std::iter::repeat_n(entry, times(entry)));
+    let mut operations: Vec<_> = each.filter_map(|entry| operation(key, entry)).collect();
+    let ends: Vec<_> = entries.iter().filter_map(|entry| end_of_term(entry, skew_us)).collect();
+    operations.extend(ends);
+    operations
+}
+
+/// The name of the term of a value, which no other has.
+fn term(value: &str) -> u32 {
+    // Writes are told apart by their values, so their hashes do as well, but for one in billions.
+    Text::of(value.as_bytes()).short()
+}
+
+/// What was set for a time is gone once, when a clock says so: a leader's, whichever that is then.
+fn end_of_term(entry: &Entry, skew_us: u64) -> Option<Operation<Strings>> {
+    let Op::SetFor { value, for_ms, .. } = &entry.op else { return None };
+    let op = StringsOp::Expire(term(value));
+    let for_us = for_ms * 1000;
+    let start = (entry.start_us + for_us).saturating_sub(skew_us).max(entry.start_us);
+    let end = match entry.outcome {
+        Outcome::Refused | Outcome::Wrong(_) => return None,
+        Outcome::Done => entry.end_us.map(|end_us| end_us + for_us + skew_us),
+        _ => None,
+    };
+    Some(Operation { start, end, op, outcome: None })
 }
 
 /// What an entry did to a key, if it did or may have done anything.
@@ -170,7 +206,9 @@ fn count_of(op: &Op, count: i64) -> Option<StringsOutcome> {
 
 const fn was(op: &Op, set: bool) -> Option<StringsOutcome> {
     match op {
-        Op::Both { .. } | Op::Set { .. } | Op::SetIf { .. } => Some(StringsOutcome::Was(set)),
+        Op::Both { .. } | Op::Set { .. } | Op::SetFor { .. } | Op::SetIf { .. } => {
+            Some(StringsOutcome::Was(set))
+        }
         _ => None,
     }
 }
@@ -180,18 +218,25 @@ fn op_of(op: &Op) -> Option<StringsOp> {
         value: Text::of(value.as_bytes()),
         condition,
         tell,
+        term: None,
     };
     Some(match op {
         Op::Add { by, .. } => StringsOp::Add(*by),
         Op::Append { value, .. } => StringsOp::Append(Text::of(value.as_bytes())),
         Op::Both { value, .. } => set(value, If::Always, Tell::Whether),
-        Op::Del { .. } | Op::MDel { .. } => StringsOp::Delete,
+        Op::Del { .. } | Op::FlushDb | Op::MDel { .. } => StringsOp::Delete,
         Op::Exists { .. } => StringsOp::Exists,
         Op::Get { .. } | Op::GetBoth { .. } | Op::MGet { .. } => StringsOp::Read,
         Op::GetDel { .. } => StringsOp::ReadDelete,
         // Nobody wrote between what it found and what it wrote.
         Op::GetSet { value, .. } | Op::Swap { value, .. } => set(value, If::Always, Tell::Before),
         Op::Set { value, .. } => set(value, If::Always, Tell::Whether),
+        Op::SetFor { value, .. } => StringsOp::Set {
+            value: Text::of(value.as_bytes()),
+            condition: If::Always,
+            tell: Tell::Whether,
+            term: Some(term(value)),
+        },
         Op::SetIf { value, condition, get, .. } => {
             let condition = match condition {
                 Condition::Absent => If::Absent,
@@ -202,7 +247,7 @@ fn op_of(op: &Op) -> Option<StringsOp> {
             set(value, condition, if *get { Tell::Before } else { Tell::Whether })
         }
         Op::SetNx { value, .. } => set(value, If::Absent, Tell::Whether),
-        Op::FlushDb | Op::Rename { .. } | Op::Save => return None,
+        Op::Rename { .. } | Op::Save => return None,
     })
 }
 

@@ -36,6 +36,8 @@ pub struct Observed {
     pub quorum: usize,
     /// What the databases that need a majority may have forgotten.
     pub lost: Lost,
+    /// Two clocks were never further apart, at whatever times one looks at them.
+    pub skew_us: u64,
 }
 
 /// What the strong and the quorum database may have forgotten: nothing unless the cluster has started
@@ -67,7 +69,8 @@ impl Lost {
     /// Whether what was done to a key may be forgotten.
     fn concerns(&self, entries: &[&Entry]) -> bool {
         let Some(cold_us) = self.cold_us else { return false };
-        let from_us = self.first_us.unwrap_or(0).saturating_sub(Self::TAIL_US);
+        let from_us =
+            self.first_us.map_or(cold_us, |first_us| first_us.saturating_sub(Self::TAIL_US));
         let may_go = |entry: &&&Entry| {
             let certain = !matches!(entry.outcome, Outcome::InDoubt | Outcome::Unknown);
             let end_us = entry.end_us.filter(|_| certain).unwrap_or(u64::MAX);

@@ -53,12 +53,16 @@ pub fn check(observed: &Observed) -> Result<u64, Failure> {
 /// What was asked about both keys of each pair, by what their names have in common.
 fn by_tag(history: &[Entry]) -> BTreeMap<&str, Vec<&Entry>> {
     let mut pairs: BTreeMap<&str, Vec<&Entry>> = BTreeMap::new();
-    for entry in history.iter().filter(|entry| entry.db == 0) {
+    let strong = || history.iter().filter(|entry| entry.db == 0);
+    for entry in strong() {
         let keys = entry.op.keys();
         let tag = keys.first().and_then(|key| key.strip_prefix('{')?.split_once('}'));
         if let Some((tag, _)) = tag {
             pairs.entry(tag).or_default().push(entry);
         }
+    }
+    for entry in strong().filter(|entry| entry.op == Op::FlushDb) {
+        pairs.values_mut().for_each(|entries| entries.push(entry));
     }
     pairs
 }
@@ -107,6 +111,11 @@ fn push(entry: &Entry, until: u64, operations: &mut Vec<Operation<Two>>) {
                 add(Did::Set(1, value), None);
             }
         }
+        // Each key by itself, whenever its turn comes.
+        (Op::FlushDb, _) => {
+            add(Did::Clear(0), Some(Saw::Done));
+            add(Did::Clear(1), Some(Saw::Done));
+        }
         (Op::GetBoth { keys }, Outcome::List(values)) => {
             let mut held = [None; 2];
             for (key, value) in keys.iter().zip(values) {
@@ -135,7 +144,7 @@ fn forget_unseen(operations: &mut Vec<Operation<Two>>) {
     let seen: BTreeSet<Text> = seen.flatten().flatten().collect();
     operations.retain(|operation| match operation.op {
         Did::Set(_, value) => operation.end.is_some() || seen.contains(&value),
-        Did::Move(_) | Did::Read | Did::SetBoth(_) => true,
+        Did::Clear(_) | Did::Move(_) | Did::Read | Did::SetBoth(_) => true,
     });
 }
 
@@ -146,6 +155,7 @@ struct Two;
 /// What was done to them.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Did {
+    Clear(usize),
     /// The value of one is that of the other from now on.
     Move(usize),
     Read,
@@ -180,6 +190,10 @@ impl Model for Two {
                 }
                 (next, Saw::Moved(moved))
             }
+            Did::Clear(place) => {
+                next[place] = None;
+                (next, Saw::Done)
+            }
             Did::Read => (next, Saw::Both(next)),
             Did::Set(place, value) => {
                 next[place] = Some(value);
@@ -193,6 +207,7 @@ impl Model for Two {
 impl fmt::Display for Did {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
+            Self::Clear(_) => "delete one",
             Self::Move(_) => "rename",
             Self::Read => "read both",
             Self::Set(..) => "write one",

@@ -116,11 +116,26 @@ impl World<'_> {
     /// Whether a node is bound to serve a database. Databases 0 and 1 need a majority of members
     /// that have formed the cluster and lost nothing since.
     fn must_serve(&self, probe: &Probe) -> bool {
-        let core = &self.case.config.core;
-        let votes = |node: &usize| self.hosts[*node].node.as_ref().is_some_and(|n| n.votes());
-        let whole = core.len() == self.hosts.len();
-        let voters = core.iter().filter(|node| votes(node)).count();
-        probe.db == 2 || whole || (votes(&probe.node) && voters >= self.quorum())
+        let votes = self.hosts[probe.node].node.as_ref().is_some_and(|node| node.votes());
+        probe.db == 2 || self.is_whole() || (votes && self.has_majority())
+    }
+
+    /// In which databases the core's replicas are bound to become one: in the strong one somebody must
+    /// be able to lead.
+    fn must_agree(&self) -> &'static [Db] {
+        const LEADERLESS: [Db; 2] = [Db::QUORUM, Db::EVENTUAL];
+        if self.is_whole() || self.has_majority() { &Db::ALL } else { &LEADERLESS }
+    }
+
+    /// Whether all members are left in the end.
+    const fn is_whole(&self) -> bool {
+        self.case.config.core.len() == self.hosts.len()
+    }
+
+    /// Whether members enough for a majority have formed the cluster and lost nothing since.
+    fn has_majority(&self) -> bool {
+        let votes = |node: &&usize| self.hosts[**node].node.as_ref().is_some_and(|n| n.votes());
+        self.case.config.core.iter().filter(votes).count() >= self.quorum()
     }
 
     /// The operator reads what a cluster says that can't go on, and starts all nodes that have data
@@ -151,7 +166,7 @@ impl World<'_> {
     /// What has not happened.
     fn overdue(&self, probes: &[Probe]) -> Failure {
         let unserved = probes.iter().find(|probe| !probe.served && self.must_serve(probe));
-        if let Some(difference) = convergence::difference(&self.replicas()) {
+        if let Some(difference) = convergence::difference(&self.replicas(), self.must_agree()) {
             return difference;
         }
         let Some(Probe { node, db, .. }) = unserved else {
@@ -188,11 +203,11 @@ impl World<'_> {
     /// Whether digests and flush stamps of the core are equal: cheap, and asked often.
     fn agrees(&self, core: &[usize]) -> bool {
         let slots = self.case.config.slots;
-        let dbs = || Db::ALL.into_iter().filter(|db| *db != Db::STRONG || convergence::STRONG);
+        let dbs = self.must_agree();
         let mut images = core.iter().map(|node| {
             let store = self.hosts[*node].node.as_ref()?.store();
             let image = |db| (store.digest(db, 0, slots), store.flushed(db), store.live(db));
-            Some(dbs().map(image).collect::<Vec<_>>())
+            Some(dbs.iter().map(|db| image(*db)).collect::<Vec<_>>())
         });
         let first = images.next().flatten();
         first.is_some() && images.all(|image| image == first)
@@ -227,12 +242,13 @@ impl World<'_> {
             voting: voting.map(|(id, _)| id).collect(),
             quorum: self.quorum(),
             lost: self.cold_lost,
+            skew_us: self.case.skew_us(self.net.now_us),
             history: std::mem::take(&mut self.history),
             replicas: self.replicas(),
         };
         let outcome = oracle::check(&observed).and_then(|()| {
             // Digests were equal; that the replicas are is what they stand for.
-            let difference = convergence::difference(&observed.replicas);
+            let difference = convergence::difference(&observed.replicas, self.must_agree());
             difference.filter(|_| settled).map_or(Ok(()), Err)
         });
         self.history = observed.history;

@@ -39,6 +39,8 @@ pub(super) struct Host {
     attempts: Vec<u64>,
     timer_us: Option<u64>,
     pub(super) paused: bool,
+    /// Its next start is one with the word to start cold.
+    pub(super) told: bool,
     rate_ppm: i64,
     pub(super) offset_ms: i64,
     pub(super) base_offset_ms: i64,
@@ -59,6 +61,7 @@ impl Host {
             attempts: vec![0; nodes],
             timer_us: None,
             paused: false,
+            told: false,
             rate_ppm,
             offset_ms,
             base_offset_ms: offset_ms,
@@ -163,7 +166,7 @@ impl World<'_> {
             node.handle_open(now, link, origin);
         }
         let kind = match origin {
-            Origin::Accepted => EventKind::OpenAccepted,
+            Origin::Accepted(_) => EventKind::OpenAccepted,
             Origin::Dialed(_) => EventKind::OpenDialed,
         };
         self.record(id, kind, link.0, &[]);

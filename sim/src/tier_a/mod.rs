@@ -8,7 +8,11 @@
 //! Beside the net each node has a disk, a second thing that takes what a turn hands over
 //! and answers later by an event: the real log on a medium that forgets, tears, fills up and rots.
 
-use quorate::{node::Node, probe::Hook, record::Db};
+use quorate::{
+    node::{Addresses, Node},
+    probe::Hook,
+    record::Db,
+};
 
 use crate::{
     case::{Case, FaultClass},
@@ -236,7 +240,7 @@ impl<'c> World<'c> {
             return self.net.schedule(at_us, Event::Refused(call));
         }
         let (here, there) = self.net.connect(from, to);
-        self.open(to, there, quorate::node::Origin::Accepted);
+        self.open(to, there, quorate::node::Origin::Accepted(Addresses::UNKNOWN));
         self.net.schedule(at_us, Event::SynAck(call, here));
     }
 

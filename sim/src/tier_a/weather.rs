@@ -52,6 +52,10 @@ impl World<'_> {
                 let host = &mut self.hosts[node];
                 host.offset_ms = host.base_offset_ms + by_ms;
             }
+            FaultKind::ColdRestart { node } => {
+                self.hosts[node].told = true;
+                self.go_down(node, true);
+            }
             FaultKind::DiskFull { node } => self.hosts[node].drive.full += 1,
             FaultKind::HalfOpen { node, other } => self.cut(node, other, true),
             FaultKind::Isolation { node, way } => self.isolate(node, way, Net::block),
@@ -91,9 +95,10 @@ impl World<'_> {
             | FaultKind::SyncFails { .. } => {}
             FaultKind::DiskFull { node } => self.hosts[node].drive.full -= 1,
             FaultKind::Isolation { node, way } => self.isolate(node, way, Net::unblock),
-            FaultKind::Kill { node } | FaultKind::PowerLoss { node } | FaultKind::Wipe { node } => {
-                self.come_up(node)
-            }
+            FaultKind::ColdRestart { node }
+            | FaultKind::Kill { node }
+            | FaultKind::PowerLoss { node }
+            | FaultKind::Wipe { node } => self.come_up(node),
             FaultKind::OneWay { from, to } => self.net.unblock(from, to),
             FaultKind::Partition { a, b } => {
                 self.net.unblock(a, b);
@@ -182,8 +187,9 @@ impl World<'_> {
         self.down[node] -= 1;
         if self.down[node] == 0 {
             self.net.dark[node] = false;
+            let told = std::mem::take(&mut self.hosts[node].told);
             if self.hosts[node].node.is_none() {
-                self.start(node);
+                if told { self.start_cold(node) } else { self.start(node) }
             }
         }
     }

@@ -17,7 +17,7 @@ use std::{
 
 use quorate::{
     fuzzing::Memory,
-    node::{LinkId, Node, Origin},
+    node::{Addresses, LinkId, Node, Origin},
     time::{Instant, Now},
     turn::{Storage as _, finish_turn},
 };
@@ -69,7 +69,7 @@ pub(super) fn ask(node: &mut Node, now_ms: u64, request: &[u8]) -> String {
     let now = Now { mono: Instant::from_micros(now_ms * 1000), wall_ms: EPOCH_MS + now_ms };
     // Far from any link that a driver could have opened.
     let link = LinkId(1 << 16);
-    node.handle_open(now, link, Origin::Accepted);
+    node.handle_open(now, link, Origin::Accepted(Addresses::UNKNOWN));
     node.handle_bytes(now, link, request);
     String::from_utf8_lossy(node.output(link)).into_owned()
 }
@@ -125,7 +125,7 @@ impl Host {
         while let Poll::Ready(accepted) = self.accepting.as_mut().poll(context) {
             let link = self.sockets.open(accepted?.0, EventKind::OpenAccepted);
             self.accepting = accept(&self.listener);
-            node.handle_open(now, link, Origin::Accepted);
+            node.handle_open(now, link, Origin::Accepted(Addresses::UNKNOWN));
             busy = true;
         }
         for (peer, result) in self.sockets.poll_dials() {

@@ -18,7 +18,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use quorate::{fuzzing::Memory, node::Node};
+use quorate::{fuzzing::Memory, node::Node, record::Db};
 
 use crate::{
     birth::EPOCH_MS,
@@ -191,7 +191,7 @@ impl Run {
                 continue;
             }
             compare_at = now_ms + COMPARE_MS;
-            let difference = oracle::convergence::difference(&self.replicas());
+            let difference = oracle::convergence::difference(&self.replicas(), &Db::ALL);
             match difference {
                 // Twice in a row, for something may still have been under way.
                 None if agreed => return Ok(now_ms - quiet_ms),
@@ -230,6 +230,7 @@ impl Run {
             voting: (0..nodes.len()).filter(votes).collect(),
             quorum: nodes.len() / 2 + 1,
             lost: Lost::default(),
+            skew_us: self.shared.case.skew_us(self.now_ms() * 1000),
         }
     }
 

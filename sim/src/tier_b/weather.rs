@@ -84,6 +84,7 @@ impl Weather {
                 FaultKind::BitRot { .. }
                 | FaultKind::Blackout
                 | FaultKind::ClockJump { .. }
+                | FaultKind::ColdRestart { .. }
                 | FaultKind::DiskFull { .. }
                 | FaultKind::HalfOpen { .. }
                 | FaultKind::Kill { .. }

@@ -301,8 +301,10 @@ impl Strong {
         let promised = all.iter().map(|slot| self.acceptor.promised(slot));
         let highest = promised.max().unwrap_or_default().max(self.highest);
         let floor = Ballot::new((highest.counter() + 1).min(Ballot::COUNTER_MAX), FIRST);
-        self.highest = floor;
-        self.acceptor.recall(floor, &all);
+        if !planted(Mutant::ColdStartKeepsPromises) {
+            self.highest = floor;
+            self.acceptor.recall(floor, &all);
+        }
         self.acceptor.set_copied(&all, true);
         let mut entries = Vec::new();
         self.acceptor.log(&mut entries);

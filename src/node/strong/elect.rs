@@ -51,7 +51,7 @@ impl Strong {
         }
         campaign.on_backing(from, slots);
         let backed = campaign.backed(quorum);
-        if backed == campaign.slots || (campaign.canvassed() >= voters && !backed.is_empty()) {
+        if backed == campaign.slots || campaign.canvassed() >= voters {
             self.stand_if_vacant(ctx, id, backed);
         }
     }
@@ -250,12 +250,30 @@ impl Strong {
 
     /// Stands for those of the slots that nobody has won meanwhile.
     fn stand_if_vacant(&mut self, ctx: &mut Ctx<'_>, id: u64, mut slots: SlotSet) {
+        let Some(at) = self.campaigns.iter().position(|campaign| campaign.id == id) else { return };
+        let mut denied = self.campaigns[at].slots.clone();
+        denied.subtract(&slots);
         slots.intersect_with(self.terms.vacant());
         if slots.is_empty() {
-            self.campaigns.retain(|campaign| campaign.id != id);
-            return self.reschedule(ctx);
+            self.campaigns.swap_remove(at);
         }
-        self.stand(ctx, id, slots);
+        if !denied.is_empty() {
+            self.canvass_later(ctx, &denied);
+        }
+        if !slots.is_empty() {
+            self.stand(ctx, id, slots);
+        }
+        self.reschedule(ctx);
+    }
+
+    /// Members still hear the leader of these slots. They may be about to notice that it is gone, as
+    /// we did, so the first time they are asked again soon.
+    fn canvass_later(&mut self, ctx: &mut Ctx<'_>, slots: &SlotSet) {
+        reached(Hook::CanvassDenied);
+        let step = terms::STEP.0 << self.attempts;
+        self.attempts = (self.attempts + 1).min(ATTEMPTS_MAX);
+        let wait = step / 2 + ctx.rng.below(step);
+        self.terms.hold_off(slots.iter(), ctx.now.mono + Millis(wait));
     }
 
     /// Asks for promises, once our own is durable.

@@ -18,7 +18,7 @@ use super::{
 };
 use crate::{
     command::op::{Action, Answer, Op},
-    probe::{Hook, reached},
+    probe::{Hook, Mutant, planted, reached},
     proto::peer::Frame,
     record::{Db, NodeId},
     slot::{Slot, SlotSet},
@@ -213,6 +213,9 @@ impl Strong {
                 }
                 keys.len() < *stamps && *looks > 0
             });
+        }
+        if planted(Mutant::FlushMissesKey) {
+            keys.pop();
         }
         for key in keys {
             *stamps = stamps.saturating_sub(1);

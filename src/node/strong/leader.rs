@@ -179,6 +179,7 @@ impl Leader {
         let has_value = held.is_some_and(|record| record.value.is_some());
         let visible = held.and_then(|record| {
             let Record { version, expires_at_ms, .. } = record;
+            let wall_ms = if planted(Mutant::ExpiredShown) { 0 } else { wall_ms };
             record.visible(wall_ms).map(|value| Held { value, expires_at_ms, version })
         });
         let expired = has_value && visible.is_none();

@@ -11,7 +11,7 @@ use crate::{
         op::{Answer, Held, Op},
     },
     node::peers::Peers,
-    probe::{Hook, reached},
+    probe::{Hook, Mutant, planted, reached},
     proto::peer::{self, Frame},
     record::{Ballot, Db, NodeId},
     slot::Slot,
@@ -205,6 +205,7 @@ impl Strong {
         let expired = record.is_some_and(|record| {
             record.value.is_some() && record.visible(ctx.now.wall_ms).is_none()
         });
+        let expired = expired && !planted(Mutant::FastReadExpires);
         let fit = self.votes() && accepted && !waits && !expired && self.reaches_quorum(ctx.peers);
         if fit {
             self.fast.begin(self.me, request.clone(), version);
@@ -233,7 +234,8 @@ impl Strong {
             reached(Hook::FastRead);
             let record = ctx.replica.store.get(Db::STRONG, op.key);
             let held = record.and_then(|record| Held::of(&record, ctx.now.wall_ms));
-            if held.is_none() && record.is_some_and(|record| record.value.is_some()) {
+            let ends = held.is_none() && record.is_some_and(|record| record.value.is_some());
+            if ends && !planted(Mutant::FastReadExpires) {
                 // Its time is over by our clock; only the leader may say so.
                 self.ask_leader(ctx, read.request);
                 continue;

@@ -35,6 +35,9 @@ const SEARCHED_PER_TURN: usize = 64;
 /// Tombstones of one slot that are remembered; the others are found by a later search.
 const GRAVES_MAX: usize = 4096;
 
+/// Tombstones that are dropped at once: a fraction of a millisecond of work.
+const DROPPED_AT_ONCE: usize = 256;
+
 /// What a leader knows of how far its members are.
 #[derive(Clone, Debug, Default, Hash)]
 pub(crate) struct Upkeep {
@@ -45,6 +48,9 @@ pub(crate) struct Upkeep {
     last_id: u64,
     /// Tombstones of our own ballots, by slot: the number of the stamp.
     graves: BTreeMap<u32, BTreeMap<Box<[u8]>, Version>>,
+    /// Slots whose tombstones all members hold, if they were stamped under the ballot up to that
+    /// number. What all hold they do not lose again, so these may be dropped later.
+    drops: VecDeque<(u32, Ballot, u64)>,
     /// Slots to be searched for tombstones of earlier ballots.
     searches: VecDeque<u32>,
     /// By peer: slots in which it differs.
@@ -102,6 +108,7 @@ impl Upkeep {
     pub(crate) fn on_lost(&mut self, slots: &SlotSet) {
         self.graves.retain(|slot, _| !slots.contains(*slot));
         self.searches.retain(|slot| !slots.contains(*slot));
+        self.drops.retain(|(slot, ..)| !slots.contains(*slot));
         if let Some(round) = &mut self.round {
             round.same.retain(|slot, _| !slots.contains(*slot));
         }
@@ -135,12 +142,14 @@ impl Upkeep {
     /// A member may have forgotten what it said it holds.
     pub(crate) fn on_reborn(&mut self) {
         self.round = None;
+        self.drops.clear();
     }
 
     /// When there is something to do.
     pub(crate) fn next_timer(&self) -> Option<Instant> {
         let survey = self.next_at.map(|at| self.waits_until().map_or(at, |until| at.max(until)));
-        if self.searches.is_empty() { survey } else { Some(Instant::ZERO) }
+        let at_once = !self.searches.is_empty() || !self.drops.is_empty();
+        if at_once { Some(Instant::ZERO) } else { survey }
     }
 }
 
@@ -148,6 +157,7 @@ impl Strong {
     /// Surveys when it is time, and searches a few slots.
     pub(super) fn keep_up(&mut self, ctx: &mut Ctx<'_>) {
         self.search_some(ctx);
+        self.drop_some(ctx);
         let now = ctx.now.mono;
         let waits = self.upkeep.waits_until().is_some_and(|until| until > now);
         if waits || self.upkeep.next_at.is_none_or(|at| at > now) {
@@ -346,20 +356,46 @@ impl Strong {
                 self.set_clean(ctx, slot);
                 self.leader.settle_absent(slot);
             }
-            self.drop_tombstones(ctx, slot, seq);
+            if self.upkeep.graves.contains_key(&slot) {
+                self.upkeep.drops.push_back((slot, self.acceptor.promised(slot), seq));
+            }
+        }
+        self.drop_some(ctx);
+    }
+
+    /// Drops some of the tombstones that all members hold.
+    fn drop_some(&mut self, ctx: &mut Ctx<'_>) {
+        let mut left = DROPPED_AT_ONCE;
+        while left > 0
+            && let Some((slot, ballot, seq)) = self.upkeep.drops.pop_front()
+        {
+            if self.acceptor.promised(slot) != ballot {
+                continue;
+            }
+            left -= self.drop_tombstones(ctx, slot, (ballot, seq), left);
+            if left == 0 {
+                self.upkeep.drops.push_front((slot, ballot, seq));
+            }
         }
     }
 
-    /// Drops the tombstones of a slot that were stamped up to `seq`, and still stand.
-    fn drop_tombstones(&mut self, ctx: &mut Ctx<'_>, slot: u32, seq: u64) {
-        let ballot = self.acceptor.promised(slot);
-        let Some(graves) = self.upkeep.graves.get_mut(&slot) else { return };
+    /// Drops at most so many tombstones of a slot that were stamped up to `seq`, and still stand.
+    /// How many were looked at.
+    fn drop_tombstones(
+        &mut self,
+        ctx: &mut Ctx<'_>,
+        slot: u32,
+        (ballot, seq): (Ballot, u64),
+        most: usize,
+    ) -> usize {
+        let Some(graves) = self.upkeep.graves.get_mut(&slot) else { return 0 };
         let old =
             graves.extract_if(.., |_, version| version.ballot() == ballot && version.seq() <= seq);
-        let old: Vec<(Box<[u8]>, Version)> = old.collect();
+        let old: Vec<(Box<[u8]>, Version)> = old.take(most).collect();
         if graves.is_empty() {
             self.upkeep.graves.remove(&slot);
         }
+        let count = old.len();
         for (key, version) in old {
             let held = ctx.replica.store.get(Db::STRONG, &key);
             if held.is_some_and(|record| record.version == version && record.value.is_none()) {
@@ -375,6 +411,7 @@ impl Strong {
                 ctx.replica.drop_tombstone(&key, version);
             }
         }
+        count
     }
 
     /// Lists the next slot in which a member differs.

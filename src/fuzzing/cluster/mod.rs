@@ -6,16 +6,23 @@
 //! replay exactly. Faults are those that a script can name: a partition stalls bytes, a cut loses
 //! those under way, a crash loses a node with all that is not on its disk.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::{
+    collections::{BTreeMap, BTreeSet, VecDeque},
+    net::{Ipv4Addr, SocketAddr},
+};
+
+mod wires;
+
+use wires::Wires;
 
 use super::memory::Memory;
 use crate::{
     limits::{Limits, Timing},
     members::Members,
-    node::{LinkId, Node, NodeConfig, Origin},
+    node::{Addresses, LinkId, Node, NodeConfig, Origin},
     record::NodeId,
     time::{Instant, Millis, Now},
-    turn::{Transport, finish_turn},
+    turn::finish_turn,
 };
 
 /// The wall clock when a cluster begins.
@@ -77,12 +84,14 @@ pub struct Setup {
     pub timing: Timing,
     /// Most bytes delivered in one piece, and taken from a node at once.
     pub piece: usize,
+    /// What is durable is on the disk itself, as nodes are told.
+    pub synced: bool,
 }
 
 impl Default for Setup {
     fn default() -> Self {
         let (limits, timing) = (Limits::DEFAULT, Timing::DEFAULT);
-        Self { nodes: 3, slots: 16, limits, timing, piece: usize::MAX }
+        Self { nodes: 3, slots: 16, limits, timing, piece: usize::MAX, synced: true }
     }
 }
 
@@ -191,6 +200,7 @@ impl Cluster {
             slots: self.setup.slots,
             limits: self.setup.limits,
             timing: self.setup.timing,
+            synced: self.setup.synced,
             seed: node as u64,
         };
         let mut node = Node::new(config, now);
@@ -274,7 +284,7 @@ impl Cluster {
         let now = self.now(node);
         match self.hosts[node].node.as_mut() {
             Some(at) => {
-                at.handle_open(now, link, Origin::Accepted);
+                at.handle_open(now, link, Origin::Accepted(addresses(client, node)));
                 self.pipes.insert(here, Pipe::new(there));
                 self.pipes.insert(there, Pipe::new(here));
                 self.turn(node);
@@ -301,6 +311,12 @@ impl Cluster {
     /// What a client has received since it was last asked.
     pub fn take_received(&mut self, client: usize) -> Vec<u8> {
         std::mem::take(&mut self.clients[client].received)
+    }
+
+    /// How many bytes a client has received since it was last asked.
+    #[must_use]
+    pub fn peek_received(&self, client: usize) -> usize {
+        self.clients[client].received.len()
     }
 
     /// Whether the node has closed the client's connection.
@@ -508,6 +524,9 @@ impl Cluster {
         let Some(mut at) = self.hosts[node].node.take() else { return };
         let mut disk = std::mem::take(&mut self.hosts[node].disk);
         let mut wires = Wires { cluster: self, node, dials: Vec::new() };
+        if at.wants_to_stop() {
+            at.handle_shutdown(now);
+        }
         finish_turn(&mut at, now, &mut wires, &mut disk);
         let dials = wires.dials;
         self.hosts[node].node = Some(at);
@@ -535,7 +554,7 @@ impl Cluster {
         self.pipes.insert(a, Pipe::new(b));
         self.pipes.insert(b, Pipe::new(a));
         if let Some(at) = self.hosts[to].node.as_mut() {
-            at.handle_open(now_to, there, Origin::Accepted);
+            at.handle_open(now_to, there, Origin::Accepted(Addresses::UNKNOWN));
         }
         if let Some(at) = self.hosts[from].node.as_mut() {
             at.handle_open(now_from, here, Origin::Dialed(NodeId(to as u16)));
@@ -543,6 +562,12 @@ impl Cluster {
         self.turn(to);
         self.turn(from);
     }
+}
+
+/// Where a client's connection leads from and to.
+fn addresses(client: usize, node: usize) -> Addresses {
+    let local = |port: usize| SocketAddr::from((Ipv4Addr::LOCALHOST, port as u16));
+    Addresses { from: local(40_000 + client % 20_000), to: local(9000 + node) }
 }
 
 /// Everything that replicas must agree on, in order.
@@ -561,36 +586,4 @@ fn image(node: &Node) -> Vec<Vec<u8>> {
     }
     all.sort();
     all
-}
-
-/// One node's view of the network during its turn.
-struct Wires<'a> {
-    cluster: &'a mut Cluster,
-    node: usize,
-    dials: Vec<NodeId>,
-}
-
-impl Transport for Wires<'_> {
-    fn dial(&mut self, peer: NodeId) {
-        self.dials.push(peer);
-    }
-
-    fn send(&mut self, link: LinkId, bytes: &[u8]) -> usize {
-        match self.cluster.pipes.get_mut(&End::Node(self.node, link)) {
-            Some(pipe) => {
-                pipe.bytes.extend(bytes);
-                bytes.len()
-            }
-            None => 0,
-        }
-    }
-
-    fn close(&mut self, link: LinkId) {
-        let end = End::Node(self.node, link);
-        let Some(pipe) = self.cluster.pipes.get_mut(&end) else { return };
-        pipe.closed = true;
-        let to = pipe.to;
-        // What the other side still sends goes nowhere.
-        self.cluster.pipes.remove(&to);
-    }
 }
