@@ -46,6 +46,10 @@
 //! the strong database the leader of the key's slot and a majority, in the quorum database any node
 //! and a majority, in the eventual one any node and itself.
 //!
+//! A transaction on keys of one slot is a batch ([`command::batch`]): the leader of the slot applies its
+//! steps one after the other, stamps what they write together, and sends it in one frame, so that
+//! every member has all of it or nothing.
+//!
 //! A deletion is a record too, a tombstone, and has to be remembered as long as anything older may
 //! turn up: in the strong database until all members hold just it, in the others until the floor
 //! covers it, a stamp below which all members have durably applied everything that anybody stamped.
@@ -70,7 +74,7 @@
 //! | [`slot`], [`record`] | which slot a key falls into; one key's state at one version, its bytes, who wins |
 //! | [`limits`], [`members`] | every bound with its reason; who belongs to the cluster and what they are called |
 //! | [`proto`] | requests, replies, and frames between nodes: borrowed, incremental, not recursive |
-//! | [`command`] | the table of commands; arguments become a command or an error |
+//! | [`command`] | the table of commands; arguments become a command or an error; what operations and batches come to |
 //! | [`store`] | tables and digests, slot by slot |
 //! | [`log`] | log, checkpoints, recovery: files on a disk that is handed in |
 //! | [`conn`] | one client: dialect, unfinished input, output, patience |
@@ -101,11 +105,14 @@
 //! - I10: a tombstone that is gone from databases 1 and 2, or a value that is gone because its time
 //!   was over, was at or below the floor, which never goes down while the disk is kept; a deleted key
 //!   does not come back without a write.
-//! - I11: a turn's work is bounded, whatever one client asks for; what takes more is done over several
+//! - I11: records that a leader has stamped together are taken together, in memory, in a stream and in
+//!   the log; and while they are under way no member is sent anything newer of their keys before
+//!   them.
+//! - I12: a turn's work is bounded, whatever one client asks for; what takes more is done over several
 //!   turns, and everybody else is served in between.
 //!
-//! Deliberately absent so far: transactions, TLS and passwords. Until peers authenticate, a node
-//! listens on loopback only.
+//! Deliberately absent so far: TLS and passwords. Until peers authenticate, a node listens on loopback
+//! only.
 
 pub mod time;
 

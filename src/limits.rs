@@ -24,6 +24,15 @@ pub struct Limits {
     /// its next ones wait: more than any pipeline in use has, few enough to be remembered in a few
     /// hundred KiB.
     pub requests_open_max: usize,
+    /// Requests between MULTI and EXEC: more than clients put into one pipeline by themselves. One
+    /// more, and the transaction will not be carried out.
+    pub queue_max: usize,
+    /// Bytes of these requests: with what they write they must find room in one message.
+    pub queue_size_max: usize,
+    /// Keys that a connection watches.
+    pub watched_max: usize,
+    /// Scripts that are known by their hashes: a client has a handful.
+    pub scripts_max: usize,
     /// Operations of the strong and the quorum database under way, before no client is read any
     /// more: each takes some hundred bytes here and a line in a message to each member.
     pub requests_max: usize,
@@ -71,6 +80,10 @@ impl Limits {
         request_size_max: 2 * VALUE_SIZE_MAX,
         output_pause: 1024 * 1024,
         requests_open_max: 1024,
+        queue_max: 16_384,
+        queue_size_max: VALUE_SIZE_MAX / 2,
+        watched_max: 1024,
+        scripts_max: 1024,
         requests_max: 65_536,
         requests_size_max: 64 * 1024 * 1024,
         output_stall: Millis(60_000),

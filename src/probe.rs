@@ -142,6 +142,12 @@ named! {
         RecoveryRemoved => "recovery_removed",
         /// A leader stamped a key anew to settle it.
         Restamped => "restamped",
+        /// A batch of several records was stamped.
+        StampedTogether => "stamped_together",
+        /// A batch was sent again as a whole.
+        TogetherAgain => "together_again",
+        /// What a batch watches had changed.
+        WatchFailed => "watch_failed",
         /// A new session began with a peer.
         SessionBegun => "session_begun",
         /// A session went on over a new connection with frames to send again.
@@ -182,6 +188,10 @@ named! {
         AckSkipsRecord => "ack_skips_record",
         /// A node reads no answers while it has much to say itself.
         AnswersNotRead => "answers_not_read",
+        /// Of the records of a batch only the first is logged.
+        BatchHalfLogged => "batch_half_logged",
+        /// The records of a batch are sent one by one, and the first stands for all.
+        BatchSentApart => "batch_sent_apart",
         /// A new session begins without the walk that makes up for what no stream carries.
         BehindFlagLost => "behind_flag_lost",
         /// A node that a power failure took writes from votes at once.
@@ -310,6 +320,8 @@ named! {
         UnknownRetried => "unknown_retried",
         /// A node whose data is gone votes at once.
         VotesAtOnce => "votes_at_once",
+        /// A batch takes effect whatever became of what it watches.
+        WatchIgnored => "watch_ignored",
     }
 }
 

@@ -5,7 +5,8 @@
 //! output anew; review the difference.
 //!
 //! Commands: `cluster key=value...` (first; `down=N` leaves a node out), `cN REQUEST` (a text client on
-//! node N), `replies N` (what that client has received since), `send N BYTES` (a fresh connection
+//! node N), `tell N REQUEST` (the same, but nothing arrives yet), `rounds N` (so many times one piece on every
+//! link), `replies N` (what that client has received since), `send N BYTES` (a fresh connection
 //! with escapes, its reply and whether it was closed), `leader KEY`, `crash N`, `forget N`
 //! (its incarnation), `start N` (with nothing on its disk), `restart N` (with what is durable
 //! there), `sync N` and `outage N` (a power failure, which leaves it what was synced; from its next start
@@ -70,6 +71,16 @@ impl Script {
         let numbers: Vec<i64> = rest.split(' ').filter_map(|word| word.parse().ok()).collect();
         let at = |index: usize| *numbers.get(index).expect("a number") as usize;
         match word {
+            "tell" => {
+                self.tell(at(0), rest.split_once(' ').map_or("", |(_, request)| request));
+                return String::new();
+            }
+            "rounds" => {
+                (0..at(0)).for_each(|_| {
+                    self.cluster.deliver();
+                });
+                return String::new();
+            }
             "send" => return self.send(at(0), rest.split_once(' ').map_or("", |(_, b)| b)),
             "replies" => return self.replies(at(0)),
             "leader" => return self.leader(rest.as_bytes()),
@@ -124,14 +135,19 @@ impl Script {
 
     /// A line from the node's own text client.
     fn ask(&mut self, node: usize, request: &str) -> String {
+        self.tell(node, request);
+        self.cluster.settle();
+        self.replies(node)
+    }
+
+    /// A line from the node's own text client, on its way.
+    fn tell(&mut self, node: usize, request: &str) {
         let client = match self.clients[node] {
             Some(client) if !self.cluster.is_closed(client) => client,
             Some(_) | None => self.cluster.connect(node),
         };
         self.clients[node] = Some(client);
         self.cluster.send(client, format!("{request}\n").as_bytes());
-        self.cluster.settle();
-        self.replies(node)
     }
 
     /// What the node's own text client has received and not shown yet.
@@ -292,6 +308,7 @@ fn scripts_kill_the_bugs_that_the_kill_table_says() {
 
     let table = include_str!("../sim/KILLS.md");
     let kills = [
+        (Mutant::BatchSentApart, "batches_apart.txt"),
         (Mutant::ExpiredAboveFloor, "expired.txt"),
         (Mutant::FloorIgnored, "tombstones_lost.txt"),
         (Mutant::FloorRowOutlived, "tombstones_wiped.txt"),

@@ -5,6 +5,8 @@ use crate::{
     history::Outcome,
 };
 
+mod together;
+
 /// How a node begins that refuses to write because of its clock.
 const CLOCK_ERROR: &str = "ERR the clock of this node is ahead";
 
@@ -22,6 +24,9 @@ const NO_REPLICAS: &str = "NOREPLICAS ";
 
 /// What a node says to INCR of what is no number.
 const NOT_NUMBER: &str = "ERR value is not an integer";
+
+/// What a node says to RENAME of nothing.
+const NO_SUCH_KEY: &str = "ERR no such key";
 
 /// What stands in text for an absent value, a write that was not made, and the end of a list.
 const NOT_FOUND: &str = "Not Found";
@@ -41,14 +46,23 @@ pub fn encode(dialect: Dialect, op: &Op, out: &mut Vec<u8>) {
         Op::Add { key, by: by @ 0.. } => words(dialect, &["INCRBY", key, &by.to_string()], out),
         Op::Add { key, by } => words(dialect, &["DECRBY", key, &(-by).to_string()], out),
         Op::Append { key, value } => words(dialect, &["APPEND", key, value], out),
+        Op::Both { keys, value } => {
+            let sets: Vec<Vec<&str>> = keys.iter().map(|key| vec!["SET", key, value]).collect();
+            transaction(dialect, &sets, out);
+        }
         Op::Del { key } => words(dialect, &["DEL", key], out),
         Op::Exists { keys } => several("EXISTS", keys, out),
         Op::FlushDb => words(dialect, &["FLUSHDB"], out),
         Op::Get { key } => words(dialect, &["GET", key], out),
+        Op::GetBoth { keys } => {
+            let gets: Vec<Vec<&str>> = keys.iter().map(|key| vec!["GET", key]).collect();
+            transaction(dialect, &gets, out);
+        }
         Op::GetDel { key } => words(dialect, &["GETDEL", key], out),
         Op::GetSet { key, value } => words(dialect, &["GETSET", key, value], out),
         Op::MDel { keys } => several("DEL", keys, out),
         Op::MGet { keys } => several("MGET", keys, out),
+        Op::Rename { from, to } => words(dialect, &["RENAME", from, to], out),
         Op::Save => words(dialect, &["SAVE"], out),
         Op::Set { key, value } => words(dialect, &["SET", key, value], out),
         Op::SetFor { key, value, for_ms } => {
@@ -66,7 +80,18 @@ pub fn encode(dialect: Dialect, op: &Op, out: &mut Vec<u8>) {
             words(dialect, &all, out);
         }
         Op::SetNx { key, value } => words(dialect, &["SETNX", key, value], out),
+        Op::Swap { key, value } => {
+            words(dialect, &["WATCH", key], out);
+            words(dialect, &["GET", key], out);
+            transaction(dialect, &[vec!["SET", key, value]], out);
+        }
     }
+}
+
+fn transaction(dialect: Dialect, requests: &[Vec<&str>], out: &mut Vec<u8>) {
+    words(dialect, &["MULTI"], out);
+    requests.iter().for_each(|request| words(dialect, request, out));
+    words(dialect, &["EXEC"], out);
 }
 
 /// The bytes of a step's requests, and how many of the requests leave whole before the client does.
@@ -92,6 +117,9 @@ pub fn encode_select(dialect: Dialect, db: u8, out: &mut Vec<u8>) {
 /// isn't there yet.
 #[must_use]
 pub fn decode(dialect: Dialect, op: &Op, bytes: &[u8]) -> Option<(Outcome, usize)> {
+    if let Op::Both { .. } | Op::GetBoth { .. } | Op::Swap { .. } = op {
+        return together::decode(dialect, op, bytes);
+    }
     let (reply, size) = match dialect {
         Dialect::Resp => resp(bytes)?,
         Dialect::Text => text(op, bytes)?,
@@ -125,7 +153,7 @@ fn outcome(op: &Op, reply: Reply) -> Outcome {
 
 /// What an error says about a request; nothing if it is none that the request may have.
 fn error(op: &Op, line: &str) -> Option<Outcome> {
-    let alone = op.is_read() && op.key().is_some();
+    let alone = op.is_read() && (op.key().is_some() || matches!(op, Op::GetBoth { .. }));
     let refused = match op {
         Op::Save => line.contains(SAVE_ERROR),
         _ if line.starts_with(NO_REPLICAS) => true,
@@ -136,6 +164,9 @@ fn error(op: &Op, line: &str) -> Option<Outcome> {
     }
     if line.starts_with(IN_DOUBT) && !alone {
         return Some(Outcome::InDoubt);
+    }
+    if matches!(op, Op::Rename { .. }) && line == NO_SUCH_KEY {
+        return Some(Outcome::Missing);
     }
     (matches!(op, Op::Add { .. }) && line.starts_with(NOT_NUMBER)).then_some(Outcome::NotNumber)
 }
@@ -165,15 +196,19 @@ impl Kind {
             | Op::Exists { .. }
             | Op::MDel { .. }
             | Op::SetNx { .. } => Self::Integer,
-            Op::MGet { .. } => Self::List,
-            Op::FlushDb
+            Op::GetBoth { .. } | Op::MGet { .. } => Self::List,
+            Op::Both { .. }
+            | Op::FlushDb
+            | Op::Rename { .. }
             | Op::Save
             | Op::Set { .. }
             | Op::SetFor { .. }
             | Op::SetIf { get: false, .. } => Self::Outcome,
-            Op::Get { .. } | Op::GetDel { .. } | Op::GetSet { .. } | Op::SetIf { .. } => {
-                Self::Value
-            }
+            Op::Get { .. }
+            | Op::GetDel { .. }
+            | Op::GetSet { .. }
+            | Op::SetIf { .. }
+            | Op::Swap { .. } => Self::Value,
         }
     }
 }

@@ -28,6 +28,8 @@ pub enum Outcome {
     Count(i64),
     /// Done.
     Done,
+    /// It held this, and nothing was written because it was written meanwhile.
+    Found(Option<Vec<u8>>),
     /// The node does not know either: it may have been carried out or not, and may still be.
     InDoubt,
     /// These values, in the order of the keys.

@@ -87,6 +87,8 @@ pub const fn what(mutant: Mutant) -> &'static str {
         Mutant::AckBeforeSync => "what is written is acknowledged before it is durable",
         Mutant::AckSkipsRecord => "a cursor moves past a record that was not applied",
         Mutant::AnswersNotRead => "a node reads no answers while it has much to say itself",
+        Mutant::BatchHalfLogged => "of the records of a batch only the first is logged",
+        Mutant::BatchSentApart => "a batch's records are sent one by one, the first for all",
         Mutant::BehindFlagLost => "a new session begins without the walk that makes up for losses",
         Mutant::BootIgnored => "a node that a power failure took writes from votes at once",
         Mutant::BoundNotAhead => "no bound is durable ahead of the stamps that peers are sent",
@@ -151,6 +153,7 @@ pub const fn what(mutant: Mutant) -> &'static str {
         Mutant::UndurableShown => "a fast read is shown what is not durable",
         Mutant::UnknownRetried => "a write whose fate is unknown is tried again",
         Mutant::VotesAtOnce => "a node whose data is gone votes at once",
+        Mutant::WatchIgnored => "a batch takes effect whatever became of what it watches",
     }
 }
 

@@ -66,6 +66,7 @@ fn became(outcome: &Outcome) -> String {
     match outcome {
         Outcome::Count(count) => count.to_string(),
         Outcome::Done => "OK".to_owned(),
+        Outcome::Found(found) => format!("{}, and not set", value(found)),
         Outcome::InDoubt => "in doubt".to_owned(),
         Outcome::List(values) => values.iter().map(value).collect::<Vec<_>>().join(", "),
         Outcome::Missing => "nothing".to_owned(),

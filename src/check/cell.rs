@@ -121,7 +121,11 @@ impl Display for Told {
             Answer::Bulk(value) => value.escape_ascii().fmt(f),
             Answer::Error(text) | Answer::Status(text) | Answer::Text(text) => f.write_str(text),
             Answer::Integer(number) => number.fmt(f),
+            Answer::List(answers) => {
+                answers.iter().try_for_each(|answer| write!(f, "[{}]", Self(answer.clone())))
+            }
             Answer::Nil => f.write_str("nothing"),
+            Answer::NilList => f.write_str("no list"),
             Answer::NotSet => f.write_str("not set"),
             Answer::Ok => f.write_str("OK"),
         }

@@ -3,7 +3,7 @@
 //! What the tables alone can answer is a [`Fact`]; what the node must see to is an [`Ask`].
 
 use super::{
-    Called, ClientAsk, Command, CommandAsk, CommandError,
+    Called, ClientAsk, Command, CommandAsk, CommandError, ScriptAsk,
     spec::Spec,
     sub::{Sub, SubName},
 };
@@ -186,6 +186,9 @@ pub(super) fn container<'a>(
         SubName::ObjectEncoding => super::encoding(operand)?,
         SubName::ObjectFreq => Command::Fact(Fact::NoFrequency),
         SubName::ObjectIdleTime => Command::Fact(Fact::NoIdleTime),
+        SubName::ScriptExists => Command::Script(ScriptAsk::Exists { hashes: args.from(2) }),
+        SubName::ScriptFlush => Command::Script(super::several::script_flush(args)?),
+        SubName::ScriptLoad => Command::Script(ScriptAsk::Load { text: operand }),
         SubName::SlowLogGet => slow_log_get(sub, args)?,
         SubName::SlowLogLen => Command::Ask(Ask::SlowLogLen),
         SubName::SlowLogReset => Command::Ask(Ask::SlowLogReset),

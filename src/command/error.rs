@@ -36,6 +36,8 @@ pub enum CommandError<'a> {
     },
     /// A connection's name with spaces or the like.
     ClientName,
+    /// COPY to another database.
+    CopyDb,
     /// The same in CLIENT SETINFO.
     ClientText {
         /// What it should be.
@@ -79,8 +81,18 @@ pub enum CommandError<'a> {
     NotABit,
     /// Not a place where a bit can be.
     NotABitOffset,
+    /// Fewer keys than none.
+    KeysNegative,
+    /// More keys than arguments.
+    KeysTooMany,
+    /// LCS that asks for two things at once.
+    LcsBoth,
     /// Not a number with a fraction where one is wanted.
     NotAFloat,
+    /// COPY of a key to itself.
+    SameKey,
+    /// SCRIPT FLUSH with an option that it does not have.
+    ScriptFlush,
     /// A place in front of the first byte.
     OffsetRange,
     /// Not a number where one is wanted.
@@ -137,6 +149,17 @@ impl<'a> CommandError<'a> {
         }
     }
 
+    /// The words of commands on several keys, and scripts.
+    const fn of_several(&self) -> &'static str {
+        match self {
+            Self::KeysNegative => "ERR Number of keys can't be negative",
+            Self::KeysTooMany => "ERR Number of keys can't be greater than number of args",
+            Self::LcsBoth => "ERR If you want both the length and indexes, please just use IDX.",
+            Self::SameKey => "ERR source and destination objects are the same",
+            _ => "ERR SCRIPT FLUSH only support SYNC|ASYNC option",
+        }
+    }
+
     /// The error in words with advice.
     #[must_use]
     pub const fn for_people(self) -> ForPeople<'a> {
@@ -147,6 +170,10 @@ impl<'a> CommandError<'a> {
 impl fmt::Display for CommandError<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match *self {
+            Self::Arity { spec } if spec.name == "exec" => f.write_str(
+                "EXECABORT Transaction discarded because of: wrong number of arguments for \
+                 'exec' command",
+            ),
             Self::Arity { spec } => {
                 write!(f, "ERR wrong number of arguments for '{}' command", spec.name)
             }
@@ -156,6 +183,7 @@ impl fmt::Display for CommandError<'_> {
             Self::ClientName => f.write_str(
                 "ERR Client names cannot contain spaces, newlines or special characters.",
             ),
+            Self::CopyDb => f.write_str("ERR COPY to another database is not offered"),
             Self::ClientText { attribute } => write!(
                 f,
                 "ERR {} cannot contain spaces, newlines or special characters.",
@@ -179,6 +207,11 @@ impl fmt::Display for CommandError<'_> {
             }
             Self::NotABit => f.write_str("ERR bit is not an integer or out of range"),
             Self::NotABitOffset => f.write_str("ERR bit offset is not an integer or out of range"),
+            Self::KeysNegative
+            | Self::KeysTooMany
+            | Self::LcsBoth
+            | Self::SameKey
+            | Self::ScriptFlush => f.write_str(self.of_several()),
             Self::NotAFloat => f.write_str(op::NOT_A_FLOAT),
             Self::OffsetRange => f.write_str("ERR offset is out of range"),
             Self::TooLong => f.write_str(op::TOO_LONG),
@@ -258,6 +291,7 @@ impl fmt::Display for ForPeople<'_> {
             }
             CommandError::ClientAttribute { .. }
             | CommandError::ClientName
+            | CommandError::CopyDb
             | CommandError::ClientText { .. }
             | CommandError::CursorInvalid
             | CommandError::DecrementOverflow
@@ -276,8 +310,13 @@ impl fmt::Display for ForPeople<'_> {
             | CommandError::Fixed(_)
             | CommandError::HelloOption { .. }
             | CommandError::KeySize { .. }
+            | CommandError::KeysNegative
+            | CommandError::KeysTooMany
+            | CommandError::LcsBoth
             | CommandError::NotAnInteger
             | CommandError::Quoting { .. }
+            | CommandError::SameKey
+            | CommandError::ScriptFlush
             | CommandError::TimeoutInvalid
             | CommandError::TimeoutNegative
             | CommandError::ValueSize { .. } => error.fmt(f),

@@ -12,11 +12,14 @@
 
 pub mod about;
 pub mod admin;
+pub mod batch;
 pub mod facts;
 pub mod glob;
 pub mod help;
+pub mod lcs;
 pub mod op;
 pub mod parameters;
+pub mod script;
 pub mod spec;
 pub mod sub;
 pub mod table;
@@ -25,6 +28,7 @@ pub mod traits;
 mod error;
 mod expiry;
 mod server;
+mod several;
 mod strings;
 
 pub use self::{
@@ -33,6 +37,8 @@ pub use self::{
     sub::Called,
 };
 use self::{
+    batch::How,
+    lcs::LcsAsk,
     op::{Action, Op},
     spec::Name,
 };
@@ -61,6 +67,17 @@ pub enum Command<'a> {
         /// Of these commands; of all, if there are none.
         names: Args<'a>,
     },
+    /// COPY, RENAME, RENAMENX.
+    Copy {
+        /// The command in capital letters.
+        name: &'static str,
+        /// The name that the value has; of a right size.
+        from: &'a [u8],
+        /// The name that it gets; of a right size.
+        to: &'a [u8],
+        /// Which of them.
+        how: How,
+    },
     /// DBSIZE.
     DbSize,
     /// DEL or UNLINK.
@@ -68,11 +85,24 @@ pub enum Command<'a> {
         /// One at least; each of a right size.
         keys: Args<'a>,
     },
+    /// DISCARD.
+    Discard,
     /// ECHO.
     Echo {
         /// What to say.
         message: &'a [u8],
     },
+    /// EVAL or EVALSHA.
+    Eval {
+        /// What to carry out.
+        script: Script<'a>,
+        /// KEYS.
+        keys: Args<'a>,
+        /// KEYS and behind them ARGV.
+        operands: Args<'a>,
+    },
+    /// EXEC.
+    Exec,
     /// EXISTS.
     Exists {
         /// One at least; each of a right size.
@@ -110,6 +140,13 @@ pub enum Command<'a> {
     },
     /// LASTSAVE.
     LastSave,
+    /// LCS.
+    Lcs {
+        /// The two keys; each of a right size.
+        keys: Args<'a>,
+        /// What to tell.
+        ask: LcsAsk,
+    },
     /// MGET.
     MGet {
         /// One at least; each of a right size.
@@ -120,6 +157,13 @@ pub enum Command<'a> {
         /// Keys and values in turn, one pair at least; each of a right size.
         pairs: Args<'a>,
     },
+    /// MSETNX.
+    MSetNx {
+        /// Keys and values in turn, one pair at least; each of a right size.
+        pairs: Args<'a>,
+    },
+    /// MULTI.
+    Multi,
     /// What concerns one key: GET, SET, INCR and the like.
     Op {
         /// The command in capital letters.
@@ -169,6 +213,8 @@ pub enum Command<'a> {
         /// Whether keys of a type are wanted that nothing has.
         nothing: bool,
     },
+    /// SCRIPT.
+    Script(ScriptAsk<'a>),
     /// SELECT.
     Select {
         /// The database for what follows.
@@ -178,6 +224,13 @@ pub enum Command<'a> {
     Status,
     /// TIME.
     Time,
+    /// UNWATCH.
+    Unwatch,
+    /// WATCH.
+    Watch {
+        /// One at least; each of a right size.
+        keys: Args<'a>,
+    },
     /// WAIT.
     Wait {
         /// How many other nodes must have what this connection has written.
@@ -208,6 +261,32 @@ pub enum ClientAsk<'a> {
     ReplySkip,
     /// SETNAME.
     SetName(&'a [u8]),
+}
+
+/// Which script EVAL or EVALSHA names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Script<'a> {
+    /// The one of this hash, in hexadecimal digits.
+    Hash(&'a [u8]),
+    /// This one.
+    Text(&'a [u8]),
+}
+
+/// What SCRIPT asks or says.
+#[derive(Clone, Copy, Debug)]
+pub enum ScriptAsk<'a> {
+    /// EXISTS.
+    Exists {
+        /// Hashes in hexadecimal digits, one at least.
+        hashes: Args<'a>,
+    },
+    /// FLUSH.
+    Flush,
+    /// LOAD.
+    Load {
+        /// The script.
+        text: &'a [u8],
+    },
 }
 
 /// What COMMAND asks.
@@ -259,7 +338,13 @@ impl<'a> Command<'a> {
             }
             (Name::BgRewriteAof, _, _) => Self::Ask(Ask::Rewrite),
             (Name::BgSave, option, None) => bg_save(option)?,
+            (Name::Copy, Some(from), Some(to)) => several::copy(args, from, to)?,
             (Name::DbSize, _, _) => Self::DbSize,
+            (Name::Discard, _, _) => Self::Discard,
+            (Name::Eval | Name::EvalSha, Some(script), Some(count)) => {
+                several::eval(args, spec.kind, script, count)?
+            }
+            (Name::Exec, _, _) => Self::Exec,
             (Name::Del, _, _) => Self::Del { keys: keys(args)? },
             (Name::Echo, Some(message), _) => Self::Echo { message },
             (Name::Exists, _, _) => Self::Exists { keys: keys(args)? },
@@ -274,7 +359,10 @@ impl<'a> Command<'a> {
             }
             (Name::Keys, Some(pattern), _) => Self::Keys { pattern },
             (Name::LastSave, _, _) => Self::LastSave,
+            (Name::Lcs, Some(first), Some(second)) => several::lcs(args, first, second)?,
             (Name::MGet, _, _) => Self::MGet { keys: keys(args)? },
+            (Name::MSetNx, _, _) => Self::MSetNx { pairs: strings::pairs(spec, args)? },
+            (Name::Multi, _, _) => Self::Multi,
             (Name::MSet, _, _) => Self::MSet { pairs: strings::pairs(spec, args)? },
             (Name::Monitor, _, _) => Self::Ask(Ask::Monitor),
             (Name::Ping, message, None) => Self::Ping { message },
@@ -283,6 +371,9 @@ impl<'a> Command<'a> {
             (Name::RandomKey, _, _) => Self::RandomKey,
             (Name::ReadOnly, _, _) => Self::ReadOnly { on: true },
             (Name::ReadWrite, _, _) => Self::ReadOnly { on: false },
+            (Name::Rename | Name::RenameNx, Some(from), Some(to)) => {
+                several::rename(spec.kind, from, to)?
+            }
             (Name::Replicas, Some(key), _) => Self::Replicas { key: checked_key(key)? },
             (Name::Reset, _, _) => Self::Reset,
             (Name::Role, _, _) => Self::Fact(Fact::Role),
@@ -292,6 +383,8 @@ impl<'a> Command<'a> {
             (Name::Shutdown, _, _) => admin::shutdown(args)?,
             (Name::Status, _, _) => Self::Status,
             (Name::Time, _, _) => Self::Time,
+            (Name::Unwatch, _, _) => Self::Unwatch,
+            (Name::Watch, _, _) => Self::Watch { keys: keys(args)? },
             (Name::Wait, Some(replicas), Some(timeout)) => wait(replicas, timeout)?,
             (Name::WaitAof, _, _) => admin::wait_aof(args)?,
             (Name::BgSave | Name::FlushAll | Name::FlushDb, _, Some(_)) => {

@@ -69,8 +69,9 @@ impl Spec {
     pub const fn keys(&self) -> [i64; 3] {
         match self.kind {
             Name::Key(_) | Name::Replicas => [1, 1, 1],
-            Name::Del | Name::Exists | Name::MGet => [1, -1, 1],
-            Name::MSet => [1, -1, 2],
+            Name::Del | Name::Exists | Name::MGet | Name::Watch => [1, -1, 1],
+            Name::MSet | Name::MSetNx => [1, -1, 2],
+            Name::Copy | Name::Lcs | Name::Rename | Name::RenameNx => [1, 2, 1],
             _ => [0, 0, 0],
         }
     }
@@ -95,6 +96,7 @@ impl Spec {
                 | Name::Memory
                 | Name::Module
                 | Name::Object
+                | Name::Script
                 | Name::SlowLog
         )
     }
@@ -122,10 +124,15 @@ pub(super) enum Name {
     Cluster,
     Command,
     Config,
+    Copy,
     DbSize,
     Debug,
     Del,
+    Discard,
     Echo,
+    Eval,
+    EvalSha,
+    Exec,
     Exists,
     FlushAll,
     FlushDb,
@@ -137,11 +144,14 @@ pub(super) enum Name {
     Keys,
     LastSave,
     Latency,
+    Lcs,
     MGet,
     MSet,
+    MSetNx,
     Memory,
     Module,
     Monitor,
+    Multi,
     Object,
     Ping,
     Proto,
@@ -149,18 +159,23 @@ pub(super) enum Name {
     RandomKey,
     ReadOnly,
     ReadWrite,
+    Rename,
+    RenameNx,
     Replicas,
     Reset,
     Role,
     Save,
     Scan,
+    Script,
     Select,
     Shutdown,
     SlowLog,
     Status,
     Time,
+    Unwatch,
     Wait,
     WaitAof,
+    Watch,
 }
 
 /// The commands on one key.

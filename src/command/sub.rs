@@ -58,7 +58,7 @@ macro_rules! subs {
 }
 
 /// Subcommands by command, in the order of HELP.
-pub static SUBS: [Sub; 58] = numbered(subs! {
+pub static SUBS: [Sub; 62] = numbered(subs! {
     "acl|cat" -2 AclCat, "[category]" "Categories of commands, or the commands of one."
     "acl|getuser" 3 AclGetUser, "user" "What a user may do; there is the user default only."
     "acl|help" 2 Help, "" "This list."
@@ -115,6 +115,10 @@ pub static SUBS: [Sub; 58] = numbered(subs! {
     "object|freq" 3 ObjectFreq, "key" "An error: no access frequencies are kept."
     "object|help" 2 Help, "" "This list."
     "object|idletime" 3 ObjectIdleTime, "key" "An error: no access times are kept."
+    "script|exists" -3 ScriptExists, "sha1 [sha1 ...]" "Which scripts this node knows."
+    "script|flush" -2 ScriptFlush, "[ASYNC|SYNC]" "Forgets all scripts."
+    "script|help" 2 Help, "" "This list."
+    "script|load" 3 ScriptLoad, "script" "Shows this node a lock script; its hash."
     "slowlog|get" -2 SlowLogGet, "[count]" "The last slow requests."
     "slowlog|help" 2 Help, "" "This list."
     "slowlog|len" 2 SlowLogLen, "" "How many slow requests are kept."
@@ -170,6 +174,9 @@ pub(super) enum SubName {
     ObjectEncoding,
     ObjectFreq,
     ObjectIdleTime,
+    ScriptExists,
+    ScriptFlush,
+    ScriptLoad,
     SlowLogGet,
     SlowLogLen,
     SlowLogReset,

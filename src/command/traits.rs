@@ -78,7 +78,10 @@ impl Spec {
             Name::Del => Access::Delete,
             Name::Exists | Name::Replicas => Access::Look,
             Name::MGet => Access::Read,
-            Name::MSet => Access::Overwrite,
+            Name::Lcs => Access::Read,
+            Name::Copy | Name::MSet => Access::Overwrite,
+            Name::MSetNx => Access::Insert,
+            Name::Rename | Name::RenameNx => Access::Take,
             _ => return None,
         })
     }
@@ -121,8 +124,17 @@ impl Spec {
                 categories.push("@bitmap");
             }
             Name::Key(name) if name.is_of_keys() => categories.push("@keyspace"),
-            Name::Key(_) | Name::MGet | Name::MSet => categories.push("@string"),
-            Name::DbSize
+            Name::Key(_) | Name::Lcs | Name::MGet | Name::MSet | Name::MSetNx => {
+                categories.push("@string");
+            }
+            Name::Discard | Name::Exec | Name::Multi | Name::Unwatch | Name::Watch => {
+                categories.push("@transaction");
+            }
+            Name::Eval | Name::EvalSha | Name::Script => categories.push("@scripting"),
+            Name::Copy
+            | Name::Rename
+            | Name::RenameNx
+            | Name::DbSize
             | Name::Del
             | Name::Exists
             | Name::FlushAll
@@ -201,7 +213,7 @@ impl Spec {
     const fn grows(&self) -> bool {
         match self.kind {
             Name::Key(name) => name.grows(),
-            Name::MSet => true,
+            Name::Copy | Name::MSet | Name::MSetNx => true,
             _ => false,
         }
     }
@@ -221,20 +233,25 @@ impl Spec {
             Name::Key(_)
             | Name::Auth
             | Name::DbSize
+            | Name::Discard
             | Name::Echo
             | Name::Exists
             | Name::Hello
             | Name::LastSave
             | Name::MGet
+            | Name::Multi
             | Name::Ping
             | Name::Proto
             | Name::Quit
             | Name::ReadOnly
             | Name::ReadWrite
+            | Name::RenameNx
             | Name::Reset
             | Name::Role
             | Name::Select
-            | Name::Time => true,
+            | Name::Time
+            | Name::Unwatch
+            | Name::Watch => true,
             _ => false,
         }
     }

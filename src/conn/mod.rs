@@ -31,6 +31,7 @@ use crate::{
 
 mod gate;
 mod host;
+mod multi;
 mod own;
 mod replies;
 mod view;
@@ -38,6 +39,8 @@ mod view;
 use gate::Gate;
 pub use gate::Wait;
 pub use host::{Host, Note, Words};
+use multi::Multi;
+pub use multi::{Transaction, Watched};
 use own::Voice;
 use replies::{Held, Replies};
 use view::Last;
@@ -57,6 +60,8 @@ pub struct Request<'a> {
     pub readonly: bool,
     /// An earlier request of the connection is not answered yet.
     pub behind: bool,
+    /// What EXEC is to carry out; nothing with other commands.
+    pub transaction: Option<&'a Transaction>,
 }
 
 /// Names a deferred reply among those of its connection. Of no use unless the request was
@@ -92,6 +97,7 @@ pub struct Connection {
     id: u64,
     /// As the client calls it.
     name: Box<[u8]>,
+    multi: Multi,
     /// Which library the client uses, and which version of it.
     library: [Box<[u8]>; 2],
     /// Whether requests are answered.
@@ -149,6 +155,7 @@ impl Connection {
             resp3: false,
             id,
             name: Box::default(),
+            multi: Multi::default(),
             library: Default::default(),
             voice: Voice::On,
             last: Last(None),
@@ -172,7 +179,7 @@ impl Connection {
         bytes: &[u8],
         limits: &Limits,
         workspace: &mut Workspace,
-        execute: &mut impl Host,
+        host: &mut impl Host,
     ) {
         debug_assert!(!self.eof, "bytes behind the end of input");
         let mut rest = bytes;
@@ -181,11 +188,11 @@ impl Connection {
             self.tail.extend(more);
             rest = after;
             if self.tail.len() >= self.need {
-                self.parse_tail(limits, workspace, execute);
+                self.parse_tail(limits, workspace, host);
             }
         }
         if self.parses() && !rest.is_empty() {
-            let consumed = self.parse(rest, limits, workspace, execute);
+            let consumed = self.parse(rest, limits, workspace, host);
             rest = rest.split_at(consumed).1;
         }
         let is_line = rest.first() != Some(&b'*');
@@ -197,25 +204,20 @@ impl Connection {
 
     /// Goes on with what waited for the output to drain. Does nothing unless
     /// [`Connection::can_resume`].
-    pub fn resume(&mut self, limits: &Limits, workspace: &mut Workspace, execute: &mut impl Host) {
+    pub fn resume(&mut self, limits: &Limits, workspace: &mut Workspace, host: &mut impl Host) {
         if !self.can_resume() {
             return;
         }
         self.paused = None;
-        self.parse_tail(limits, workspace, execute);
+        self.parse_tail(limits, workspace, host);
         self.maybe_end();
     }
 
     /// Takes the end of the input: it ends a line, and makes an unfinished frame worthless.
-    pub fn handle_eof(
-        &mut self,
-        limits: &Limits,
-        workspace: &mut Workspace,
-        execute: &mut impl Host,
-    ) {
+    pub fn handle_eof(&mut self, limits: &Limits, workspace: &mut Workspace, host: &mut impl Host) {
         self.eof = true;
         if self.parses() {
-            self.parse_tail(limits, workspace, execute);
+            self.parse_tail(limits, workspace, host);
         }
         self.maybe_end();
     }
@@ -234,6 +236,17 @@ impl Connection {
             self.maybe_pause(limits);
         }
         awaited
+    }
+
+    /// What a WATCH that was put off came to, nothing if it was not carried out; before its reply.
+    pub fn on_watched(&mut self, watched: Option<Vec<Watched>>) {
+        self.multi.on_watched(watched);
+    }
+
+    /// Whether this reply is still awaited.
+    #[must_use]
+    pub fn awaits(&self, ticket: Ticket) -> bool {
+        self.replies.is_open(ticket)
     }
 
     /// Reply bytes that may be written.
@@ -308,7 +321,7 @@ impl Connection {
     /// Memory held, in bytes.
     #[must_use]
     pub fn buffered(&self) -> usize {
-        self.tail.capacity() + self.replies.memory()
+        self.tail.capacity() + self.replies.memory() + self.multi.memory()
     }
 
     /// The style that is meant where a request's own form says RESP.
@@ -335,9 +348,9 @@ impl Connection {
         lacking.clamp(1, rest.len())
     }
 
-    fn parse_tail(&mut self, limits: &Limits, workspace: &mut Workspace, execute: &mut impl Host) {
+    fn parse_tail(&mut self, limits: &Limits, workspace: &mut Workspace, host: &mut impl Host) {
         let mut tail = std::mem::take(&mut self.tail);
-        let consumed = self.parse(tail.pending(), limits, workspace, execute);
+        let consumed = self.parse(tail.pending(), limits, workspace, host);
         tail.consume(consumed);
         self.tail = tail;
         // Only now is the end of an overlong line that never ended known.
@@ -352,7 +365,7 @@ impl Connection {
         bytes: &[u8],
         limits: &Limits,
         workspace: &mut Workspace,
-        execute: &mut impl Host,
+        host: &mut impl Host,
     ) -> usize {
         let mut rest = bytes;
         let mut last = None;
@@ -374,16 +387,9 @@ impl Connection {
                             self.dialect = Dialect::Resp;
                         }
                         let style = self.spoken(style);
-                        let called = Called::of(args);
-                        let command = called.and_then(|called| Command::of(called, args));
-                        if self.replies.has_open() && command.is_ok_and(|c| self.waits(&c)) {
-                            // It is carried out when all before it is answered.
-                            self.pause_until_answered();
+                        if !self.request(args, style, limits, host, &mut last) {
                             break;
                         }
-                        let before = self.replies.size();
-                        self.answer((called.ok(), args), command, style, execute);
-                        self.replies.swap(&mut last, before);
                         consumed
                     }
                     Step::Incomplete { need } => {
@@ -405,6 +411,32 @@ impl Connection {
             self.maybe_pause(limits);
         }
         if self.closing { bytes.len() } else { bytes.len() - rest.len() }
+    }
+
+    /// Takes one request; false if it must wait. `last` is where the last reply began.
+    fn request(
+        &mut self,
+        args: Args<'_>,
+        style: Style,
+        limits: &Limits,
+        host: &mut impl Host,
+        last: &mut Option<usize>,
+    ) -> bool {
+        let called = Called::of(args);
+        let command = called.and_then(|called| Command::of(called, args));
+        if self.multi.is_open() && !command.is_ok_and(|command| multi::is_immediate(&command)) {
+            self.queue(args, command, style, limits);
+            return true;
+        }
+        if self.replies.has_open() && command.is_ok_and(|command| self.waits(&command)) {
+            // It is carried out when all before it is answered.
+            self.pause_until_answered();
+            return false;
+        }
+        let before = self.replies.size();
+        self.answer((called.ok(), args), command, style, limits, host);
+        self.replies.swap(last, before);
+        true
     }
 
     /// Drops an overlong line's bytes; answers when its end shows the style.
@@ -432,6 +464,7 @@ impl Connection {
     }
 
     fn refuse(&mut self, error: RequestError, style: Style) {
+        self.multi.spoil();
         self.replies.set_silent(self.voice.is_silent());
         self.replies.say(style, |reply| match error.hint() {
             Some(hint) => reply.error_with_hint(error, hint),
@@ -445,6 +478,7 @@ impl Connection {
         (called, args): (Option<Called>, Args<'_>),
         command: Result<Command<'_>, CommandError<'_>>,
         style: Style,
+        limits: &Limits,
         host: &mut impl Host,
     ) {
         self.replies.set_silent(self.voice.is_silent());
@@ -454,11 +488,8 @@ impl Connection {
             host.begin(called, args, self.db);
         }
         match command {
-            Ok(command) => self.carry_out(command, style, host),
-            Err(error) => self.replies.say(style, |reply| match style {
-                Style::Plain => reply.error(error.for_people()),
-                Style::Resp | Style::Resp3 => reply.error(error),
-            }),
+            Ok(command) => self.carry_out(command, style, limits, host),
+            Err(error) => self.say_error(error, style),
         }
         let answered = self.replies.last();
         match called {
@@ -478,6 +509,13 @@ impl Connection {
         if answered.alone {
             self.pause_until_answered();
         }
+    }
+
+    fn say_error(&mut self, error: CommandError<'_>, style: Style) {
+        self.replies.say(style, |reply| match style {
+            Style::Plain => reply.error(error.for_people()),
+            Style::Resp | Style::Resp3 => reply.error(error),
+        });
     }
 
     const fn pause_until_answered(&mut self) {

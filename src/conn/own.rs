@@ -1,9 +1,13 @@
 //! What a connection answers by itself, and what it hands on.
 
-use super::{Connection, Host, Request};
+use super::{
+    Connection, Done, Host, Request, Transaction,
+    multi::{self, NotQueued},
+};
 use crate::{
-    command::{ClientAsk, Command, about, facts, help},
-    proto::Style,
+    command::{ClientAsk, Command, CommandError, about, facts, help},
+    limits::Limits,
+    proto::{Args, Style},
     record::Db,
 };
 
@@ -11,6 +15,7 @@ use crate::{
 const DEFAULT_USER: &[u8] = b"default";
 const NO_PASSWORDS: &str = "ERR AUTH <password> called without any password configured for the default user. \
                             Are you sure your configuration is correct?";
+const ABORTED: &str = "EXECABORT Transaction discarded because of previous errors.";
 const NO_USER: &str = "WRONGPASS invalid username-password pair or user is disabled.";
 
 /// Whether requests are answered, as CLIENT REPLY has it.
@@ -54,24 +59,34 @@ impl Connection {
             | Command::Scan { .. }
             | Command::Wait { .. } => true,
             Command::Op { op, .. } => self.readonly && op.is_read(),
-            Command::Exists { .. } | Command::MGet { .. } => self.readonly,
+            Command::Exists { .. } | Command::Lcs { .. } | Command::MGet { .. } => self.readonly,
+            // What it watches is not known before.
+            Command::Discard
+            | Command::Exec
+            | Command::Reset
+            | Command::Unwatch
+            | Command::Watch { .. } => self.multi.is_asking(),
             Command::Auth { .. }
             | Command::Client(_)
             | Command::Command { .. }
+            | Command::Copy { .. }
             | Command::Del { .. }
             | Command::Echo { .. }
+            | Command::Eval { .. }
             | Command::Fact(_)
             | Command::Hello { .. }
             | Command::Help { .. }
             | Command::Info { .. }
             | Command::LastSave
             | Command::MSet { .. }
+            | Command::MSetNx { .. }
+            | Command::Multi
             | Command::Ping { .. }
             | Command::Proto { .. }
             | Command::Quit
             | Command::ReadOnly { .. }
-            | Command::Reset
             | Command::Save { .. }
+            | Command::Script(_)
             | Command::Select { .. }
             | Command::Status
             | Command::Time => false,
@@ -79,35 +94,128 @@ impl Connection {
     }
 
     /// Carries out a command, here or by `execute`.
-    pub(super) fn carry_out(&mut self, command: Command<'_>, style: Style, host: &mut impl Host) {
+    pub(super) fn carry_out(
+        &mut self,
+        command: Command<'_>,
+        style: Style,
+        limits: &Limits,
+        host: &mut impl Host,
+    ) {
         match command {
             // What reads or writes data, or speaks of the node.
             Command::Ask(_)
+            | Command::Copy { .. }
             | Command::DbSize
             | Command::Del { .. }
+            | Command::Eval { .. }
             | Command::Exists { .. }
             | Command::FlushAll
             | Command::FlushDb
             | Command::Info { .. }
             | Command::Keys { .. }
             | Command::LastSave
+            | Command::Lcs { .. }
             | Command::MGet { .. }
             | Command::MSet { .. }
+            | Command::MSetNx { .. }
             | Command::Op { .. }
             | Command::RandomKey
             | Command::Replicas { .. }
             | Command::Save { .. }
             | Command::Scan { .. }
+            | Command::Script(_)
             | Command::Status
             | Command::Time
             | Command::Wait { .. } => {
-                let (db, readonly) = (self.db, self.readonly);
-                let (ticket, behind) = (self.replies.next(), self.replies.has_open());
-                self.replies.answer(style, |reply| {
-                    host.execute(Request { db, command, reply, ticket, readonly, behind })
-                });
+                self.hand_on(command, None, style, host);
             }
+            Command::Exec => self.exec(style, host),
+            Command::Watch { keys } => self.watch(keys, style, limits, host),
             own => self.answer_own(own, style),
+        }
+    }
+
+    /// Has a command carried out by the owner. Whether it is answered already.
+    fn hand_on(
+        &mut self,
+        command: Command<'_>,
+        transaction: Option<&Transaction>,
+        style: Style,
+        host: &mut impl Host,
+    ) -> bool {
+        let (db, readonly) = (self.db, self.readonly);
+        let (ticket, behind) = (self.replies.next(), self.replies.has_open());
+        let mut answered = true;
+        self.replies.answer(style, |reply| {
+            let request = Request { db, command, reply, ticket, readonly, behind, transaction };
+            let done = host.execute(request);
+            answered = matches!(done, Done::Now(_));
+            done
+        });
+        answered
+    }
+
+    /// A request between MULTI and EXEC.
+    pub(super) fn queue(
+        &mut self,
+        args: Args<'_>,
+        command: Result<Command<'_>, CommandError<'_>>,
+        style: Style,
+        limits: &Limits,
+    ) {
+        self.replies.set_silent(self.voice.is_silent());
+        self.voice = self.voice.next();
+        if let Some(error) = command.err().filter(|error| multi::is_early(error, args.len())) {
+            if matches!(error, CommandError::Arity { spec } if spec.name == "exec") {
+                self.multi.clear();
+            }
+            self.multi.spoil();
+            return self.say_error(error, style);
+        }
+        let queued = self.multi.queue(args, command.ok().as_ref(), limits);
+        self.replies.say(style, |reply| match queued {
+            Ok(()) => reply.simple("QUEUED"),
+            Err(NotQueued::Full) => {
+                let (most, bytes) = (limits.queue_max, limits.queue_size_max);
+                reply.error(format_args!(
+                    "ERR a transaction has at most {most} requests and {bytes} bytes"
+                ));
+            }
+            Err(NotQueued::NotOffered) => {
+                let name = String::from_utf8_lossy(args.get(0).unwrap_or_default());
+                let name = name.to_ascii_uppercase();
+                reply.error(format_args!("ERR {name} is not offered between MULTI and EXEC"));
+            }
+        });
+    }
+
+    fn exec(&mut self, style: Style, host: &mut impl Host) {
+        if !self.multi.is_open() {
+            return self.replies.say(style, |reply| reply.error("ERR EXEC without MULTI"));
+        }
+        match self.multi.take() {
+            Some(transaction) => {
+                self.hand_on(Command::Exec, Some(&transaction), style, host);
+            }
+            None => self.replies.say(style, |reply| reply.error(ABORTED)),
+        }
+    }
+
+    fn watch(&mut self, keys: Args<'_>, style: Style, limits: &Limits, host: &mut impl Host) {
+        if self.multi.is_open() {
+            let error = "ERR WATCH inside MULTI is not allowed";
+            return self.replies.say(style, |reply| reply.error(error));
+        }
+        if !self.multi.may_watch(keys.len(), limits) {
+            self.multi.on_refused();
+            let error = format!("ERR at most {} keys are watched at a time", limits.watched_max);
+            return self.replies.say(style, |reply| reply.error(error));
+        }
+        if self.hand_on(Command::Watch { keys }, None, style, host) {
+            // It is never carried out at once.
+            self.multi.on_refused();
+        } else {
+            self.multi.on_asked();
         }
     }
 
@@ -132,6 +240,13 @@ impl Connection {
                 Some(text) => reply.lines(&text),
                 None => reply.error("ERR no help for that; HELP lists the commands"),
             }),
+            Command::Discard | Command::Multi | Command::Unwatch => {
+                let done = self.begin_or_end(&command);
+                self.replies.say(style, |reply| match done {
+                    Ok(()) => reply.ok(),
+                    Err(error) => reply.error(error),
+                });
+            }
             Command::Ping { message: None } => {
                 self.replies.say(style, |reply| reply.simple("PONG"));
             }
@@ -153,6 +268,7 @@ impl Connection {
                 self.voice = Voice::On;
                 self.replies.set_silent(false);
                 self.name = Box::default();
+                self.multi.clear();
                 let style = if style == Style::Plain { style } else { Style::Resp };
                 self.replies.say(style, |reply| reply.simple("RESET"));
             }
@@ -162,6 +278,18 @@ impl Connection {
             }
             _ => unreachable!("carried out by the owner"),
         }
+    }
+
+    /// MULTI, DISCARD and UNWATCH.
+    fn begin_or_end(&mut self, command: &Command<'_>) -> Result<(), &'static str> {
+        match (command, self.multi.is_open()) {
+            (Command::Discard, true) => self.multi.clear(),
+            (Command::Discard, false) => return Err("ERR DISCARD without MULTI"),
+            (Command::Multi, true) => return Err("ERR MULTI calls can not be nested"),
+            (Command::Multi, false) => self.multi.open(),
+            _ => self.multi.unwatch(),
+        }
+        Ok(())
     }
 
     /// Chooses the version of RESP, and says who answers.

@@ -241,6 +241,13 @@ impl Replies {
         true
     }
 
+    /// Whether a place of that number is open.
+    pub(super) fn is_open(&self, ticket: Ticket) -> bool {
+        let index = ticket.0.checked_sub(self.first);
+        let place = index.and_then(|index| self.places.get(index as usize));
+        place.is_some_and(|place| place.reply.is_none())
+    }
+
     /// Bytes that may be written.
     pub(super) fn output(&self) -> &[u8] {
         let pending = self.output.pending();

@@ -65,7 +65,9 @@ impl Story {
             Answer::Bulk(_)
             | Answer::Error(_)
             | Answer::Integer(_)
+            | Answer::List(_)
             | Answer::Nil
+            | Answer::NilList
             | Answer::NotSet
             | Answer::Ok
             | Answer::Status(_)

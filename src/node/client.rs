@@ -5,6 +5,7 @@ use super::{
     checkpoint::Checkpoint,
     chores::{Job, Kind, Many, OPS_PER_SLICE},
     eventual::Replica,
+    exec::needs_strong,
     formation::Formation,
     gather::Gathers,
     here::{self, Way},
@@ -13,10 +14,12 @@ use super::{
     keyspace::{self, KeySearch, RandomSearch},
     links::End,
     load::Asked,
+    moves::Moves,
     observer::{Asker, Observer},
     peers::Peers,
     quorum::Quorum,
     removal::Removal,
+    scripts::Scripts,
     slow,
     strong::{Ctx, Strong, request::Origin},
     timers::Watch,
@@ -26,6 +29,7 @@ use super::{
 use crate::{
     command::{
         Called, Command,
+        batch::Builder,
         op::{Answer, Held, Op},
     },
     conn::{Done, Host, Note, Request, Ticket, Wait, Words},
@@ -73,6 +77,9 @@ impl Node {
             strong: &mut self.strong,
             quorum: &mut self.quorum,
             gathers: &mut self.gathers,
+            moves: &mut self.moves,
+            scripts: &mut self.scripts,
+            scripts_max: self.limits.scripts_max,
             rng: &mut self.rng,
             replica: &mut self.replica,
             peers: &mut self.peers,
@@ -154,10 +161,13 @@ impl Node {
 /// One client's requests of one turn at work.
 pub(super) struct Executor<'a> {
     pub(super) now: Now,
-    link: LinkId,
+    pub(super) link: LinkId,
     strong: &'a mut Strong,
     quorum: &'a mut Quorum,
-    gathers: &'a mut Gathers,
+    pub(super) gathers: &'a mut Gathers,
+    pub(super) moves: &'a mut Moves,
+    pub(super) scripts: &'a mut Scripts,
+    pub(super) scripts_max: usize,
     rng: &'a mut Rng,
     pub(super) replica: &'a mut Replica,
     peers: &'a mut Peers,
@@ -175,25 +185,25 @@ pub(super) struct Executor<'a> {
     /// What the connection wrote in all its life.
     pub(super) ever: &'a mut Wrote,
     /// Its operations without an answer.
-    asked: &'a mut Asked,
+    pub(super) asked: &'a mut Asked,
 }
 
 /// Where a request stands.
 #[derive(Clone, Copy)]
-struct Place {
-    db: Db,
-    ticket: Ticket,
+pub(super) struct Place {
+    pub(super) db: Db,
+    pub(super) ticket: Ticket,
     /// This node's copy is good enough for its reads.
     readonly: bool,
     /// Earlier requests of the connection are not answered.
-    behind: bool,
+    pub(super) behind: bool,
 }
 
 impl Host for Executor<'_> {
     /// Carries out a request, or begins to, and says what its reply must wait for.
     fn execute(&mut self, request: Request<'_>) -> Done {
         self.stats.commands += 1;
-        let Request { db, command, mut reply, ticket, readonly, behind } = request;
+        let Request { db, command, mut reply, ticket, readonly, behind, transaction } = request;
         let place = Place { db, ticket, readonly, behind };
         match command {
             Command::Op { name, op } => self.op(place, name, &op, &mut reply),
@@ -202,18 +212,20 @@ impl Host for Executor<'_> {
             Command::Exists { keys } => self.ops(place, Kind::Exists, keys, &mut reply),
             Command::MGet { keys } => self.ops(place, Kind::Get, keys, &mut reply),
             Command::MSet { pairs } => self.ops(place, Kind::Set, pairs, &mut reply),
+            Command::Copy { .. }
+            | Command::Eval { .. }
+            | Command::Exec
+            | Command::Lcs { .. }
+            | Command::MSetNx { .. }
+            | Command::Script(_)
+            | Command::Watch { .. } => {
+                self.carry_out_together(place, command, transaction, &mut reply)
+            }
             Command::DbSize => {
                 reply.integer(self.replica.store.live(db) as i64);
                 Done::Now(self.all_durable())
             }
-            Command::FlushAll => {
-                if self.clock_refused {
-                    reply.error(CLOCK_REFUSED);
-                    return Done::Now(None);
-                }
-                Db::ALL.into_iter().for_each(|db| self.ever.note(db));
-                self.flush_strong(Origin::All { link: self.link, ticket })
-            }
+            Command::FlushAll => self.flush_all(ticket, &mut reply),
             Command::FlushDb => self.flush(db, ticket, &mut reply),
             Command::Info { sections } => self.info(sections, &mut reply),
             Command::Keys { pattern } => {
@@ -230,7 +242,7 @@ impl Host for Executor<'_> {
                 Done::Now(self.all_durable())
             }
             Command::Time => {
-                self.tell_time(&mut reply);
+                self.time().write(&mut reply);
                 Done::Now(None)
             }
             Command::LastSave => {
@@ -249,16 +261,19 @@ impl Host for Executor<'_> {
             Command::Auth { .. }
             | Command::Client(_)
             | Command::Command { .. }
+            | Command::Discard
             | Command::Echo { .. }
             | Command::Fact(_)
             | Command::Hello { .. }
             | Command::Help { .. }
+            | Command::Multi
             | Command::Ping { .. }
             | Command::Proto { .. }
             | Command::Quit
             | Command::ReadOnly { .. }
             | Command::Reset
-            | Command::Select { .. } => unreachable!("answered by the connection itself"),
+            | Command::Select { .. }
+            | Command::Unwatch => unreachable!("answered by the connection itself"),
         }
     }
 
@@ -294,11 +309,11 @@ impl Host for Executor<'_> {
 }
 
 impl Executor<'_> {
-    fn tell_time(&self, reply: &mut ReplyWriter<'_>) {
+    /// TIME.
+    pub(super) fn time(&self) -> Answer<'static> {
         let (seconds, millis) = (self.now.wall_ms / 1000, self.now.wall_ms % 1000);
-        reply.array(2);
-        reply.bulk(seconds.to_string().as_bytes());
-        reply.bulk((millis * 1000).to_string().as_bytes());
+        let text = |number: u64| Answer::Bulk(number.to_string().into_bytes().into());
+        Answer::List(vec![text(seconds), text(millis * 1000)])
     }
 
     /// Something that is answered from all that the node knows.
@@ -314,11 +329,15 @@ impl Executor<'_> {
     }
 
     /// One operation on one key.
-    fn op(&mut self, place: Place, name: &str, op: &Op<'_>, reply: &mut ReplyWriter<'_>) -> Done {
+    pub(super) fn op(
+        &mut self,
+        place: Place,
+        name: &str,
+        op: &Op<'_>,
+        reply: &mut ReplyWriter<'_>,
+    ) -> Done {
         if op.is_conditional() && place.db != Db::STRONG {
-            reply.error(format_args!(
-                "ERR {name} reads before it writes and needs the strong database (SELECT 0)"
-            ));
+            reply.error(needs_strong(name));
             return Done::Now(None);
         }
         if !op.is_read() {
@@ -384,7 +403,7 @@ impl Executor<'_> {
     }
 
     /// Bytes that the answer to an operation will have, as far as this node's copy tells.
-    fn expected(&self, db: Db, op: &Op<'_>) -> usize {
+    pub(super) fn expected(&self, db: Db, op: &Op<'_>) -> usize {
         if !op.shows_value() {
             return 0;
         }
@@ -392,7 +411,7 @@ impl Executor<'_> {
         held.and_then(|record| record.value).map_or(0, <[u8]>::len)
     }
 
-    fn submit(&mut self, place: Place, origin: Origin, op: &Op<'_>) {
+    pub(super) fn submit(&mut self, place: Place, origin: Origin, op: &Op<'_>) {
         let Self { now, replica, peers, rng, .. } = self;
         let mut ctx = Ctx { now: *now, replica, peers, rng };
         if place.db == Db::STRONG {
@@ -402,8 +421,15 @@ impl Executor<'_> {
         }
     }
 
+    /// A batch on keys of one slot of the strong database.
+    pub(super) fn submit_batch(&mut self, origin: Origin, batch: Builder, slot: u32) {
+        let Self { now, replica, peers, rng, .. } = self;
+        let mut ctx = Ctx { now: *now, replica, peers, rng };
+        self.strong.submit_batch(&mut ctx, origin, batch.finish(), slot);
+    }
+
     /// What an operation comes to on this node's copy.
-    fn local(&mut self, db: Db, op: &Op<'_>) -> Answer<'static> {
+    pub(super) fn local(&mut self, db: Db, op: &Op<'_>) -> Answer<'static> {
         here::carry_out(self.now, (self.replica, self.peers), self.clock_refused, db, op)
     }
 
@@ -433,6 +459,15 @@ impl Executor<'_> {
         });
         reply.ok();
         Done::Now(self.all_durable())
+    }
+
+    fn flush_all(&mut self, ticket: Ticket, reply: &mut ReplyWriter<'_>) -> Done {
+        if self.clock_refused {
+            reply.error(CLOCK_REFUSED);
+            return Done::Now(None);
+        }
+        Db::ALL.into_iter().for_each(|db| self.ever.note(db));
+        self.flush_strong(Origin::All { link: self.link, ticket })
     }
 
     fn flush_strong(&mut self, origin: Origin) -> Done {

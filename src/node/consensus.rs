@@ -2,6 +2,7 @@
 
 use super::{
     LinkId, Node, Quorum,
+    gather::Joined,
     inbound::Hangup,
     links::End,
     peers::Peer,
@@ -372,10 +373,11 @@ impl Node {
                 self.reply(link, ticket, |writer| answer.write(writer));
             }
             Origin::Erasure { .. } | Origin::Nobody => {}
+            Origin::Move { number } => self.on_move(now, number, answer),
             Origin::Part { gather, index } => {
                 if let Some(joined) = self.gathers.on_part(gather, index, answer) {
                     self.time(now, joined.link, joined.ticket);
-                    self.reply(joined.link, joined.ticket, |writer| joined.write(writer));
+                    self.give_joined(&joined);
                 }
             }
             Origin::Peer { node, id } => {
@@ -385,8 +387,21 @@ impl Node {
         }
     }
 
+    /// The whole answer to a request of several operations; its connection remembers what is watched.
+    fn give_joined(&mut self, joined: &Joined) {
+        if let Some(watched) = joined.watched()
+            && let Some(End::Client { connection, .. }) = self.links.end_mut(joined.link)
+            && connection.awaits(joined.ticket)
+        {
+            let before = connection.buffered();
+            connection.on_watched(watched);
+            self.buffered = self.buffered + connection.buffered() - before;
+        }
+        self.reply(joined.link, joined.ticket, |writer| joined.write(writer));
+    }
+
     /// Notes how long a client waited for its answer.
-    fn time(&mut self, now: Now, link: LinkId, ticket: Ticket) {
+    pub(super) fn time(&mut self, now: Now, link: LinkId, ticket: Ticket) {
         if let Some(End::Client { asked, .. }) = self.links.end_mut(link) {
             self.stats.load.on_answered(now.mono, asked, ticket);
         }

@@ -175,6 +175,16 @@ impl Replica {
         Some(encoded)
     }
 
+    /// The same for a record that belongs together with one that was taken just before: what one turn
+    /// changes goes to the log in one piece, so after a crash both are there or none.
+    pub(crate) fn accept_another(&mut self, record: &Record<'_>) -> Option<&[u8]> {
+        if planted(Mutant::BatchHalfLogged) {
+            let decide = |_: Option<Record<'_>>| Some(*record);
+            return self.store.update(Db::STRONG, record.key, decide);
+        }
+        self.accept(record)
+    }
+
     /// Removes a record of the strong database that only this node's disk speaks for.
     pub(crate) fn remove_strong(&mut self, key: &[u8], version: Version) {
         self.drop_tombstone(key, version);

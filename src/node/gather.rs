@@ -1,19 +1,53 @@
-//! Requests of several keys: each key is an operation of its own, and their answers become one.
+//! Requests of several operations, whose answers become one reply. The operations may be apart, or
+//! one batch that answers for all of them.
 
 use std::collections::{BTreeMap, VecDeque};
 
 use super::{LinkId, strong::request::IN_DOUBT};
-use crate::{command::op::Answer, conn::Ticket, log::Batch, proto::reply::ReplyWriter};
+use crate::{
+    command::{
+        batch,
+        lcs::{self, LcsAsk},
+        op::Answer,
+    },
+    conn::{Ticket, Watched},
+    log::Batch,
+    proto::reply::ReplyWriter,
+};
 
 /// How the answers of several operations become one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Join {
     /// OK, if all are.
     AllOk,
+    /// What the two values have in common.
+    Lcs(LcsAsk),
     /// All in order: the key's values.
     List,
+    /// The only one.
+    One,
     /// Their sum.
     Sum,
+}
+
+/// What a reply is made of.
+#[derive(Clone, Debug, Hash)]
+pub(crate) enum Shape {
+    /// Of EXEC: a list, whose elements are these.
+    Elements(Vec<Element>),
+    /// All answers, joined.
+    Joined(Join),
+    /// Of WATCH: OK. The answers are the versions of these keys.
+    Watch(Vec<Box<[u8]>>),
+}
+
+/// An element of the reply to EXEC.
+#[derive(Clone, Debug, Hash)]
+pub(crate) enum Element {
+    /// The next so many answers, joined.
+    Joined(Join, usize),
+    /// What is known without any.
+    Known(Answer<'static>),
 }
 
 /// Requests of several keys under way.
@@ -30,15 +64,19 @@ pub(crate) struct Gathers {
 pub(crate) struct Joined {
     pub(crate) link: LinkId,
     pub(crate) ticket: Ticket,
-    join: Join,
+    shape: Shape,
     answers: Vec<Answer<'static>>,
+    /// What stands for all of them: an error, or that nothing was carried out.
+    whole: Option<Answer<'static>>,
 }
 
 #[derive(Clone, Debug, Hash)]
 struct Gather {
     link: LinkId,
     ticket: Ticket,
-    join: Join,
+    shape: Shape,
+    /// The first part, a batch, answers for all.
+    together: bool,
     answers: Vec<Option<Answer<'static>>>,
     missing: usize,
 }
@@ -46,9 +84,34 @@ struct Gather {
 impl Gathers {
     /// A request of `count` operations, one at least; its number.
     pub(crate) fn begin(&mut self, link: LinkId, ticket: Ticket, join: Join, count: usize) -> u64 {
+        self.begin_shaped((link, ticket), Shape::Joined(join), count)
+    }
+
+    /// The same with a reply of that shape.
+    pub(crate) fn begin_shaped(
+        &mut self,
+        (link, ticket): (LinkId, Ticket),
+        shape: Shape,
+        count: usize,
+    ) -> u64 {
+        let (answers, together) = (vec![None; count], false);
+        self.open(Gather { link, ticket, shape, together, answers, missing: count })
+    }
+
+    /// A request whose first part is a batch of so many steps; its number.
+    pub(crate) fn begin_together(
+        &mut self,
+        (link, ticket): (LinkId, Ticket),
+        shape: Shape,
+        count: usize,
+    ) -> u64 {
+        let (answers, together) = (vec![None; count], true);
+        self.open(Gather { link, ticket, shape, together, answers, missing: 1 })
+    }
+
+    fn open(&mut self, gather: Gather) -> u64 {
         self.last += 1;
-        let answers = vec![None; count];
-        self.open.insert(self.last, Gather { link, ticket, join, answers, missing: count });
+        self.open.insert(self.last, gather);
         self.last
     }
 
@@ -71,9 +134,9 @@ impl Gathers {
     /// There is nothing more to wait for: the whole, of what was answered.
     pub(crate) fn end(&mut self, number: u64) -> Option<Joined> {
         let gather = self.open.remove(&number)?;
-        let answers = gather.answers.into_iter().flatten().collect();
-        let Gather { link, ticket, join, .. } = gather;
-        Some(Joined { link, ticket, join, answers })
+        let Gather { link, ticket, shape, answers, .. } = gather;
+        let answers = answers.into_iter().flatten().collect();
+        Some(Joined { link, ticket, shape, answers, whole: None })
     }
 
     /// One of its operations is answered. The whole, if it is the last.
@@ -84,7 +147,20 @@ impl Gathers {
         answer: Answer<'static>,
     ) -> Option<Joined> {
         let gather = self.open.get_mut(&number)?;
+        if gather.together {
+            let Gather { link, ticket, shape, answers, .. } = self.open.remove(&number)?;
+            let (answers, whole) = match answer {
+                Answer::List(all) if all.len() == answers.len() => (all, None),
+                whole => (Vec::new(), Some(whole)),
+            };
+            return Some(Joined { link, ticket, shape, answers, whole });
+        }
         let place = gather.answers.get_mut(index as usize)?;
+        // A batch of one step is a part like others.
+        let answer = match answer {
+            Answer::List(mut one) if one.len() == 1 => one.pop()?,
+            other => other,
+        };
         if place.replace(answer).is_none() {
             gather.missing -= 1;
         }
@@ -98,7 +174,43 @@ impl Gathers {
 impl Joined {
     /// Writes the answer.
     pub(crate) fn write(&self, reply: &mut ReplyWriter<'_>) {
-        self.join.write(&self.answers, reply);
+        match &self.whole {
+            Some(whole) => whole.write(reply),
+            None => self.shape.write(&self.answers, reply),
+        }
+    }
+
+    /// If it is a WATCH: what is watched now, unless that is not known.
+    pub(crate) fn watched(&self) -> Option<Option<Vec<Watched>>> {
+        let Shape::Watch(keys) = &self.shape else { return None };
+        let versions = self.answers.iter().filter_map(batch::watched);
+        let watched = keys.iter().cloned().zip(versions);
+        let watched: Vec<_> = watched.map(|(key, version)| Watched { key, version }).collect();
+        Some((watched.len() == keys.len()).then_some(watched))
+    }
+}
+
+impl Shape {
+    /// Writes the answers as one.
+    pub(crate) fn write(&self, answers: &[Answer<'_>], reply: &mut ReplyWriter<'_>) {
+        match self {
+            Self::Elements(elements) => {
+                reply.array(elements.len());
+                let mut rest = answers;
+                for element in elements {
+                    match element {
+                        Element::Joined(join, count) => {
+                            let (own, others) = rest.split_at((*count).min(rest.len()));
+                            join.write(own, reply);
+                            rest = others;
+                        }
+                        Element::Known(answer) => answer.write(reply),
+                    }
+                }
+            }
+            Self::Joined(join) => join.write(answers, reply),
+            Self::Watch(_) => reply.ok(),
+        }
     }
 }
 
@@ -106,15 +218,26 @@ impl Join {
     /// Writes the answers as one. What failed makes the whole fail; that a write is in doubt outweighs that
     /// another was not made.
     pub(crate) fn write(self, answers: &[Answer<'_>], reply: &mut ReplyWriter<'_>) {
+        if self == Self::One {
+            return answers.iter().for_each(|answer| answer.write(reply));
+        }
         let errors = answers.iter().filter(|answer| matches!(answer, Answer::Error(_)));
         let doubt = |error: &&Answer<'_>| **error == IN_DOUBT;
         if let Some(error) = errors.clone().find(doubt).or_else(|| errors.clone().next()) {
-            let partly = self != Self::List && errors.clone().count() < answers.len();
+            let writes = matches!(self, Self::AllOk | Self::Sum);
+            let partly = writes && errors.clone().count() < answers.len();
             return if partly { IN_DOUBT.write(reply) } else { error.write(reply) };
         }
         match self {
             Self::AllOk => reply.ok(),
-            Self::List => {
+            Self::Lcs(ask) => {
+                let value = |index| match answers.get(index) {
+                    Some(Answer::Bulk(value)) => value.as_ref(),
+                    Some(_) | None => &[],
+                };
+                lcs::write(ask, value(0), value(1), reply);
+            }
+            Self::List | Self::One => {
                 reply.array(answers.len());
                 answers.iter().for_each(|answer| answer.write(reply));
             }
@@ -128,7 +251,9 @@ fn number(answer: &Answer<'_>) -> i64 {
         Answer::Integer(number) => *number,
         Answer::Bulk(_)
         | Answer::Error(_)
+        | Answer::List(_)
         | Answer::Nil
+        | Answer::NilList
         | Answer::NotSet
         | Answer::Ok
         | Answer::Status(_)

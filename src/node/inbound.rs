@@ -18,8 +18,9 @@ use super::{
 use crate::{
     probe::{Hook, Mutant, planted, reached},
     proto::peer::{
-        DROP_OVERHEAD, FILL_OVERHEAD, FLUSH_SIZE, FRAME_SIZE_MAX, Frame, FrameError, FrameStep,
-        GREETING_SIZE_MAX, Hello, PROTOCOL, SLOT_CLEAN_SIZE, STREAM_OVERHEAD, SURVEY_OVERHEAD,
+        self, DROP_OVERHEAD, FILL_OVERHEAD, FLUSH_SIZE, FRAME_SIZE_MAX, Frame, FrameError,
+        FrameStep, GREETING_SIZE_MAX, Hello, PROTOCOL, SLOT_CLEAN_SIZE, STREAM_OVERHEAD,
+        SURVEY_OVERHEAD,
     },
     record::{Db, NodeId, Record, Version},
     time::Now,
@@ -151,6 +152,7 @@ impl Node {
             | Frame::Drop { .. }
             | Frame::SlotClean { .. }
             | Frame::Survey { .. }
+            | Frame::Together { .. }
             | Frame::Flush { .. }
                 if begun =>
             {
@@ -219,6 +221,17 @@ impl Node {
                 let (strong, mut ctx) = self.strong(now);
                 strong.on_fill(&mut ctx, from, ballot, &decoded);
                 self.advance(from, FILL_OVERHEAD + record.len());
+                Ok(())
+            }
+            // What it stamped for a batch.
+            Frame::Together { pos, records } => {
+                self.in_order(from, pos)?;
+                let decoded = peer::records(records)
+                    .map(|record| strong_record(record.ok_or(Hangup::Unexpected)?));
+                let decoded: Vec<Record<'_>> = decoded.collect::<Result<_, Hangup>>()?;
+                let (strong, mut ctx) = self.strong(now);
+                strong.on_together(&mut ctx, from, &decoded)?;
+                self.advance(from, STREAM_OVERHEAD + records.len());
                 Ok(())
             }
             Frame::Drop { pos, version, key } => {

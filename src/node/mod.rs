@@ -44,6 +44,7 @@ mod consensus;
 mod driver;
 mod durable;
 mod eventual;
+mod exec;
 mod flights;
 mod floor;
 mod flush;
@@ -60,6 +61,7 @@ mod links;
 mod load;
 mod locate;
 mod monitor;
+mod moves;
 mod observer;
 mod outbound;
 mod outbox;
@@ -67,6 +69,7 @@ mod peers;
 mod quorum;
 mod removal;
 mod repair;
+mod scripts;
 mod sleeps;
 mod slow;
 mod status;
@@ -93,10 +96,12 @@ use links::{End, Links, PeerLink, Side};
 use load::Asked;
 pub use load::Measured;
 use locate::Locates;
+use moves::Moves;
 use observer::Observer;
 use peers::{Dialing, Peers};
 use quorum::Quorum;
 use removal::Removal;
+use scripts::Scripts;
 use sleeps::Sleeps;
 use strong::Strong;
 use timers::Watch;
@@ -121,6 +126,8 @@ pub struct Node {
     quorum: Quorum,
     formation: Formation,
     gathers: Gathers,
+    moves: Moves,
+    scripts: Scripts,
     /// What clients asked about the node this turn.
     inquiries: Vec<Inquiry>,
     waits: Waits,
@@ -184,6 +191,8 @@ impl Node {
             quorum: Quorum::new(&members, limits, timing),
             formation: Formation::new(&members, incarnation),
             gathers: Gathers::default(),
+            moves: Moves::default(),
+            scripts: Scripts::default(),
             inquiries: Vec::new(),
             waits: Waits::default(),
             locates: Locates::default(),

@@ -17,6 +17,10 @@ pub mod reply;
 pub mod resp;
 pub mod text;
 
+mod stored;
+
+pub use stored::Stored;
+
 use std::{
     fmt,
     hash::{Hash, Hasher},
@@ -192,6 +196,13 @@ impl<'a> Args<'a> {
     #[must_use]
     pub fn from(self, count: usize) -> Self {
         Self { spans: self.spans.get(count..).unwrap_or_default(), ..self }
+    }
+
+    /// The first `count` arguments, or all if there are fewer.
+    #[must_use]
+    pub fn first(self, count: usize) -> Self {
+        let count = count.min(self.spans.len());
+        Self { spans: self.spans.get(..count).unwrap_or_default(), ..self }
     }
 }
 

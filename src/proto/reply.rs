@@ -24,10 +24,12 @@ use super::Style;
 use crate::buffer::OutBuf;
 
 /// Replies that are a word and no value.
-const REPLY_WORDS: [&[u8]; 5] = [b"END", b"Not Found", b"Not Set", b"OK", b"PONG"];
+const REPLY_WORDS: [&[u8]; 6] = [b"END", b"Not Found", b"Not Set", b"OK", b"PONG", b"QUEUED"];
 /// The first word of every error. [`ReplyWriter::error`] writes no other.
-const ERROR_CODES: [&[u8]; 13] = [
+const ERROR_CODES: [&[u8]; 15] = [
+    b"CROSSSLOT",
     b"ERR",
+    b"EXECABORT",
     b"INDOUBT",
     b"LOADING",
     b"NOAUTH",
@@ -109,6 +111,15 @@ impl<'a> ReplyWriter<'a> {
     /// A condition failed and nothing was written; for clients the same as [`ReplyWriter::null`].
     pub fn not_set(&mut self) {
         self.absent(b"Not Set");
+    }
+
+    /// There is no list; for people the same as [`ReplyWriter::not_set`].
+    pub fn null_list(&mut self) {
+        if self.style == Style::Resp {
+            self.out.extend(b"*-1\r\n");
+        } else {
+            self.not_set();
+        }
     }
 
     /// A number.

@@ -11,7 +11,7 @@
 //! What is drawn and may differ stands in [`documented`] with its reason.
 
 use std::{
-    io::{BufRead as _, BufReader, Read as _, Write as _},
+    io::{self, BufRead as _, BufReader, Read as _, Write as _},
     net::{Ipv4Addr, TcpStream},
     process::Command,
 };
@@ -66,14 +66,14 @@ const SPANS: [&str; 9] =
     ["1000", "100000", "0", "-1", "x", "9223372036854775807", "9223372036854775", "", "5000000"];
 const MOMENTS: [&str; 6] = ["4102444800", "4102444800000", "1", "0", "-7", "y"];
 
-struct Drawing(Rng);
+pub(super) struct Drawing(pub(super) Rng);
 
 impl Drawing {
-    fn of<'a, T: ?Sized>(&mut self, choices: &[&'a T]) -> &'a T {
+    pub(super) fn of<'a, T: ?Sized>(&mut self, choices: &[&'a T]) -> &'a T {
         choices[self.0.below(choices.len() as u64) as usize]
     }
 
-    fn key(&mut self) -> Vec<u8> {
+    pub(super) fn key(&mut self) -> Vec<u8> {
         self.of(&KEYS).as_bytes().to_vec()
     }
 
@@ -81,15 +81,15 @@ impl Drawing {
         self.of(&NUMBERS).as_bytes().to_vec()
     }
 
-    fn small(&mut self) -> Vec<u8> {
+    pub(super) fn small(&mut self) -> Vec<u8> {
         (self.0.below(40) as i64 - 12).to_string().into_bytes()
     }
 
-    fn value(&mut self) -> Vec<u8> {
+    pub(super) fn value(&mut self) -> Vec<u8> {
         self.of(&VALUES).to_vec()
     }
 
-    fn chance(&mut self, percent: u64) -> bool {
+    pub(super) fn chance(&mut self, percent: u64) -> bool {
         self.0.below(100) < percent
     }
 
@@ -126,7 +126,7 @@ impl Drawing {
         words
     }
 
-    fn several(&mut self) -> Vec<Vec<u8>> {
+    pub(super) fn several(&mut self) -> Vec<Vec<u8>> {
         let name = self.of(&["DEL", "UNLINK", "EXISTS", "TOUCH", "MGET", "MSET"]);
         let mut words = vec![name.into()];
         for _ in 0..1 + self.0.below(4) {
@@ -204,35 +204,47 @@ impl Drawing {
 }
 
 /// One connection, and what it has received.
-struct Server {
+pub(super) struct Server {
     stream: BufReader<TcpStream>,
 }
 
 impl Server {
-    fn connect(port: u16) -> Self {
+    pub(super) fn connect(port: u16) -> Self {
         let stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).expect("a server");
         stream.set_read_timeout(Some(super::common::PATIENCE)).expect("a timeout");
         Self { stream: BufReader::new(stream) }
     }
 
-    fn send(&mut self, bytes: &[u8]) {
-        self.stream.get_mut().write_all(bytes).expect("an open connection");
+    pub(super) fn send(&mut self, bytes: &[u8]) {
+        self.try_send(bytes).expect("an open connection");
+    }
+
+    /// The same where the server may be gone.
+    pub(super) fn try_send(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.stream.get_mut().write_all(bytes)
     }
 
     /// The bytes of the next reply.
-    fn reply(&mut self) -> Vec<u8> {
+    pub(super) fn reply(&mut self) -> Vec<u8> {
+        self.try_reply().expect("a reply")
+    }
+
+    /// The same where the server may be gone.
+    pub(super) fn try_reply(&mut self) -> io::Result<Vec<u8>> {
         let mut bytes = Vec::new();
         let mut missing = 1;
         while missing > 0 {
             missing -= 1;
             let start = bytes.len();
-            self.stream.read_until(b'\n', &mut bytes).expect("a reply");
+            if self.stream.read_until(b'\n', &mut bytes)? == 0 {
+                return Err(io::ErrorKind::UnexpectedEof.into());
+            }
             let head = String::from_utf8_lossy(&bytes[start..]).into_owned();
             let count: i64 = head.get(1..).unwrap_or_default().trim_end().parse().unwrap_or(-1);
             match bytes.get(start) {
                 Some(b'$' | b'=') if count >= 0 => {
                     let mut body = vec![0; count as usize + 2];
-                    self.stream.read_exact(&mut body).expect("a whole value");
+                    self.stream.read_exact(&mut body)?;
                     bytes.extend(body);
                 }
                 Some(b'*' | b'~') => missing += count.max(0),
@@ -240,11 +252,11 @@ impl Server {
                 Some(_) | None => {}
             }
         }
-        bytes
+        Ok(bytes)
     }
 }
 
-fn request(words: &[Vec<u8>]) -> Vec<u8> {
+pub(super) fn request(words: &[Vec<u8>]) -> Vec<u8> {
     let mut bytes = format!("*{}\r\n", words.len()).into_bytes();
     for word in words {
         bytes.extend(format!("${}\r\n", word.len()).into_bytes());
@@ -451,7 +463,7 @@ fn answers_about_the_server_are_those_of_redis() {
 }
 
 /// A node and a Redis, with nothing in them.
-fn both() -> (Nodes, u16, Process) {
+pub(super) fn both() -> (Nodes, u16, Process) {
     let nodes = Nodes::start(1);
     let port = free_ports(1)[0];
     let mut redis = Command::new("redis-server");

@@ -24,3 +24,4 @@ mod starts;
 mod stop;
 mod strong;
 mod tools;
+mod transactions;

@@ -22,6 +22,15 @@ pub(super) struct LimitsShape {
     output_pause: usize,
     #[serde(default = "requests_open_max")]
     requests_open_max: usize,
+    /// Cases don't vary it, nor the three behind it.
+    #[serde(skip, default = "queue_max")]
+    queue_max: usize,
+    #[serde(skip, default = "queue_size_max")]
+    queue_size_max: usize,
+    #[serde(skip, default = "watched_max")]
+    watched_max: usize,
+    #[serde(skip, default = "scripts_max")]
+    scripts_max: usize,
     #[serde(default = "requests_max")]
     requests_max: usize,
     #[serde(default = "requests_size_max")]
@@ -61,6 +70,22 @@ const fn checkpoint_log_min() -> u64 {
 
 const fn checkpoint_slice() -> usize {
     Limits::DEFAULT.checkpoint_slice
+}
+
+const fn queue_max() -> usize {
+    Limits::DEFAULT.queue_max
+}
+
+const fn queue_size_max() -> usize {
+    Limits::DEFAULT.queue_size_max
+}
+
+const fn watched_max() -> usize {
+    Limits::DEFAULT.watched_max
+}
+
+const fn scripts_max() -> usize {
+    Limits::DEFAULT.scripts_max
 }
 
 // Cases that were written before replies could be deferred do not have it.

@@ -19,6 +19,13 @@ pub enum Op {
         /// What.
         value: String,
     },
+    /// SET of several keys of one slot between MULTI and EXEC, all to the same value.
+    Both {
+        /// Which.
+        keys: Vec<String>,
+        /// What.
+        value: String,
+    },
     /// Delete a key.
     Del {
         /// Which.
@@ -35,6 +42,11 @@ pub enum Op {
     Get {
         /// Which.
         key: String,
+    },
+    /// GET of several keys of one slot between MULTI and EXEC.
+    GetBoth {
+        /// Which.
+        keys: Vec<String>,
     },
     /// Read a key and delete it.
     GetDel {
@@ -57,6 +69,13 @@ pub enum Op {
     MGet {
         /// Which keys.
         keys: Vec<String>,
+    },
+    /// RENAME within a slot.
+    Rename {
+        /// What it is called.
+        from: String,
+        /// What it is to be called.
+        to: String,
     },
     /// Take a checkpoint.
     Save,
@@ -92,6 +111,13 @@ pub enum Op {
         /// Which key.
         key: String,
         /// What to write.
+        value: String,
+    },
+    /// WATCH and GET of a key, and SET of it between MULTI and EXEC.
+    Swap {
+        /// Which.
+        key: String,
+        /// What.
         value: String,
     },
 }
@@ -132,10 +158,14 @@ impl Op {
             | Self::Set { key, .. }
             | Self::SetFor { key, .. }
             | Self::SetIf { key, .. }
-            | Self::SetNx { key, .. } => vec![key],
-            Self::Exists { keys } | Self::MDel { keys } | Self::MGet { keys } => {
-                keys.iter().map(String::as_str).collect()
-            }
+            | Self::SetNx { key, .. }
+            | Self::Swap { key, .. } => vec![key],
+            Self::Both { keys, .. }
+            | Self::Exists { keys }
+            | Self::GetBoth { keys }
+            | Self::MDel { keys }
+            | Self::MGet { keys } => keys.iter().map(String::as_str).collect(),
+            Self::Rename { from, to } => vec![from, to],
             Self::FlushDb | Self::Save => Vec::new(),
         }
     }
@@ -154,19 +184,23 @@ impl Op {
     pub fn written(&self) -> Option<&str> {
         match self {
             Self::Append { value, .. }
+            | Self::Both { value, .. }
             | Self::GetSet { value, .. }
             | Self::Set { value, .. }
             | Self::SetFor { value, .. }
             | Self::SetIf { value, .. }
-            | Self::SetNx { value, .. } => Some(value),
+            | Self::SetNx { value, .. }
+            | Self::Swap { value, .. } => Some(value),
             Self::Add { .. }
             | Self::Del { .. }
             | Self::Exists { .. }
             | Self::FlushDb
             | Self::Get { .. }
+            | Self::GetBoth { .. }
             | Self::GetDel { .. }
             | Self::MDel { .. }
             | Self::MGet { .. }
+            | Self::Rename { .. }
             | Self::Save => None,
         }
     }
@@ -175,11 +209,13 @@ impl Op {
     pub(super) fn written_mut(&mut self) -> Option<&mut String> {
         match self {
             Self::Append { value, .. }
+            | Self::Both { value, .. }
             | Self::GetSet { value, .. }
             | Self::Set { value, .. }
             | Self::SetFor { value, .. }
             | Self::SetIf { value, .. }
-            | Self::SetNx { value, .. } => Some(value),
+            | Self::SetNx { value, .. }
+            | Self::Swap { value, .. } => Some(value),
             _ => None,
         }
     }
@@ -210,12 +246,22 @@ impl Op {
     /// Whether it never writes.
     #[must_use]
     pub const fn is_read(&self) -> bool {
-        matches!(self, Self::Exists { .. } | Self::Get { .. } | Self::MGet { .. })
+        matches!(
+            self,
+            Self::Exists { .. } | Self::Get { .. } | Self::GetBoth { .. } | Self::MGet { .. }
+        )
     }
 
     /// Whether a key may be gone by it.
     #[must_use]
     pub const fn deletes(&self) -> bool {
-        matches!(self, Self::Del { .. } | Self::FlushDb | Self::GetDel { .. } | Self::MDel { .. })
+        matches!(
+            self,
+            Self::Del { .. }
+                | Self::FlushDb
+                | Self::GetDel { .. }
+                | Self::MDel { .. }
+                | Self::Rename { .. }
+        )
     }
 }

@@ -72,6 +72,18 @@ struct Strong {
     terms_percent: u64,
     /// INCR of what is no number.
     confused: bool,
+    batches: Batches,
+}
+
+/// How often several keys of one slot are read and written at one moment.
+struct Batches {
+    /// In a hundred requests.
+    percent: u64,
+    /// Pairs of keys that are only written together, and pairs in which a value moves to and fro.
+    pairs: u64,
+    /// Shares in a hundred of those: of a compare-and-set on a watched key, of renaming.
+    swap_percent: u64,
+    rename_percent: u64,
 }
 
 impl Style {
@@ -175,6 +187,10 @@ impl Style {
         };
         let size = if db == 0 { size.min(self.strong.size_max) } else { size };
         let value = value_of(client, number & 0xffff_ffff_ffff, size);
+        let mut batch = Chance::new(seed, "batch", number);
+        if db == 0 && batch.percent(self.strong.batches.percent) {
+            return self.strong.batch(&mut batch, value);
+        }
         if db == 0 {
             return self.strong.op(&mut chance, value);
         }
@@ -232,6 +248,18 @@ impl Style {
     }
 }
 
+impl Batches {
+    fn draw(seed: u64) -> Self {
+        let mut chance = Chance::new(seed, "batches", 0);
+        Self {
+            percent: chance.pick(&[0, 0, 20, 50, 90]),
+            pairs: chance.pick(&[1, 1, 3]),
+            swap_percent: chance.pick(&[0, 30, 60]),
+            rename_percent: chance.pick(&[0, 0, 30]),
+        }
+    }
+}
+
 impl Strong {
     fn draw(seed: u64, config: &Config) -> Self {
         let mut chance = Chance::new(seed, "strong", 0);
@@ -245,8 +273,33 @@ impl Strong {
             conditional_percent: chance.pick(&[0, 10, 30]),
             several_percent: chance.pick(&[0, 3, 10]),
             confused: chance.percent(5),
+            batches: Batches::draw(seed),
             terms_percent: chance.pick(&[0, 0, 0, 10, 50]),
         }
+    }
+
+    /// A request on several keys at one moment, or on one that is watched.
+    fn batch(&self, chance: &mut Chance, value: String) -> Op {
+        let Batches { pairs, swap_percent, rename_percent, .. } = self.batches;
+        let pair = chance.below(pairs);
+        let keys = |tag: &str| ["a", "b"].map(|name| format!("{{{tag}{pair}}}{name}")).to_vec();
+        if chance.percent(swap_percent) {
+            return Op::Swap { key: self.key(chance, false), value };
+        }
+        if chance.percent(rename_percent) {
+            let mut keys = keys("move");
+            if chance.percent(50) {
+                keys.reverse();
+            }
+            let [from, to] = [keys.remove(0), keys.remove(0)];
+            return match chance.below(10) {
+                0 => Op::Set { key: from, value },
+                1..=4 => Op::GetBoth { keys: vec![from, to] },
+                _ => Op::Rename { from, to },
+            };
+        }
+        let keys = keys("pair");
+        if chance.percent(50) { Op::Both { keys, value } } else { Op::GetBoth { keys } }
     }
 
     fn op(&self, chance: &mut Chance, value: String) -> Op {

@@ -225,10 +225,12 @@ impl fmt::Display for Workload {
         let adds = count(|op| matches!(op, Op::Add { .. }));
         let flushes = count(|op| matches!(op, Op::FlushDb));
         let saves = count(|op| matches!(op, Op::Save));
-        let others = self.len() - sets - reads - dels - adds - flushes - saves;
+        let batches =
+            count(|op| matches!(op, Op::Both { .. } | Op::Rename { .. } | Op::Swap { .. }));
+        let others = self.len() - sets - reads - dels - adds - flushes - saves - batches;
         write!(f, "{} requests in {} goes: {sets} SET, ", self.len(), self.steps.len())?;
         write!(f, "{reads} reads, {dels} DEL, {adds} INCR, {others} other writes, ")?;
-        write!(f, "{flushes} FLUSHDB, {saves} SAVE; ")?;
+        write!(f, "{batches} batches, {flushes} FLUSHDB, {saves} SAVE; ")?;
         write!(f, "databases {:?}", self.databases)?;
         let sizes = self.steps.iter().flat_map(|step| &step.ops).filter_map(Op::written);
         let largest = sizes.map(str::len).max().unwrap_or(0);

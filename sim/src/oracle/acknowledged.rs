@@ -113,6 +113,7 @@ fn stale(entries: &[&Entry], read: &Entry) -> Option<String> {
         }
         Outcome::Count(_)
         | Outcome::Done
+        | Outcome::Found(_)
         | Outcome::InDoubt
         | Outcome::List(_)
         | Outcome::NotNumber

@@ -37,10 +37,12 @@ pub fn check(observed: &Observed) -> Result<u64, Failure> {
     let flushed = observed.history.iter().any(|entry| entry.db == 1 && entry.op == Op::FlushDb);
     // Which writes a flush outlives is for replicas to agree upon.
     let quorum = (!flushed).then_some(1);
+    let renames = |entry: &&Entry| matches!(entry.op, Op::Rename { .. });
     for ((db, key), entries) in
         [0].into_iter().chain(quorum).flat_map(|db| by_key(db, &observed.history))
     {
-        if observed.lost.concerns(&entries) {
+        // What a key gets by RENAME is for an oracle that sees both keys.
+        if observed.lost.concerns(&entries) || entries.iter().any(renames) {
             continue;
         }
         let operations = operations(key, &entries, observed.skew_us);
@@ -161,7 +163,11 @@ fn end_of_term(entry: &Entry, skew_us: u64) -> Option<Operation<Strings>> {
 
 /// What an entry did to a key, if it did or may have done anything.
 fn operation(key: &str, entry: &Entry) -> Option<Operation<Strings>> {
-    let op = op_of(&entry.op)?;
+    let op = match (&entry.op, &entry.outcome) {
+        // What it watched had changed: it has only read.
+        (Op::Swap { .. }, Outcome::Found(_)) => StringsOp::Read,
+        (other, _) => op_of(other)?,
+    };
     let (start, end) = (entry.start_us, entry.end_us);
     let outcome = match &entry.outcome {
         Outcome::Refused | Outcome::Wrong(_) => return None,
@@ -177,6 +183,7 @@ fn operation(key: &str, entry: &Entry) -> Option<Operation<Strings>> {
             let index = entry.op.keys().iter().position(|other| *other == key)?;
             Some(StringsOutcome::Found(values.get(index)?.as_deref().map(Text::of)))
         }
+        Outcome::Found(value) => Some(StringsOutcome::Found(value.as_deref().map(Text::of))),
         Outcome::Missing => Some(StringsOutcome::Found(None)),
         Outcome::NotNumber => Some(StringsOutcome::NotNumber),
         Outcome::NotSet => was(&entry.op, false),
@@ -199,7 +206,9 @@ fn count_of(op: &Op, count: i64) -> Option<StringsOutcome> {
 
 const fn was(op: &Op, set: bool) -> Option<StringsOutcome> {
     match op {
-        Op::Set { .. } | Op::SetFor { .. } | Op::SetIf { .. } => Some(StringsOutcome::Was(set)),
+        Op::Both { .. } | Op::Set { .. } | Op::SetFor { .. } | Op::SetIf { .. } => {
+            Some(StringsOutcome::Was(set))
+        }
         _ => None,
     }
 }
@@ -214,11 +223,13 @@ fn op_of(op: &Op) -> Option<StringsOp> {
     Some(match op {
         Op::Add { by, .. } => StringsOp::Add(*by),
         Op::Append { value, .. } => StringsOp::Append(Text::of(value.as_bytes())),
+        Op::Both { value, .. } => set(value, If::Always, Tell::Whether),
         Op::Del { .. } | Op::FlushDb | Op::MDel { .. } => StringsOp::Delete,
         Op::Exists { .. } => StringsOp::Exists,
-        Op::Get { .. } | Op::MGet { .. } => StringsOp::Read,
+        Op::Get { .. } | Op::GetBoth { .. } | Op::MGet { .. } => StringsOp::Read,
         Op::GetDel { .. } => StringsOp::ReadDelete,
-        Op::GetSet { value, .. } => set(value, If::Always, Tell::Before),
+        // Nobody wrote between what it found and what it wrote.
+        Op::GetSet { value, .. } | Op::Swap { value, .. } => set(value, If::Always, Tell::Before),
         Op::Set { value, .. } => set(value, If::Always, Tell::Whether),
         Op::SetFor { value, .. } => StringsOp::Set {
             value: Text::of(value.as_bytes()),
@@ -236,7 +247,7 @@ fn op_of(op: &Op) -> Option<StringsOp> {
             set(value, condition, if *get { Tell::Before } else { Tell::Whether })
         }
         Op::SetNx { value, .. } => set(value, If::Absent, Tell::Whether),
-        Op::Save => return None,
+        Op::Rename { .. } | Op::Save => return None,
     })
 }
 

@@ -17,6 +17,7 @@ pub mod growth;
 pub mod linear;
 pub mod shown;
 pub mod thin_air;
+pub mod together;
 
 /// The evidence.
 #[derive(Clone, Debug, Default)]
@@ -140,6 +141,7 @@ pub fn check(observed: &Observed) -> Result<(), Failure> {
         }
     }
     linear::check(observed)?;
+    together::check(observed)?;
     thin_air::check(observed)?;
     if observed.nodes_keep_memory {
         acknowledged::check(observed)?;

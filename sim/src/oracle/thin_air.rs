@@ -56,6 +56,7 @@ fn check_reply(asked: &Asked<'_>, entry: &Entry) -> Result<(), Failure> {
         }
         Outcome::Count(_)
         | Outcome::Done
+        | Outcome::Found(_)
         | Outcome::InDoubt
         | Outcome::List(_)
         | Outcome::Missing

@@ -2,7 +2,8 @@
 //!
 //! ```text
 //!  0  kind  u8
-//!  1  by kind: nothing; an i64, little-endian; or bytes, up to the end
+//!  1  by kind: nothing; an i64, little-endian; bytes, up to the end; or answers, each behind its
+//!     size u32, little-endian
 //! ```
 
 #![deny(clippy::indexing_slicing)]
@@ -14,8 +15,8 @@ use crate::{
     record::VALUE_SIZE_MAX,
 };
 
-/// The longest encoded answer, in bytes.
-pub const ANSWER_SIZE_MAX: usize = 1 + VALUE_SIZE_MAX;
+/// The longest encoded answer, in bytes: a value, and something to say of it.
+pub const ANSWER_SIZE_MAX: usize = VALUE_SIZE_MAX + 1024;
 
 const BULK: u8 = 1;
 const ERROR: u8 = 2;
@@ -25,6 +26,8 @@ const NOT_SET: u8 = 5;
 const OK: u8 = 6;
 const TEXT: u8 = 7;
 const STATUS: u8 = 8;
+const LIST: u8 = 9;
+const NIL_LIST: u8 = 10;
 
 /// What a client hears.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -35,8 +38,12 @@ pub enum Answer<'a> {
     Error(Cow<'a, str>),
     /// A number.
     Integer(i64),
+    /// Several, none of them a list itself where it is encoded.
+    List(Vec<Self>),
     /// There is no value.
     Nil,
+    /// A list was wanted and there is none: nothing was carried out.
+    NilList,
     /// A condition failed and nothing was written.
     NotSet,
     /// It was carried out.
@@ -54,7 +61,12 @@ impl<'a> Answer<'a> {
             Self::Bulk(value) => reply.bulk(value),
             Self::Error(error) => reply.error(error),
             Self::Integer(number) => reply.integer(*number),
+            Self::List(answers) => {
+                reply.array(answers.len());
+                answers.iter().for_each(|answer| answer.write(reply));
+            }
             Self::Nil => reply.null(),
+            Self::NilList => reply.null_list(),
             Self::NotSet => reply.not_set(),
             Self::Ok => reply.ok(),
             Self::Status(word) => reply.simple(word),
@@ -69,7 +81,8 @@ impl<'a> Answer<'a> {
             Self::Bulk(value) => value.len(),
             Self::Error(text) | Self::Status(text) | Self::Text(text) => text.len(),
             Self::Integer(_) => 8,
-            Self::Nil | Self::NotSet | Self::Ok => 0,
+            Self::List(answers) => answers.iter().map(|answer| 4 + answer.size()).sum(),
+            Self::Nil | Self::NilList | Self::NotSet | Self::Ok => 0,
         }
     }
 
@@ -89,7 +102,15 @@ impl<'a> Answer<'a> {
                 out.push(INTEGER);
                 out.extend_from_slice(&number.to_le_bytes());
             }
+            Self::List(answers) => {
+                out.push(LIST);
+                for answer in answers {
+                    out.extend_from_slice(&(answer.size() as u32).to_le_bytes());
+                    answer.encode(out);
+                }
+            }
             Self::Nil => out.push(NIL),
+            Self::NilList => out.push(NIL_LIST),
             Self::NotSet => out.push(NOT_SET),
             Self::Ok => out.push(OK),
             Self::Status(word) => {
@@ -112,10 +133,12 @@ impl<'a> Answer<'a> {
         let (kind, body) = bytes.split_first()?;
         let bare = |answer| body.is_empty().then_some(answer);
         match *kind {
-            BULK => Some(Self::Bulk(Cow::Borrowed(body))),
+            BULK if body.len() <= VALUE_SIZE_MAX => Some(Self::Bulk(Cow::Borrowed(body))),
             // Clients tell errors by their codes.
             ERROR if starts_with_code(body) => Some(Self::Error(text(body)?)),
             INTEGER => Some(Self::Integer(i64::from_le_bytes(body.try_into().ok()?))),
+            LIST => list(body),
+            NIL_LIST => bare(Self::NilList),
             NIL => bare(Self::Nil),
             NOT_SET => bare(Self::NotSet),
             OK => bare(Self::Ok),
@@ -132,6 +155,10 @@ impl<'a> Answer<'a> {
             Self::Bulk(value) => Answer::Bulk(Cow::Owned(value.into_owned())),
             Self::Error(error) => Answer::Error(Cow::Owned(error.into_owned())),
             Self::Integer(number) => Answer::Integer(number),
+            Self::List(answers) => {
+                Answer::List(answers.into_iter().map(Answer::into_owned).collect())
+            }
+            Self::NilList => Answer::NilList,
             Self::Nil => Answer::Nil,
             Self::NotSet => Answer::NotSet,
             Self::Ok => Answer::Ok,
@@ -139,6 +166,21 @@ impl<'a> Answer<'a> {
             Self::Text(text) => Answer::Text(Cow::Owned(text.into_owned())),
         }
     }
+}
+
+/// Answers that are no lists: a peer must not make us recurse.
+fn list(mut bytes: &[u8]) -> Option<Answer<'_>> {
+    let mut answers = Vec::new();
+    while !bytes.is_empty() {
+        let (size, rest) = bytes.split_first_chunk::<4>()?;
+        let (answer, rest) = rest.split_at_checked(u32::from_le_bytes(*size) as usize)?;
+        if answer.first() == Some(&LIST) {
+            return None;
+        }
+        answers.push(Answer::decode(answer)?);
+        bytes = rest;
+    }
+    Some(Answer::List(answers))
 }
 
 fn text(bytes: &[u8]) -> Option<Cow<'_, str>> {

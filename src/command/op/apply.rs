@@ -34,6 +34,9 @@ impl<'a> Op<'a> {
             Action::Encoding => (Effect::None, encoding(held)),
             Action::Exists => (Effect::None, flag(held.is_some())),
             Action::Expire { expiry, when } => expiry::expire(held, expiry, when, wall_ms),
+            Action::Extend { value, by, add, ends } => {
+                expiry::extend(held, value, by, (add, ends), wall_ms)
+            }
             Action::Get => (Effect::None, shown(held)),
             Action::GetBit { offset } => (Effect::None, bits::get(held, offset)),
             Action::GetDelete => (delete(held), shown(held)),

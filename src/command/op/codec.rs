@@ -44,6 +44,7 @@ pub(super) const SET_BIT: u8 = 20;
 pub(super) const SET_RANGE: u8 = 21;
 pub(super) const TTL: u8 = 22;
 pub(super) const TYPE: u8 = 23;
+pub(super) const EXTEND: u8 = 24;
 
 const REPLY_SHIFT: u8 = 4;
 const EXPIRY_SHIFT: u8 = 6;
@@ -60,6 +61,7 @@ impl<'a> Op<'a> {
             Action::BitCount { range: None, .. } | Action::Ttl { .. } => 1,
             Action::DeleteIf { condition } => 1 + condition.size(),
             Action::Expire { expiry, .. } => 2 + expiry.size(),
+            Action::Extend { value, .. } => 9 + value.len(),
             Action::GetBit { .. } => 4,
             Action::GetExpire { expiry } => 1 + expiry.size(),
             Action::GetRange { .. } => 16,
@@ -106,6 +108,11 @@ impl<'a> Op<'a> {
                 encode_how(out, Condition::Always, SetReply::Flag, expiry);
                 let flags = [when.never, when.ends, when.later, when.earlier];
                 out.push(flags.into_iter().rev().fold(0, |bits, flag| bits << 1 | u8::from(flag)));
+            }
+            Action::Extend { value, by, add, ends } => {
+                out.push(u8::from(add) | u8::from(ends) << 1);
+                out.extend_from_slice(&by.to_le_bytes());
+                out.extend_from_slice(value);
             }
             Action::GetBit { offset } => out.extend_from_slice(&offset.to_le_bytes()),
             Action::GetExpire { expiry } => {
@@ -181,6 +188,11 @@ fn decode_action<'a>(kind: u8, body: &mut &'a [u8]) -> Option<Action<'a>> {
             let [never, ends, later, earlier] = [1, 2, 4, 8].map(|bit| flags & bit != 0);
             Action::Expire { expiry, when: When { never, ends, later, earlier } }
         }
+        EXTEND => {
+            let flags = bits(body, 0b11)?;
+            let (by, add, ends) = (long(body)?, flags & 1 != 0, flags & 2 != 0);
+            Action::Extend { value: rest(body)?, by, add, ends }
+        }
         GET => Action::Get,
         GET_BIT => Action::GetBit { offset: bit_offset(body)? },
         GET_DELETE => Action::GetDelete,
@@ -228,6 +240,7 @@ impl Action<'_> {
             Self::Encoding => ENCODING,
             Self::Exists => EXISTS,
             Self::Expire { .. } => EXPIRE,
+            Self::Extend { .. } => EXTEND,
             Self::Get => GET,
             Self::GetBit { .. } => GET_BIT,
             Self::GetDelete => GET_DELETE,

@@ -107,6 +107,24 @@ pub(super) fn expire<'a, 'h>(
     (with_end(known, end), Answer::Integer(1))
 }
 
+/// What lock scripts do: `add` counts from the end that there is, `ends` wants one.
+pub(super) fn extend<'a, 'h>(
+    held: Option<Held<'_>>,
+    value: &[u8],
+    by: i64,
+    (add, ends): (bool, bool),
+    wall_ms: u64,
+) -> (Effect<'a>, Answer<'h>) {
+    let unmet = (Effect::None, Answer::Integer(0));
+    let Some(known) = held.filter(|held| held.value == value) else { return unmet };
+    let expiry = match known.expires_at_ms {
+        None if ends => return unmet,
+        Some(end) if add => Expiry::At(i64::try_from(end).unwrap_or(i64::MAX).saturating_add(by)),
+        Some(_) | None => Expiry::In(by),
+    };
+    (with_end(known, expiry.end(held, wall_ms)), Answer::Integer(1))
+}
+
 /// GETEX.
 pub(super) fn get_expire<'a, 'h>(
     held: Option<Held<'h>>,

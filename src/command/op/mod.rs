@@ -77,6 +77,18 @@ pub enum Action<'a> {
         /// In which case.
         when: When,
     },
+    /// Of lock scripts: lets the key end at another time if it has this value; 1 if so, else 0. A
+    /// time that is over deletes it.
+    Extend {
+        /// At most [`crate::record::VALUE_SIZE_MAX`] bytes.
+        value: &'a [u8],
+        /// In milliseconds.
+        by: i64,
+        /// So much later than it would end, instead of so much later than now.
+        add: bool,
+        /// Not if it has no end.
+        ends: bool,
+    },
     /// GET.
     Get,
     /// GETBIT.
@@ -231,6 +243,7 @@ impl<'a> Op<'a> {
             | Action::Delete
             | Action::DeleteIf { .. }
             | Action::Expire { .. }
+            | Action::Extend { .. }
             | Action::GetDelete
             | Action::GetExpire { .. }
             | Action::Increment { .. }

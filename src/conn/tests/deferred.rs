@@ -54,7 +54,7 @@ impl Talk {
     fn input(&mut self, input: Input<'_>) {
         let Self { connection, workspace, limits, asked, saved, .. } = self;
         let mut execute = |request: Request<'_>| {
-            let Request { db, command, mut reply, ticket, readonly, behind } = request;
+            let Request { db, command, mut reply, ticket, readonly, behind, .. } = request;
             let Command::Op { op, .. } = command else { panic!("{command:?}") };
             let key = String::from_utf8_lossy(op.key);
             let text = format!("{} {key}", asked.len());

@@ -406,7 +406,7 @@ impl Cluster {
     }
 
     /// Delivers one piece on every link. Whether anything moved.
-    fn deliver(&mut self) -> bool {
+    pub fn deliver(&mut self) -> bool {
         let ends: Vec<End> = self.pipes.keys().copied().collect();
         let mut moved = false;
         for end in ends {

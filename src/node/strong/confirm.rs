@@ -23,11 +23,26 @@ use crate::{
 pub(crate) struct Read {
     pub(crate) request: Request,
     pub(crate) answer: Answer<'static>,
-    /// The write that the answer shows, while it is not committed.
-    pub(crate) after: Option<Number>,
+    /// The writes that the answer shows, as far as they are not known to be committed.
+    after: Vec<Number>,
 }
 
 impl Read {
+    /// A read whose answer shows these writes.
+    pub(crate) const fn new(request: Request, answer: Answer<'static>, after: Vec<Number>) -> Self {
+        Self { request, answer, after }
+    }
+
+    /// A write that it waits for; `open` tells whether one still wants votes.
+    fn next_open(&mut self, open: impl Fn(Number) -> bool) -> Option<Number> {
+        while let Some(number) = self.after.pop() {
+            if open(number) {
+                return Some(number);
+            }
+        }
+        None
+    }
+
     /// Bytes that it holds while it waits.
     fn size(&self) -> usize {
         self.answer.size() + self.request.bytes().len()
@@ -142,8 +157,8 @@ impl Reads {
                 continue;
             }
             let Some(round) = self.rounds.remove(at) else { break };
-            for read in round.reads {
-                match read.after.filter(|number| open(*number)) {
+            for mut read in round.reads {
+                match read.next_open(&open) {
                     Some(number) => self.blocked.entry(number).or_default().push(read),
                     None => free.push(read),
                 }
@@ -153,9 +168,20 @@ impl Reads {
         free
     }
 
-    /// Reads that waited for this write only.
-    pub(crate) fn on_committed(&mut self, number: Number) -> Vec<Read> {
-        let free = self.blocked.remove(&number).unwrap_or_default();
+    /// Reads that waited for this write, and now for no other. `open` tells whether a write still
+    /// wants votes.
+    pub(crate) fn on_committed(
+        &mut self,
+        number: Number,
+        open: impl Fn(Number) -> bool,
+    ) -> Vec<Read> {
+        let mut free = Vec::new();
+        for mut read in self.blocked.remove(&number).unwrap_or_default() {
+            match read.next_open(&open) {
+                Some(number) => self.blocked.entry(number).or_default().push(read),
+                None => free.push(read),
+            }
+        }
         self.forget(&free);
         free
     }

@@ -78,7 +78,8 @@ impl FastReads {
         let reads = self.gathering.drain(..).map(Some).collect();
         self.asked.insert(self.last_id, Batch { reads, until });
         let batch = self.asked.get(&self.last_id)?;
-        let keys = batch.reads.iter().flatten().map(|read| read.request.op().key);
+        let reads = batch.reads.iter().flatten();
+        let keys = reads.filter_map(|read| read.request.op().map(|op| op.key));
         Some((self.last_id, keys))
     }
 

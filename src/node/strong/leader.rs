@@ -35,6 +35,10 @@ use crate::{
     time::Instant,
 };
 
+mod together;
+
+use together::Together;
+
 /// The slots that this node leads, and what is under way in them.
 #[derive(Clone, Debug, Hash)]
 pub(crate) struct Leader {
@@ -53,8 +57,10 @@ pub(crate) struct Leader {
     again: BTreeMap<NodeId, VecDeque<Number>>,
     /// Stamped since they were last asked for.
     tombstones: Vec<(u32, Box<[u8]>, Version)>,
-    /// Bytes of the answers of writes in flight.
+    /// Bytes of the answers of writes in flight, and of batches among them.
     answers: usize,
+    /// Batches in flight.
+    batches: usize,
     outcomes: Vec<Outcome>,
 }
 
@@ -68,6 +74,8 @@ struct Write {
     origin: Origin,
     answer: Answer<'static>,
     deadline: Instant,
+    /// What else it writes, if it is a batch.
+    together: Option<Box<Together>>,
 }
 
 /// What a key is to hold.
@@ -93,6 +101,7 @@ impl Leader {
             again: BTreeMap::new(),
             tombstones: Vec::new(),
             answers: 0,
+            batches: 0,
             outcomes: Vec::new(),
         }
     }
@@ -202,7 +211,7 @@ impl Leader {
             let origin = request.origin;
             return self.outcomes.push(Outcome::Answered { origin, answer });
         }
-        self.reads.add(Read { request, answer, after }, ballot);
+        self.reads.add(Read::new(request, answer, Vec::from_iter(after)), ballot);
     }
 
     /// Stamps the newest record of a key anew, so that it can be shown.
@@ -247,7 +256,7 @@ impl Leader {
 
     /// Answers OK once a majority has confirmed that we lead the request's slot under `ballot`.
     pub(crate) fn confirm(&mut self, ballot: Ballot, request: Request) {
-        self.reads.add(Read { request, answer: Answer::Ok, after: None }, ballot);
+        self.reads.add(Read::new(request, Answer::Ok, Vec::new()), ballot);
     }
 
     /// Whether a write of this key, or of one with the same hash, is not committed.
@@ -335,8 +344,12 @@ impl Leader {
     /// writes: all that is under way may be more than an outbox takes, and one that overflows ends
     /// its session, so that all would have to be sent once more, for ever.
     pub(crate) fn send_again(&mut self, ctx: &mut Ctx<'_>) {
-        for (peer, waiting) in &mut self.again {
-            let Some(to) = ctx.peers.get_mut(*peer) else { continue };
+        let waiting: Vec<NodeId> = self.again.keys().copied().collect();
+        for peer in waiting {
+            let Some(to) = ctx.peers.get_mut(peer) else { continue };
+            // Among the newest records of keys may be what is newer than a batch.
+            self.send_batches(to);
+            let Some(waiting) = self.again.get_mut(&to.id) else { continue };
             while let Some(number) = waiting.front().copied() {
                 let key = self.flights.get(number).map(|write| &write.key);
                 let record = key.and_then(|key| ctx.replica.store.encoded(Db::STRONG, key));
@@ -349,7 +362,7 @@ impl Leader {
                 }
                 waiting.pop_front();
                 if let Some(end) = to.outbox.push_record(record) {
-                    self.flights.sent(number, *peer, end);
+                    self.flights.sent(number, to.id, end);
                 }
             }
         }
@@ -364,19 +377,17 @@ impl Leader {
 
     /// Leads these slots no more. Stamped writes are in doubt, reads may be begun anew.
     pub(crate) fn step_down(&mut self, slots: &SlotSet) {
-        let outcomes = &mut self.outcomes;
-        let (heads, answers) = (&mut self.heads, &mut self.answers);
-        self.flights.give_up(
-            |write| slots.contains(write.slot),
-            |number, write| {
-                heads.end(write.key_hash, number);
-                *answers -= write.answer.size();
-                if write.origin != Origin::Nobody {
-                    reached(Hook::InDoubt);
-                    outcomes.push(Outcome::Answered { origin: write.origin, answer: IN_DOUBT });
-                }
-            },
-        );
+        let mut lost = Vec::new();
+        let ours = |write: &Write| slots.contains(write.slot);
+        self.flights.give_up(ours, |number, write| lost.push((number, write)));
+        for (number, write) in lost {
+            self.forget(number, &write);
+            if write.origin != Origin::Nobody {
+                reached(Hook::InDoubt);
+                let origin = write.origin;
+                self.outcomes.push(Outcome::Answered { origin, answer: IN_DOUBT });
+            }
+        }
         let reads = self.reads.take(|read| slots.contains(read.request.slot));
         self.outcomes.extend(reads.into_iter().map(|read| Outcome::Again(read.request)));
         self.unsettled.retain(|slot, _| !slots.contains(*slot));
@@ -422,7 +433,8 @@ impl Leader {
         let (version, key_hash, batch) =
             (record.version, xxh3_64(key), ctx.replica.journal.gathering());
         let (origin, answer, deadline) = (Origin::Nobody, Answer::Ok, Instant::ZERO);
-        let write = Write { slot, key_hash, key: key.into(), version, origin, answer, deadline };
+        let (key, together) = (key.into(), None);
+        let write = Write { slot, key_hash, key, version, origin, answer, deadline, together };
         let number = self.flights.launch(write, batch);
         ctx.replica.accept(&record);
         for peer in ctx.peers.iter_mut() {
@@ -432,7 +444,7 @@ impl Leader {
             }
         }
         if let Some(unsettled) = self.unsettled.get_mut(&slot) {
-            unsettled.on_stamped(key);
+            unsettled.on_stamped(record.key);
             if unsettled.is_done() {
                 self.unsettled.remove(&slot);
             }
@@ -451,6 +463,18 @@ impl Leader {
     ) -> Number {
         self.seq += 1;
         let version = Version::accepted(ballot, self.seq);
+        self.stamp_as(ctx, (version, slot), key, body, waiting)
+    }
+
+    /// The same with a version that was taken for it.
+    fn stamp_as(
+        &mut self,
+        ctx: &mut Ctx<'_>,
+        (version, slot): (Version, u32),
+        key: &[u8],
+        body: Body<'_>,
+        waiting: (Origin, Answer<'static>, Instant),
+    ) -> Number {
         let Body { value, expires_at_ms } = body;
         let record = Record { db: Db::STRONG, key, version, expires_at_ms, value };
         if value.is_none() {
@@ -459,11 +483,14 @@ impl Leader {
         let key_hash = xxh3_64(key);
         let (origin, answer, deadline) = waiting;
         self.answers += answer.size();
-        let write = Write { slot, key_hash, key: key.into(), version, origin, answer, deadline };
+        let (owned, together) = (key.into(), None);
+        let write =
+            Write { slot, key_hash, key: owned, version, origin, answer, deadline, together };
         let batch = ctx.replica.journal.gathering();
         let number = self.flights.launch(write, batch);
         let encoded = ctx.replica.accept(&record).expect("a new stamp is above all others");
         for peer in ctx.peers.iter_mut() {
+            self.send_batches(peer);
             if let Some(end) = peer.outbox.push_record(encoded) {
                 self.flights.sent(number, peer.id, end);
             }
@@ -480,13 +507,13 @@ impl Leader {
 
     fn commit(&mut self, number: Number, write: Write) {
         reached(Hook::Committed);
-        self.heads.end(write.key_hash, number);
-        self.answers -= write.answer.size();
+        self.forget(number, &write);
         if write.origin != Origin::Nobody {
             let (origin, answer) = (write.origin, write.answer);
             self.outcomes.push(Outcome::Answered { origin, answer });
         }
-        let free = self.reads.on_committed(number);
+        let flights = &self.flights;
+        let free = self.reads.on_committed(number, |number| flights.is_open(number));
         self.answer_reads(free);
     }
 

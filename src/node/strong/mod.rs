@@ -332,7 +332,7 @@ impl Strong {
         self.on_source_lost(ctx, peer);
         self.on_cold_lost();
         for request in self.forwards.take_all_of(peer) {
-            if request.op().is_read() || planted(Mutant::UnknownRetried) {
+            if request.is_read() || planted(Mutant::UnknownRetried) {
                 self.place(ctx, request);
             } else {
                 self.doubt(request);
@@ -365,6 +365,7 @@ impl Strong {
         self.on_cold_durable(ctx, batch, birth);
         self.leader.on_durable(batch);
         self.leader.release_reads();
+        self.finish_slots(ctx);
         self.on_promised(ctx, batch);
     }
 
@@ -428,7 +429,7 @@ impl Strong {
         self.leader.expire(now, &refusal);
         let (sent, parked) = self.forwards.expire(now);
         for request in sent {
-            if request.op().is_read() {
+            if request.is_read() {
                 self.answer(request.origin, refusal.clone());
             } else {
                 self.doubt(request);

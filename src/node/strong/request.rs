@@ -1,7 +1,11 @@
-//! Requests: one operation on one key, where it came from, and how long somebody waits for it.
+//! Requests: an operation on one key or a batch on keys of one slot, where it came from, and how long
+//! somebody waits for it.
 
 use crate::{
-    command::op::{Answer, Op},
+    command::{
+        batch::Work,
+        op::{Answer, Op},
+    },
     conn::Ticket,
     node::LinkId,
     record::NodeId,
@@ -19,6 +23,8 @@ pub(crate) enum Origin {
     Erasure { by: NodeId, slot: u32, number: u64 },
     /// Nobody any more, or never anybody.
     Nobody,
+    /// A RENAME from one slot to another, which goes on with what it hears.
+    Move { number: u64 },
     /// One part of a request of several keys.
     Part { gather: u64, index: u32 },
     /// A peer, which forwarded it under a number of its own.
@@ -29,8 +35,8 @@ pub(crate) enum Origin {
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Request {
     pub(crate) origin: Origin,
-    /// As [`Op::encode`] writes it.
-    op: Box<[u8]>,
+    /// As [`Work::decode`] reads it.
+    work: Box<[u8]>,
     pub(crate) slot: u32,
     pub(crate) deadline: Instant,
 }
@@ -39,17 +45,40 @@ impl Request {
     pub(crate) fn new(origin: Origin, op: &Op<'_>, slot: u32, deadline: Instant) -> Self {
         let mut bytes = Vec::new();
         op.encode(&mut bytes);
-        Self { origin, op: bytes.into_boxed_slice(), slot, deadline }
+        Self { origin, work: bytes.into_boxed_slice(), slot, deadline }
     }
 
-    /// The operation.
-    pub(crate) fn op(&self) -> Op<'_> {
-        Op::decode(&self.op).expect("encoded by ourselves")
+    /// What has been encoded already, by ourselves.
+    pub(crate) const fn of_work(
+        origin: Origin,
+        work: Box<[u8]>,
+        slot: u32,
+        deadline: Instant,
+    ) -> Self {
+        Self { origin, work, slot, deadline }
     }
 
-    /// The operation's bytes, for a peer.
+    /// What is to be done.
+    pub(crate) fn work(&self) -> Work<'_> {
+        Work::decode(&self.work).expect("encoded by ourselves")
+    }
+
+    /// The operation, if it is one on one key.
+    pub(crate) fn op(&self) -> Option<Op<'_>> {
+        match self.work() {
+            Work::Batch(_) => None,
+            Work::One(op) => Some(op),
+        }
+    }
+
+    /// Whether it never writes, so that it may be begun anew even if nobody knows what became of it.
+    pub(crate) fn is_read(&self) -> bool {
+        self.work().is_read()
+    }
+
+    /// The bytes of what is to be done, for a peer.
     pub(crate) fn bytes(&self) -> &[u8] {
-        &self.op
+        &self.work
     }
 }
 

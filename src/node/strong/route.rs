@@ -6,7 +6,10 @@ use super::{
     request::{IN_DOUBT, Origin, Outcome, Request},
 };
 use crate::{
-    command::op::{Answer, Held, Op},
+    command::{
+        batch::Work,
+        op::{Answer, Held, Op},
+    },
     node::peers::Peers,
     probe::{Hook, Mutant, planted, reached},
     proto::peer::{self, Frame},
@@ -37,10 +40,7 @@ impl Strong {
         let slot = Slot::of(op.key, self.slots).0;
         let deadline = ctx.now.mono + self.timing.request;
         if !fast {
-            // A read before it that turned out to be unclear would come to the leader after it.
-            for request in self.fast.take_slot(slot) {
-                self.ask_leader(ctx, request);
-            }
+            self.end_fast(ctx, slot);
         }
         let parked = self.forwards.has_parked() && self.forwards.is_parked(slot);
         match self.route(ctx.peers, slot) {
@@ -58,6 +58,32 @@ impl Strong {
                 self.retry_when_full(ctx);
                 self.forwards.park(Request::new(origin, op, slot, deadline));
             }
+        }
+    }
+
+    /// A batch of a client of ours, on keys of one slot, as [`crate::command::batch::Builder`] has
+    /// written it. It goes to the leader, as everything does of which order matters.
+    pub(crate) fn submit_batch(
+        &mut self,
+        ctx: &mut Ctx<'_>,
+        origin: Origin,
+        work: Box<[u8]>,
+        slot: u32,
+    ) {
+        self.end_fast(ctx, slot);
+        let request = Request::of_work(origin, work, slot, ctx.now.mono + self.timing.request);
+        if self.forwards.has_parked() && self.forwards.is_parked(slot) {
+            reached(Hook::Parked);
+            return self.forwards.park(request);
+        }
+        self.place(ctx, request);
+    }
+
+    /// Reads of a slot that are under way here go to the leader, for a request behind them goes
+    /// there: one that turned out to be unclear would come after it.
+    fn end_fast(&mut self, ctx: &mut Ctx<'_>, slot: u32) {
+        for request in self.fast.take_slot(slot) {
+            self.ask_leader(ctx, request);
         }
     }
 
@@ -118,12 +144,20 @@ impl Strong {
                 self.retry_when_full(ctx);
                 self.forwards.park(request);
             }
-            Route::Here(ballot) => {
-                let waiting = (request.origin, request.slot, request.deadline);
-                self.leader.execute(ctx, ballot, &request.op(), waiting);
-            }
+            Route::Here(ballot) => self.carry_out(ctx, ballot, &request),
             Route::There(leader) => self.forward(ctx, leader, request),
             Route::Nowhere => self.forwards.park(request),
+        }
+    }
+
+    /// Carries out a request in a slot that we lead under `ballot`.
+    pub(super) fn carry_out(&mut self, ctx: &mut Ctx<'_>, ballot: Ballot, request: &Request) {
+        let waiting = (request.origin, request.slot, request.deadline);
+        match request.work() {
+            Work::Batch(batch) => {
+                self.leader.execute_batch(ctx, ballot, (&batch, request.bytes()), waiting);
+            }
+            Work::One(op) => self.leader.execute(ctx, ballot, &op, waiting),
         }
     }
 
@@ -164,7 +198,7 @@ impl Strong {
 
     /// Begins to read without the leader, if what we hold is fit for it.
     fn begin_fast(&mut self, ctx: &mut Ctx<'_>, request: &Request) -> bool {
-        let op = request.op();
+        let Some(op) = request.op() else { return false };
         let (version, accepted) = self.held(ctx, op.key);
         let waits = ctx.replica.journal.wait_for_key(Db::STRONG, op.key).is_some();
         let record = ctx.replica.store.get(Db::STRONG, op.key);
@@ -191,7 +225,7 @@ impl Strong {
         let (quorum, members) = (self.quorum, self.members);
         let decided = self.fast.on_answers(from, id, answers.into_iter(), quorum, members);
         for read in decided.chosen {
-            let op = read.request.op();
+            let Some(op) = read.request.op() else { continue };
             // Ours may have changed since; then it is not what the others showed.
             if self.held(ctx, op.key).0 != read.version {
                 self.ask_leader(ctx, read.request);

@@ -13,7 +13,7 @@ use super::{
     route::{ANSWERED, Route},
 };
 use crate::{
-    command::op::{Answer, Op},
+    command::{batch::Work, op::Answer},
     node::inbound::Hangup,
     probe::{Hook, Mutant, planted, reached},
     proto::peer::{self, Frame},
@@ -149,6 +149,29 @@ impl Strong {
         if self.take(ctx, from, slot, ballot) {
             ctx.replica.accept(record);
         }
+    }
+
+    /// Records of a slot that a leader has stamped together, in its stream: all are taken or none.
+    pub(crate) fn on_together(
+        &mut self,
+        ctx: &mut Ctx<'_>,
+        from: NodeId,
+        records: &[Record<'_>],
+    ) -> Result<(), Hangup> {
+        let place =
+            |record: &Record<'_>| (Slot::of(record.key, self.slots).0, record.version.ballot());
+        let (slot, ballot) = records.first().map(place).ok_or(Hangup::Unexpected)?;
+        if records.iter().any(|record| place(record) != (slot, ballot)) {
+            return Err(Hangup::Unexpected);
+        }
+        if self.take(ctx, from, slot, ballot) {
+            let (first, others) = records.split_first().ok_or(Hangup::Unexpected)?;
+            ctx.replica.accept(first);
+            others.iter().for_each(|record| {
+                ctx.replica.accept_another(record);
+            });
+        }
+        Ok(())
     }
 
     /// A record that the leader of `ballot` knows to be chosen.
@@ -410,17 +433,23 @@ impl Strong {
         bytes: &[u8],
     ) -> Result<(), Hangup> {
         let (seen, op) = bytes.split_first_chunk::<4>().ok_or(Hangup::Unexpected)?;
-        let op = Op::decode(op).ok_or(Hangup::Unexpected)?;
+        let work = Work::decode(op).ok_or(Hangup::Unexpected)?;
+        let slot = self.slot_of(&work).ok_or(Hangup::Unexpected)?;
         let Some(sent) = ctx.peers.get_mut(from).map(|peer| peer.refusals_sent) else {
             return Ok(());
         };
-        let slot = Slot::of(op.key, self.slots).0;
         match self.route(ctx.peers, slot) {
             Route::Here(ballot) if sent == u32::from_le_bytes(*seen) && !self.is_full() => {
                 reached(Hook::ForwardTaken);
                 let deadline = ctx.now.mono + self.timing.request;
                 let origin = Origin::Peer { node: from, id };
-                self.leader.execute(ctx, ballot, &op, (origin, slot, deadline));
+                let waiting = (origin, slot, deadline);
+                match work {
+                    Work::Batch(batch) => {
+                        self.leader.execute_batch(ctx, ballot, (&batch, op), waiting);
+                    }
+                    Work::One(op) => self.leader.execute(ctx, ballot, &op, waiting),
+                }
             }
             Route::Here(_) | Route::Nowhere | Route::There(_) => {
                 reached(Hook::ForwardRefused);
@@ -428,6 +457,19 @@ impl Strong {
             }
         }
         Ok(())
+    }
+
+    /// The slot of all keys of some work; none if they are of several.
+    fn slot_of(&self, work: &Work<'_>) -> Option<u32> {
+        let of = |key| Slot::of(key, self.slots).0;
+        match work {
+            Work::Batch(batch) => {
+                let mut slots = batch.keys().map(of);
+                let first = slots.next()?;
+                slots.all(|slot| slot == first).then_some(first)
+            }
+            Work::One(op) => Some(of(op.key)),
+        }
     }
 
     /// An operation of a peer is over.

@@ -15,6 +15,7 @@ use std::collections::{BTreeMap, VecDeque};
 
 use super::{Ctx, Strong};
 use crate::{
+    log::Batch,
     node::{inbound::Hangup, votes::Votes},
     probe::{Hook, Mutant, planted, reached},
     proto::peer::{DROP_OVERHEAD, FILL_OVERHEAD, Frame, SLOT_CLEAN_SIZE, SURVEY_OVERHEAD},
@@ -69,6 +70,8 @@ struct Round {
     same: BTreeMap<u32, Votes>,
     /// The last stamp before it.
     seq: u64,
+    /// What must be durable here before our own copy counts.
+    own: Option<Batch>,
     /// Who has not answered all of it. Another one before that would only add to what a slow link
     /// has to carry, and make the answers to this one void.
     waiting: Votes,
@@ -213,7 +216,8 @@ impl Strong {
         let seq = self.leader.seq();
         self.upkeep.back.clear();
         let until = ctx.now.mono + Millis(ANSWER_SILENCES * self.timing.silence.0);
-        self.upkeep.round = Some(Round { first_id, messages, same, seq, waiting, until });
+        let own = ctx.replica.journal.wait_for_all();
+        self.upkeep.round = Some(Round { first_id, messages, same, seq, own, waiting, until });
         self.finish_slots(ctx);
     }
 
@@ -337,8 +341,12 @@ impl Strong {
     }
 
     /// Sees to the slots that all members hold alike: their tombstones are dropped.
-    fn finish_slots(&mut self, ctx: &mut Ctx<'_>) {
+    pub(super) fn finish_slots(&mut self, ctx: &mut Ctx<'_>) {
         let Some(round) = &mut self.upkeep.round else { return };
+        // We are one of them: a tombstone that a crash takes from us alone must not be gone elsewhere.
+        if round.own.is_some_and(|batch| !ctx.replica.journal.is_durable(batch)) {
+            return;
+        }
         let needed = if planted(Mutant::DroppedEarly) { self.quorum } else { self.members };
         let seq = round.seq;
         let all = round.same.extract_if(.., |_, votes| votes.count() >= needed);
@@ -527,6 +535,7 @@ impl Strong {
         let Some(record) = ctx.replica.store.encoded(Db::STRONG, key) else { return };
         let version = ctx.replica.store.get(Db::STRONG, key).map(|record| record.version);
         let Some(peer) = ctx.peers.get_mut(member) else { return };
+        self.leader.send_batches(peer);
         if version.is_some_and(|version| version.ballot() == ballot) {
             peer.outbox.push_record(record);
         } else {

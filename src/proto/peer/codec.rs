@@ -60,6 +60,7 @@ mod kind {
     pub(super) const COLD_STARTING: u8 = 51;
     pub(super) const GATHER: u8 = 52;
     pub(super) const WAITING: u8 = 53;
+    pub(super) const TOGETHER: u8 = 54;
 }
 
 impl<'a> Frame<'a> {
@@ -143,7 +144,7 @@ impl<'a> Frame<'a> {
         };
     }
 
-    /// What databases 1 and 2, clients' rare questions and cold starts add.
+    /// What databases 1 and 2, clients' rare questions, cold starts and batches add.
     fn encode_more<'v>(self, body: Body<'v>) -> Body<'v> {
         match self {
             Self::Answers { id, db, floor, entries } => {
@@ -152,6 +153,7 @@ impl<'a> Frame<'a> {
             Self::ColdStart { nonce, births } => body.u64(nonce).bytes(births),
             Self::ColdStarting { nonce, birth, merged } => body.u64(nonce).u64(birth).flag(merged),
             Self::Waiting { why } => body.u8(why),
+            Self::Together { pos, records } => body.u64(pos).bytes(records),
             Self::Floor { begins, clock, promised, hlc, lives, row } => {
                 let body = body.flag(begins).u64(clock).u64(promised).u64(hlc);
                 body.sized(lives).bytes(row)
@@ -216,6 +218,7 @@ impl<'a> Frame<'a> {
             Self::State { .. } => kind::STATE,
             Self::Survey { .. } => kind::SURVEY,
             Self::Surveyed { .. } => kind::SURVEYED,
+            Self::Together { .. } => kind::TOGETHER,
             Self::Transfer { .. } => kind::TRANSFER,
             Self::Versions { .. } => kind::VERSIONS,
             Self::Want { .. } => kind::WANT,
@@ -250,7 +253,7 @@ impl<'a> Frame<'a> {
         let frame = match kind {
             kind::ACK..=kind::WELCOME => Self::decode_fields(kind, &mut fields),
             kind::ANSWER..=kind::FLOOR => Self::decode_strong_fields(kind, &mut fields),
-            kind::COLD_START..=kind::WAITING => Self::decode_cold_fields(kind, &mut fields),
+            kind::COLD_START..=kind::TOGETHER => Self::decode_late_fields(kind, &mut fields),
             other => return Err(FrameError::Kind(other)),
         };
         frame.filter(|_| fields.is_empty()).ok_or(FrameError::Body { kind })
@@ -289,14 +292,15 @@ impl<'a> Frame<'a> {
         })
     }
 
-    /// What cold starts add.
-    fn decode_cold_fields(kind: u8, f: &mut Fields<'a>) -> Option<Self> {
+    /// What cold starts and batches add.
+    fn decode_late_fields(kind: u8, f: &mut Fields<'a>) -> Option<Self> {
         Some(match kind {
             kind::COLD_START => Self::ColdStart { nonce: f.u64()?, births: f.rest() },
             kind::COLD_STARTING => {
                 Self::ColdStarting { nonce: f.u64()?, birth: f.u64()?, merged: f.flag()? }
             }
             kind::GATHER => Self::Gather { nonce: f.u64()? },
+            kind::TOGETHER => Self::Together { pos: f.u64()?, records: f.rest() },
             _ => Self::Waiting { why: f.u8()? },
         })
     }

@@ -28,16 +28,16 @@ pub use lists::{
 };
 
 /// The version of this protocol. Nodes of different versions refuse each other.
-pub const PROTOCOL: u16 = 3;
+pub const PROTOCOL: u16 = 4;
 /// First bytes of a hello's body.
 pub const MAGIC: [u8; 8] = *b"quorate\x01";
 /// First byte of a link between nodes: what follows is a frame, where a client sends text or `*`.
 pub const PEER_BYTE: u8 = 0;
 /// Bytes of a frame before its body.
 pub const FRAME_HEAD: usize = 5;
-/// The longest frame: a record or an offer of one long key, with their heads. Whoever puts a list
-/// together ends it before.
-pub const FRAME_SIZE_MAX: usize = RECORD_SIZE_MAX + KEY_SIZE_MAX + 1024;
+/// The longest frame: the records of a batch, or one record or offer of one long key, with their
+/// heads. Whoever puts a list together ends it before.
+pub const FRAME_SIZE_MAX: usize = RECORD_SIZE_MAX + 2 * KEY_SIZE_MAX + 1024;
 /// The longest frame before both sides have been introduced: a hello with its list of members.
 pub const GREETING_SIZE_MAX: usize = 16 * 1024;
 /// Bytes of a stream frame besides its record.
@@ -491,6 +491,13 @@ pub enum Frame<'a> {
         ballot: Ballot,
         /// A [`crate::slot::SlotSet`].
         slots: &'a [u8],
+    },
+    /// In the stream: records of one slot under one ballot, all of which are taken or none.
+    Together {
+        /// Where in the stream this frame begins.
+        pos: u64,
+        /// See [`records`]; of database 0, one at least.
+        records: &'a [u8],
     },
     /// A page of the versions that a `Pull` asks for.
     Versions {

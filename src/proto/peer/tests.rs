@@ -4,7 +4,7 @@ use proptest::prelude::{Strategy, any, prop_assert, prop_assert_eq, prop_oneof, 
 
 use super::*;
 
-const KINDS: u8 = 53;
+const KINDS: u8 = 54;
 
 /// The parts that frames are made of.
 type Parts = (u8, u64, u64, u32, u32, Vec<u8>);
@@ -112,6 +112,7 @@ fn strong_frame<'a>(kind: u8, parts: &'a Parts) -> Frame<'a> {
         49 => Frame::ColdStarting { nonce: a, birth: b, merged: a > b },
         50 => Frame::Gather { nonce: a },
         51 => Frame::Waiting { why: span as u8 },
+        52 => Frame::Together { pos, records: bytes },
         _ => {
             let next = (!span.is_multiple_of(3)).then_some((u64::from(span), a));
             Frame::Versions { ballot, slot, from: (a, b), next, entries: bytes }
@@ -300,6 +301,7 @@ fn stream_frames_are_as_long_as_their_constants_say() {
     assert_eq!(size(Frame::Fill { pos, ballot, record: b"record" }), FILL_OVERHEAD + 6);
     assert_eq!(size(Frame::Flush { pos, db: Db::QUORUM, version }), FLUSH_SIZE);
     assert_eq!(size(Frame::Record { pos, record: b"record" }), STREAM_OVERHEAD + 6);
+    assert_eq!(size(Frame::Together { pos, records: b"records" }), STREAM_OVERHEAD + 7);
     assert_eq!(size(Frame::SlotClean { pos, ballot, slot: 4, digest: 5 }), SLOT_CLEAN_SIZE);
 }
 

@@ -61,6 +61,21 @@ fn expire_heeds_its_conditions() {
 }
 
 #[test]
+fn lock_scripts_extend_what_they_hold() {
+    let (one, zero, none) = (Answer::Integer(1), Answer::Integer(0), &Effect::None);
+    let extend = |by, add, ends| Action::Extend { value: b"v", by, add, ends };
+    let (ending_at, never) = (Some(ending(b"v", Some(70))), Some(ending(b"v", None)));
+    for held in [None, Some(ending(b"w", Some(70)))] {
+        expect(extend(10, false, false), held, none, &zero);
+    }
+    expect(extend(10, false, false), never, &put(b"v", Some(60)), &one);
+    expect(extend(10, true, true), never, none, &zero);
+    expect(extend(10, true, true), ending_at, &put(b"v", Some(80)), &one);
+    expect(extend(10, false, true), ending_at, &put(b"v", Some(60)), &one);
+    expect(extend(-20, true, true), ending_at, &Effect::Delete, &one);
+}
+
+#[test]
 fn ends_can_be_read_taken_away_and_moved() {
     let (ends, never) = (Some(ending(b"v", Some(1570))), Some(ending(b"v", None)));
     let ttl = |millis, absolute| Action::Ttl { form: TimeForm { millis, absolute } };
@@ -273,6 +288,7 @@ impl Part {
             11 => Action::SetRange { offset, value: &self.value },
             12 => Action::Ttl { form: TimeForm { millis: flag(0), absolute: flag(1) } },
             13 => Action::Type,
+            14 => Action::Extend { value: &self.value, by: start, add: flag(0), ends: flag(1) },
             _ => Action::Set { value: &self.value, condition, reply, expiry: self.expiry },
         }
     }
@@ -286,7 +302,7 @@ fn drawn() -> impl Strategy<Value = Part> {
         any::<i64>().prop_map(Expiry::In),
     ];
     let numbers = (any::<i64>(), any::<i64>());
-    (0..15_u8, numbers, expiry, 0..16_u8, values()).prop_map(
+    (0..16_u8, numbers, expiry, 0..16_u8, values()).prop_map(
         |(kind, numbers, expiry, flags, value)| Part { kind, numbers, expiry, flags, value },
     )
 }

@@ -1,0 +1,198 @@
+//! Replies to transactions: several, of which the last tells what became of them.
+
+use super::{LIST_END, NOT_FOUND, NOT_SET, error, line};
+use crate::{
+    case::{Dialect, Op},
+    history::Outcome,
+};
+
+/// A reply that is a line or a value, or the error that it is.
+type Part = Result<Option<Vec<u8>>, String>;
+
+/// A list of values, or none, or the error in its place.
+type List = Result<Option<Vec<Option<Vec<u8>>>>, String>;
+
+/// Takes the replies to a transaction from the front of `bytes`.
+pub(super) fn decode(dialect: Dialect, op: &Op, bytes: &[u8]) -> Option<(Outcome, usize)> {
+    let mut replies = Replies { dialect, bytes, at: 0 };
+    let (found, queued) = match op {
+        Op::Swap { .. } => {
+            let watched = replies.one()?;
+            let found = replies.one()?;
+            (Some((watched, found)), 1)
+        }
+        _ => (None, op.keys().len()),
+    };
+    for wanted in std::iter::once("OK").chain(std::iter::repeat_n("QUEUED", queued)) {
+        let reply = replies.one()?;
+        if reply != Ok(Some(wanted.into())) {
+            return Some((Outcome::Wrong(format!("{reply:?} for {wanted}")), replies.at));
+        }
+    }
+    let done = replies.list()?;
+    let outcome = match (found, done) {
+        // What could not be watched was not done.
+        (Some((Err(why), _)), Err(done)) if done.starts_with("EXECABORT") => error(op, &why),
+        (_, Err(why)) => error(op, &why).or(Some(Outcome::Wrong(why))),
+        (Some((Ok(_), Ok(value))), Ok(Some(_))) => {
+            Some(value.map_or(Outcome::Missing, Outcome::Value))
+        }
+        (Some((Ok(_), Ok(value))), Ok(None)) => Some(Outcome::Found(value)),
+        // What it held is not known.
+        (Some((Ok(_), Err(_))), Ok(Some(_))) => Some(Outcome::Done),
+        (Some((Ok(_), Err(_))), Ok(None)) => Some(Outcome::Refused),
+        (None, Ok(Some(values))) if op.is_read() => Some(Outcome::List(values)),
+        (None, Ok(Some(values))) if values.iter().all(|value| value.as_deref() == Some(b"OK")) => {
+            Some(Outcome::Done)
+        }
+        (_, done) => Some(Outcome::Wrong(format!("{done:?}"))),
+    };
+    Some((outcome.unwrap_or_else(|| Outcome::Wrong("another error".to_owned())), replies.at))
+}
+
+/// Replies one behind the other.
+struct Replies<'a> {
+    dialect: Dialect,
+    bytes: &'a [u8],
+    at: usize,
+}
+
+impl Replies<'_> {
+    /// The next reply, which is no list.
+    fn one(&mut self) -> Option<Part> {
+        let rest = self.bytes.get(self.at..)?;
+        let end: &[u8] = if self.dialect == Dialect::Resp { b"\r\n" } else { b"\n" };
+        let (head, size) = line(rest, end)?;
+        let (part, size) = match (self.dialect, head.split_at_checked(1)) {
+            (Dialect::Text, _) if is_error(head) => (Err(head.to_owned()), size),
+            (Dialect::Text, _) if head == NOT_FOUND => (Ok(None), size),
+            (Dialect::Resp, Some(("-", error))) => (Err(error.to_owned()), size),
+            (Dialect::Resp, Some(("+", word))) => (Ok(Some(word.into())), size),
+            (Dialect::Resp, Some(("$", "-1"))) => (Ok(None), size),
+            (Dialect::Resp, Some(("$", length))) => {
+                let end = size + length.parse::<usize>().ok()?;
+                (Ok(Some(rest.get(size..end + 2)?[..end - size].to_vec())), end + 2)
+            }
+            (Dialect::Text, _) => (Ok(Some(head.into())), size),
+            (Dialect::Resp, _) => (Err(format!("{head} is no reply that was awaited")), size),
+        };
+        self.at += size;
+        Some(part)
+    }
+
+    /// The reply to EXEC: a list, or none because of what was watched, or an error.
+    fn list(&mut self) -> Option<List> {
+        let rest = self.bytes.get(self.at..)?;
+        if self.dialect == Dialect::Resp {
+            let (head, size) = line(rest, b"\r\n")?;
+            let Some(count) = head.strip_prefix('*') else {
+                self.at += size;
+                return Some(Err(head.trim_start_matches('-').to_owned()));
+            };
+            self.at += size;
+            let Ok(count) = count.parse::<usize>() else { return Some(Ok(None)) };
+            let parts = (0..count).map(|_| self.one()).collect::<Option<Vec<Part>>>()?;
+            return Some(parts.into_iter().collect::<Result<_, _>>().map(Some));
+        }
+        let mut parts = Vec::new();
+        loop {
+            let rest = self.bytes.get(self.at..)?;
+            let (head, size) = line(rest, b"\n")?;
+            if parts.is_empty() && head == NOT_SET {
+                self.at += size;
+                return Some(Ok(None));
+            }
+            if head == LIST_END {
+                self.at += size;
+                return Some(parts.into_iter().collect::<Result<_, _>>().map(Some));
+            }
+            let error = is_error(head);
+            parts.push(self.one()?);
+            // An error in place of the list; none of the requests has one of its own.
+            if error {
+                return Some(parts.into_iter().collect::<Result<_, _>>().map(Some));
+            }
+        }
+    }
+}
+
+fn is_error(line: &str) -> bool {
+    ["ERR ", "EXECABORT ", "INDOUBT ", "NOREPLICAS "].iter().any(|code| line.starts_with(code))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn both() -> Op {
+        Op::Both { keys: ["a", "b"].map(str::to_owned).to_vec(), value: "v".to_owned() }
+    }
+
+    fn swap() -> Op {
+        Op::Swap { key: "k".to_owned(), value: "v".to_owned() }
+    }
+
+    /// In both dialects, and never before all of it is there.
+    fn told(op: &Op, resp: &str, text: &str) -> Outcome {
+        let resp = resp.replace('\n', "\r\n");
+        for (dialect, bytes) in [(Dialect::Resp, resp.as_bytes()), (Dialect::Text, text.as_bytes())]
+        {
+            for cut in 0..bytes.len() {
+                assert_eq!(decode(dialect, op, &bytes[..cut]), None, "{dialect:?} cut at {cut}");
+            }
+        }
+        let resp = decode(Dialect::Resp, op, resp.as_bytes()).expect("whole");
+        let text = decode(Dialect::Text, op, text.as_bytes()).expect("whole");
+        assert_eq!(resp.0, text.0);
+        resp.0
+    }
+
+    #[test]
+    fn writes_together() {
+        let (resp, text) = ("+OK\n+QUEUED\n+QUEUED\n", "OK\nQUEUED\nQUEUED\n");
+        let both = |end: &str, line: &str| {
+            told(&both(), &(resp.to_owned() + end), &(text.to_owned() + line))
+        };
+        assert_eq!(both("*2\n+OK\n+OK\n", "OK\nOK\nEND\n"), Outcome::Done);
+        assert_eq!(both("-NOREPLICAS x\n", "NOREPLICAS x\n"), Outcome::Refused);
+        assert_eq!(both("-INDOUBT x\n", "INDOUBT x\n"), Outcome::InDoubt);
+    }
+
+    #[test]
+    fn reads_together() {
+        let op = Op::GetBoth { keys: ["a", "b"].map(str::to_owned).to_vec() };
+        let list = Outcome::List(vec![None, Some(b"v1".to_vec())]);
+        let resp = "+OK\n+QUEUED\n+QUEUED\n*2\n$-1\n$2\nv1\n";
+        assert_eq!(told(&op, resp, "OK\nQUEUED\nQUEUED\nNot Found\nv1\nEND\n"), list);
+        let doubt = "+OK\r\n+QUEUED\r\n+QUEUED\r\n-INDOUBT x\r\n";
+        let (outcome, _) = decode(Dialect::Resp, &op, doubt.as_bytes()).expect("whole");
+        assert!(matches!(outcome, Outcome::Wrong(_)), "a read is never in doubt");
+    }
+
+    #[test]
+    fn writes_of_what_is_watched() {
+        let swap = |resp: &str, text: &str| told(&swap(), resp, text);
+        let value = Outcome::Value(b"v1".to_vec());
+        assert_eq!(
+            swap("+OK\n$2\nv1\n+OK\n+QUEUED\n*1\n+OK\n", "OK\nv1\nOK\nQUEUED\nOK\nEND\n"),
+            value
+        );
+        assert_eq!(
+            swap("+OK\n$-1\n+OK\n+QUEUED\n*-1\n", "OK\nNot Found\nOK\nQUEUED\nNot Set\n"),
+            Outcome::Found(None)
+        );
+        let (resp, text) = ("-NOREPLICAS x\n", "NOREPLICAS x\n");
+        let abort = "EXECABORT Transaction discarded because of previous errors.\n";
+        assert_eq!(
+            swap(
+                &format!("{resp}{resp}+OK\n+QUEUED\n-{abort}"),
+                &format!("{text}{text}OK\nQUEUED\n{abort}")
+            ),
+            Outcome::Refused
+        );
+        assert_eq!(
+            swap("+OK\n$-1\n+OK\n+QUEUED\n-INDOUBT x\n", "OK\nNot Found\nOK\nQUEUED\nINDOUBT x\n"),
+            Outcome::InDoubt
+        );
+    }
+}
