@@ -136,10 +136,28 @@ fn words(words: &[&str], reply: &mut ReplyWriter<'_>) {
 
 fn docs(spec: &Spec, reply: &mut ReplyWriter<'_>) {
     let subs = sub::of(spec);
+    let has_subs = subs.clone().next().is_some();
+    let arguments = if has_subs { Vec::new() } else { arguments(spec.usage) };
     reply.bulk(spec.name.as_bytes());
-    reply.map(if subs.clone().next().is_some() { 4 } else { 3 });
+    reply.map(3 + usize::from(has_subs || !arguments.is_empty()));
     summary(spec.summary, spec, reply);
-    if subs.clone().next().is_some() {
+    if !arguments.is_empty() {
+        reply.bulk(b"arguments");
+        reply.array(arguments.len());
+        for Argument { name, flag } in arguments {
+            reply.map(2 + usize::from(flag.is_some()));
+            reply.bulk(b"name");
+            reply.bulk(name.as_bytes());
+            reply.bulk(b"type");
+            reply.bulk(b"string");
+            if let Some(flag) = flag {
+                reply.bulk(b"flags");
+                reply.set(1);
+                reply.simple(flag);
+            }
+        }
+    }
+    if has_subs {
         reply.bulk(b"subcommands");
         reply.map(subs.clone().count());
         for sub in subs {
@@ -148,6 +166,38 @@ fn docs(spec: &Spec, reply: &mut ReplyWriter<'_>) {
             summary(sub.summary, spec, reply);
         }
     }
+}
+
+/// What redis-cli hints at while a command is typed.
+#[derive(Debug, PartialEq, Eq)]
+struct Argument {
+    name: &'static str,
+    /// Whether it may be left out, or stand several times.
+    flag: Option<&'static str>,
+}
+
+/// The arguments that a usage line tells of: words, and what stands in brackets.
+fn arguments(usage: &'static str) -> Vec<Argument> {
+    let mut arguments: Vec<Argument> = Vec::new();
+    let mut rest = usage.split_once(' ').map_or("", |(_, parameters)| parameters);
+    while !rest.is_empty() {
+        let mut depth = 0_usize;
+        let end = rest.find(|c: char| {
+            depth = depth + usize::from(c == '[') - usize::from(c == ']');
+            c == ' ' && depth == 0
+        });
+        let (word, after) = rest.split_at(end.unwrap_or(rest.len()));
+        rest = after.trim_start();
+        let inner = word.strip_prefix('[').and_then(|word| word.strip_suffix(']'));
+        match (inner, arguments.last_mut()) {
+            (Some(inner), Some(last)) if inner.strip_suffix(" ...") == Some(last.name) => {
+                last.flag = Some("multiple");
+            }
+            (Some(inner), _) => arguments.push(Argument { name: inner, flag: Some("optional") }),
+            (None, _) => arguments.push(Argument { name: word, flag: None }),
+        }
+    }
+    arguments
 }
 
 fn summary(summary: &str, spec: &Spec, reply: &mut ReplyWriter<'_>) {
@@ -161,4 +211,27 @@ fn summary(summary: &str, spec: &Spec, reply: &mut ReplyWriter<'_>) {
         Group::Data => b"generic",
         Group::Server => b"server",
     });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn arguments_are_those_of_the_usage() {
+        let told = |usage| {
+            let told = arguments(usage).into_iter().map(|argument| (argument.name, argument.flag));
+            told.collect::<Vec<_>>()
+        };
+        assert_eq!(told("DBSIZE"), []);
+        assert_eq!(told("SETEX key seconds"), [("key", None), ("seconds", None)]);
+        assert_eq!(told("DEL key [key ...]"), [("key", Some("multiple"))]);
+        let range = [("key", None), ("start end [BYTE|BIT]", Some("optional"))];
+        assert_eq!(told("BITCOUNT key [start end [BYTE|BIT]]"), range);
+        // No brackets are left open by any line of the table.
+        for argument in TABLE.iter().flat_map(|spec| arguments(spec.usage)) {
+            let count = |c| argument.name.matches(c).count();
+            assert_eq!(count('['), count(']'), "{argument:?}");
+        }
+    }
 }

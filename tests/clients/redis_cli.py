@@ -71,7 +71,15 @@ def by_hand():
         session.expect(expected)
         # What is typed before redis-cli reads is lost.
         session.expect(prompt)
-    # A hint of what follows comes from COMMAND DOCS or from what redis-cli knows.
+    session.end()
+
+
+def hints():
+    """redis-cli hints at what COMMAND DOCS tells of a command's arguments."""
+    if "arguments" not in cli("COMMAND", "DOCS", "expire"):
+        raise RuntimeError("unknown command arguments")
+    session = Terminal("redis-cli", "-p", PORT)
+    session.expect("> ")
     session.send("EXPIRE ")
     session.expect("key")
     session.send("\x03")
@@ -149,6 +157,7 @@ def has(*command):
 
 
 check("redis-cli by hand", by_hand)
+check("redis-cli hints", hints, "arguments in COMMAND DOCS")
 check("redis-cli -3", resp3)
 check("redis-cli --scan", scan)
 check("redis-cli --pipe of 10,000 commands", pipe)
