@@ -110,7 +110,8 @@ fn sessions_go_as_written() {
         if update() {
             fs::write(&path, &played).expect("a writable document");
         } else {
-            assert_eq!(played, text, "{name}");
+            println!("{name}");
+            same(&played, &text);
         }
     }
     assert!(sessions > 8, "the sessions were found");
@@ -138,10 +139,9 @@ fn commands() -> String {
             }
         }
     }
-    text += "\n## Parameters of CONFIG\n\n| parameter | CONFIG SET |\n|---|---|\n";
+    text += "\n## Parameters of CONFIG\n\n| parameter | CONFIG SET takes |\n|---|---|\n";
     for (name, settable) in parameters::parameters() {
-        let set = if settable { "yes" } else { "only to the value in force" };
-        let _ = writeln!(text, "| `{name}` | {set} |");
+        let _ = writeln!(text, "| `{name}` | {settable} |");
     }
     text
 }
@@ -155,8 +155,16 @@ fn the_list_of_commands_is_current() {
     if update() {
         fs::write(&path, &current).expect("a writable document");
     } else {
-        assert_eq!(current, text);
+        same(&current, &text);
     }
+}
+
+/// Shows where two texts differ first.
+fn same(current: &str, written: &str) {
+    let mut lines = current.lines().zip(written.lines());
+    let difference = lines.find(|(current, written)| current != written);
+    assert_eq!(difference, None, "now and as it is written");
+    assert_eq!(current.len(), written.len(), "one is longer");
 }
 
 /// Links between documents lead to documents.

@@ -3,7 +3,7 @@
 
 use std::fmt;
 
-use super::{op, spec::Spec, sub::Sub};
+use super::{Called, op, spec::Spec, sub::Sub, table::lookup};
 use crate::{
     proto::Args,
     record::{Db, KEY_SIZE_MAX, VALUE_SIZE_MAX},
@@ -136,6 +136,19 @@ pub enum CommandError<'a> {
 }
 
 impl<'a> CommandError<'a> {
+    /// The command that does not take so many arguments, if that is what is wrong.
+    #[must_use]
+    pub fn called(self) -> Option<Called> {
+        match self {
+            Self::Arity { spec } => Some(Called { spec, sub: None }),
+            Self::SubcommandArity { sub } => {
+                let spec = lookup(sub.words().0.as_bytes())?;
+                Some(Called { spec, sub: Some(sub) })
+            }
+            _ => None,
+        }
+    }
+
     /// The words of commands on several keys, and scripts.
     const fn of_several(&self) -> &'static str {
         match self {

@@ -62,8 +62,8 @@ fn user(reply: &mut ReplyWriter<'_>) {
     reply.map(6);
     reply.bulk(b"flags");
     reply.set(2);
-    reply.simple("on");
-    reply.simple("nopass");
+    reply.bulk(b"on");
+    reply.bulk(b"nopass");
     reply.bulk(b"passwords");
     reply.array(0);
     for (name, all) in [("commands", "+@all"), ("keys", "~*"), ("channels", "&*")] {

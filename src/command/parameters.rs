@@ -170,16 +170,23 @@ static TABLE: [(&str, Parameter); 13] = [
     ("timeout", Parameter::Timeout),
 ];
 
-/// Names of all parameters, and whether each can be set while a node runs.
-pub fn parameters() -> impl Iterator<Item = (&'static str, bool)> {
+/// Names of all parameters, and what each may be set to while a node runs.
+pub fn parameters() -> impl Iterator<Item = (&'static str, &'static str)> {
     TABLE.iter().map(|(name, parameter)| {
-        let settable = matches!(
-            parameter,
+        let settable = match parameter {
             Parameter::LatencyMonitorThreshold
-                | Parameter::MaxClients
-                | Parameter::SlowLogLogSlowerThan
-                | Parameter::SlowLogMaxLen
-        );
+            | Parameter::MaxClients
+            | Parameter::SlowLogLogSlowerThan
+            | Parameter::SlowLogMaxLen => "any value",
+            Parameter::AppendFsync
+            | Parameter::AppendOnly
+            | Parameter::MaxMemory
+            | Parameter::MaxMemoryPolicy
+            | Parameter::ProtoMaxBulkLen
+            | Parameter::Save
+            | Parameter::Timeout => "the value in force",
+            Parameter::ClusterEnabled | Parameter::Databases => "nothing, as in Redis",
+        };
         (*name, settable)
     })
 }

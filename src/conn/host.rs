@@ -18,8 +18,8 @@ pub trait Host {
     fn end(&mut self, _called: Called, _args: Args<'_>, _failed: Option<&'static str>) {}
 
     /// The answer to a request has to wait. What is returned is kept until that is over
-    /// ([`super::Connection::take_ended`]).
-    fn note(&mut self, _called: Called, _args: Args<'_>) -> Option<Box<Note>> {
+    /// ([`super::Connection::name_and_ended`]).
+    fn note(&mut self, _called: Called, _args: Args<'_>) -> Option<Note> {
         None
     }
 

@@ -483,27 +483,28 @@ impl Connection {
     ) {
         self.replies.set_silent(self.voice.is_silent());
         self.voice = self.voice.next();
+        if let Some(called) = called {
+            self.last = Last(Some(called));
+            host.begin(called, args, self.db);
+        }
         match command {
-            Ok(command) => {
-                if let Some(called) = called {
-                    self.last = Last(Some(called));
-                    host.begin(called, args, self.db);
-                }
-                self.carry_out(command, style, limits, host);
-            }
+            Ok(command) => self.carry_out(command, style, limits, host),
             Err(error) => self.say_error(error, style),
         }
         let answered = self.replies.last();
-        match (command, called) {
-            (Ok(_), Some(called)) if answered.held == Held::No => {
+        match called {
+            // As Redis counts, arguments that make no sense are a call that failed.
+            Some(called) if answered.held == Held::No => {
                 host.end(called, args, answered.failed);
             }
-            (Ok(_), Some(called)) => {
+            Some(called) => {
                 if let Some(note) = host.note(called, args) {
                     self.replies.remember(note);
                 }
             }
-            (_, called) => host.refuse(called, answered.failed),
+            None => {
+                host.refuse(command.err().and_then(CommandError::called), answered.failed);
+            }
         }
         if answered.alone {
             self.pause_until_answered();

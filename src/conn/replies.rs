@@ -11,7 +11,7 @@
 //! - The first place is open; the others may be filled.
 //! - Tickets are numbers of places, which rise and are never given twice.
 
-use std::{collections::VecDeque, mem};
+use std::{collections::VecDeque, mem, vec::Drain};
 
 use super::{Done, Gate, Note, Ticket, Wait};
 use crate::{
@@ -54,7 +54,7 @@ pub(super) struct Replies {
     last: Answered,
     /// Requests whose replies wait in the output or behind open places, in the order of their
     /// waits.
-    noted: VecDeque<(Wait, Box<Note>)>,
+    noted: VecDeque<(Wait, Note)>,
     /// Requests whose replies need not wait any longer.
     ended: Vec<Note>,
 }
@@ -94,7 +94,7 @@ struct Place {
     /// The client does not want it.
     silent: bool,
     /// What is remembered of its request, while it is open.
-    note: Option<Box<Note>>,
+    note: Option<Note>,
 }
 
 impl Replies {
@@ -176,9 +176,9 @@ impl Replies {
 
     /// Remembers something of the request that was answered last, until its reply need not wait
     /// any longer.
-    pub(super) fn remember(&mut self, note: Box<Note>) {
+    pub(super) fn remember(&mut self, note: Note) {
         match self.last.held {
-            Held::No => self.ended.push(*note),
+            Held::No => self.ended.push(note),
             Held::Gate(wait) => self.noted.push_back((wait, note)),
             Held::Open => {
                 if let Some(place) = self.places.back_mut() {
@@ -189,8 +189,8 @@ impl Replies {
     }
 
     /// What was remembered of requests whose replies need not wait any longer.
-    pub(super) fn take_ended(&mut self) -> Vec<Note> {
-        mem::take(&mut self.ended)
+    pub(super) fn drain_ended(&mut self) -> Drain<'_, Note> {
+        self.ended.drain(..)
     }
 
     /// Bytes that are no reply, behind those that are known.
@@ -223,7 +223,7 @@ impl Replies {
         write(&mut ReplyWriter::new(out, style));
         if let Some(mut note) = note {
             note.failed = error_code(out.pending().get(before..).unwrap_or_default(), style);
-            self.ended.push(*note);
+            self.ended.push(note);
         }
         if index == 0 {
             self.pop();
@@ -285,7 +285,7 @@ impl Replies {
     /// Lets go of replies whose wait is over. Whether that was any of the output.
     pub(super) fn release(&mut self, is_over: impl Fn(Wait) -> bool) -> bool {
         while let Some((_, note)) = self.noted.pop_front_if(|(wait, _)| is_over(*wait)) {
-            self.ended.push(*note);
+            self.ended.push(note);
         }
         if self.waits > 0 {
             // Nobody would say so again when they are in the output.
@@ -311,7 +311,7 @@ impl Replies {
     /// Memory held, in bytes.
     pub(super) fn memory(&self) -> usize {
         let places = self.places.capacity() * size_of::<Place>();
-        let noted = self.noted.capacity() * size_of::<(Wait, Box<Note>)>();
+        let noted = self.noted.capacity() * size_of::<(Wait, Note)>();
         self.output.capacity() + self.fresh.capacity() + self.held + places + noted
     }
 

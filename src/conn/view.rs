@@ -1,6 +1,9 @@
 //! What others may know of a connection, and say to its client without being asked.
 
-use std::hash::{Hash, Hasher};
+use std::{
+    hash::{Hash, Hasher},
+    vec::Drain,
+};
 
 use super::{Connection, Note};
 use crate::{command::Called, record::Db};
@@ -63,8 +66,9 @@ impl Connection {
     }
 
     /// Requests that are over since this was last asked, of those that were put off or held up.
-    pub fn take_ended(&mut self) -> Vec<Note> {
-        self.replies.take_ended()
+    /// And the connection's name, by which they will be told.
+    pub fn name_and_ended(&mut self) -> (&[u8], Drain<'_, Note>) {
+        (&self.name, self.replies.drain_ended())
     }
 
     /// Says something that is no reply, between replies.

@@ -133,11 +133,9 @@ impl Node {
     /// Notes which requests of a client are over.
     pub(super) fn note_ended(&mut self, now: Now, link: LinkId) {
         let Some(End::Client { connection, visit, .. }) = self.links.end_mut(link) else { return };
-        for note in connection.take_ended() {
-            let asker = || Asker {
-                address: visit.addresses.from.to_string(),
-                name: connection.name().into(),
-            };
+        let (name, ended) = connection.name_and_ended();
+        for note in ended {
+            let asker = || Asker { address: visit.addresses.from.to_string(), name: name.into() };
             self.observer.end(now, note, asker);
         }
     }
@@ -289,10 +287,10 @@ impl Host for Executor<'_> {
         }
     }
 
-    fn note(&mut self, called: Called, args: Args<'_>) -> Option<Box<Note>> {
+    fn note(&mut self, called: Called, args: Args<'_>) -> Option<Note> {
         let kept = slow::is_on(&self.observer.settings);
         let words = if kept { slow::pack(called, args) } else { Box::default() };
-        Some(Box::new(Note { called, since: self.now.mono, words, failed: None }))
+        Some(Note { called, since: self.now.mono, words, failed: None })
     }
 
     fn refuse(&mut self, called: Option<Called>, code: Option<&'static str>) {

@@ -359,7 +359,7 @@ impl Node {
             self.give(now, origin, answer);
         }
         self.look_after_laden(now);
-        for link in std::mem::take(&mut self.owing) {
+        while let Some(link) = self.owing.pop() {
             self.note_ended(now, link);
         }
         self.speak(now);
@@ -430,7 +430,9 @@ impl Node {
             self.resumable.push_back(link);
         }
         self.links.touch(link);
-        self.owing.push(link);
+        if self.owing.last() != Some(&link) {
+            self.owing.push(link);
+        }
     }
 
     /// Sees to clients that were given more than they take.

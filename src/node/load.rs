@@ -73,11 +73,11 @@ impl Load {
     /// The lines of INFO.
     pub(super) fn write(&self, now: Instant, text: &mut String) {
         for (db, begun) in Db::ALL.into_iter().zip(self.begun) {
-            line(text, format_args!("operations_db{}:{begun}", db.number()));
+            line(text, format_args!("requests_{}:{begun}", db.name()));
         }
         for (db, latencies) in Db::ALL.into_iter().zip(&self.latencies) {
             if let Some(figures) = latencies.figures(now) {
-                line(text, format_args!("latency_us_db{}:{figures}", db.number()));
+                line(text, format_args!("latency_us_{}:{figures}", db.name()));
             }
         }
         let Some(measured) = self.measured else { return };
@@ -283,8 +283,8 @@ mod tests {
         assert_eq!(asked.open.len(), 1);
         let mut text = String::new();
         load.write(at(5), &mut text);
-        assert!(text.contains("latency_us_db0:count=2,p50=2"), "{text}");
-        assert!(!text.contains("latency_us_db1") && !text.contains("log_syncs"), "{text}");
+        assert!(text.contains("latency_us_strong:count=2,p50=2"), "{text}");
+        assert!(!text.contains("latency_us_quorum") && !text.contains("log_syncs"), "{text}");
         load.measured = Some(Measured { log_syncs: 3, ..Measured::default() });
         load.on_begun(Db::QUORUM);
         text.clear();
@@ -292,7 +292,7 @@ mod tests {
         load.write_memory(&mut text);
         assert!(!text.contains("used_memory"), "nobody has told: {text}");
         assert!(
-            text.contains("operations_db1:1\r\n") && text.contains("log_syncs:3\r\n"),
+            text.contains("requests_quorum:1\r\n") && text.contains("log_syncs:3\r\n"),
             "{text}"
         );
     }

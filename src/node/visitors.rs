@@ -134,7 +134,7 @@ fn line(text: &mut String, now: Now, connection: &Connection, visit: &Visit, mon
     let _ = writeln!(
         text,
         "id={} addr={from} laddr={to} name={name} age={age} idle={idle} flags={flags} db={} sub=0 \
-         psub=0 ssub=0 multi=-1 qbuf={unparsed} omem={unwritten} tot-mem={memory} events=r \
+         psub=0 ssub=0 multi=-1 qbuf={unparsed} obl={unwritten} oll=0 omem=0 tot-mem={memory} events=r \
          cmd={last} user=default resp={resp} lib-name={library} lib-ver={version}",
         connection.id(),
         db.number(),

@@ -1,6 +1,6 @@
 //! The program as a client of real nodes: `cli` by hand, once and from scripts; `top`, `bench`.
 
-use std::{fs, process::Command, time::Duration};
+use std::{fs, path::Path, process::Command, time::Duration};
 
 use super::common::{Client, Nodes, PATIENCE, quorate, run_with_input, wait_until};
 
@@ -78,77 +78,99 @@ fn scripts_are_answered_in_order_and_errors_are_counted() {
 }
 
 /// A person at a terminal.
-#[test]
-fn a_session_has_a_prompt_completion_hints_and_a_history() {
-    let mut nodes = Nodes::start(1);
-    let port = nodes.ports[0];
-    let folder = tempfile::tempdir().expect("a place for tests");
-    let history = folder.path().join("history");
-    let begin = |colours: bool| {
+struct Person {
+    session: rexpect::session::PtySession,
+    prompt: String,
+}
+
+impl Person {
+    fn sit_down(port: u16, history: &Path, colours: bool) -> Self {
         let mut command = Command::new(PROGRAM);
-        command.args(["cli", "-p", &port.to_string()]).env("QUORATE_HISTORY", &history);
+        command.args(["cli", "-p", &port.to_string()]).env("QUORATE_HISTORY", history);
         command.env("TERM", "xterm").env_remove("NO_COLOR");
         if !colours {
             command.env("NO_COLOR", "1");
         }
         let patience = Some(PATIENCE.as_millis() as u64);
-        rexpect::session::spawn_command(command, patience).expect("a terminal")
-    };
-    let prompt = format!("localhost:{port}> ");
-    let mut session = begin(false);
-    let mut say = |line: &str, expected: &str, prompt: &str| {
-        session.send(line).expect("it reads");
-        session.flush().expect("it reads");
-        session.exp_string(expected).unwrap_or_else(|e| panic!("{line:?} -> {expected:?}: {e}"));
-        session.exp_string(prompt).unwrap_or_else(|e| panic!("{line:?} -> {prompt:?}: {e}"));
-    };
-    say("", &prompt, "");
-    say("set name 'john doe'\r", "OK\r\n", &prompt);
-    say("get name\r", "\"john doe\"\r\n", &prompt);
-    say("GET nobody\r", "(nil)\r\n", &prompt);
+        let session = rexpect::session::spawn_command(command, patience).expect("a terminal");
+        let mut person = Self { session, prompt: format!("localhost:{port}> ") };
+        person.see(&person.prompt.clone());
+        person
+    }
+
+    fn press(&mut self, keys: &str) {
+        self.session.send(keys).expect("it reads");
+        self.session.flush().expect("it reads");
+    }
+
+    fn see(&mut self, text: &str) {
+        self.session.exp_string(text).unwrap_or_else(|error| panic!("{text:?}: {error}"));
+    }
+
+    /// Types, sees the answer and the prompt again.
+    fn say(&mut self, keys: &str, answer: &str) {
+        self.press(keys);
+        self.see(answer);
+        self.see(&self.prompt.clone());
+    }
+
+    fn leave(&mut self, keys: &str) {
+        self.press(keys);
+        self.session.exp_eof().expect("it ends");
+    }
+}
+
+#[test]
+fn a_session_has_completion_and_a_history() {
+    let nodes = Nodes::start(1);
+    let port = nodes.ports[0];
+    let folder = tempfile::tempdir().expect("a place for tests");
+    let history = folder.path().join("history");
+    let mut person = Person::sit_down(port, &history, false);
+    person.say("set name 'john doe'\r", "OK\r\n");
+    person.say("get name\r", "\"john doe\"\r\n");
+    person.say("GET nobody\r", "(nil)\r\n");
     // Tab completes the name of a command, and what the table says of its arguments.
-    say("strl\t name\r", "(integer) 8\r\n", &prompt);
-    say("SELECT quo\t\r", "OK\r\n", &format!("localhost:{port}[quorum]> "));
-    say("INCR n\r", "(error) ERR INCR reads", "[quorum]> ");
-    say("SELECT 0\r", "OK\r\n", &prompt);
-    say("help strlen\r", "How long a value is.\r\n", &prompt);
-    say("GET \"a\r", "unbalanced quotes", &prompt);
-    say("AUTH secret\r", "(error)", &prompt);
+    person.say("strl\t name\r", "(integer) 8\r\n");
+    person.press("SELECT quo\t\r");
+    person.see("OK\r\n");
+    person.see("[quorum]> ");
+    person.press("INCR n\r");
+    person.see("(error) ERR INCR reads");
+    person.see("[quorum]> ");
+    person.say("SELECT 0\r", "OK\r\n");
+    person.say("help strlen\r", "How long a value is.\r\n");
+    person.say("GET \"a\r", "unbalanced quotes");
+    person.say("AUTH secret\r", "(error)");
     // The line before the last one: secrets are not remembered.
-    say("\x1b[A\x1b[A\r", "How long a value is.\r\n", &prompt);
-    session.send("\x04").expect("it reads");
-    session.flush().expect("it reads");
-    session.exp_eof().expect("Ctrl-D ends it");
+    person.say("\x1b[A\x1b[A\r", "How long a value is.\r\n");
+    person.leave("\x04");
     let kept = fs::read_to_string(&history).expect("the history is kept");
     assert!(kept.contains("get name\n") && !kept.contains("secret"), "{kept}");
-    // The next session remembers, and has colours.
-    let mut session = begin(true);
-    session.exp_string(&prompt).expect("a prompt");
-    session.send("GET").expect("it reads");
-    session.flush().expect("it reads");
-    session.exp_string("\x1b[2m key\x1b[0m").expect("a hint of what follows");
-    session.send("\x15nonsense\r").expect("it reads");
-    session.flush().expect("it reads");
-    session.exp_string("\x1b[31m(error) ERR unknown command").expect("errors are red");
-    session.exp_string(&prompt).expect("a prompt");
-    session.send("\x1b[A\x1b[A\x1b[A\r").expect("it reads");
-    session.flush().expect("it reads");
-    session.exp_string("unbalanced quotes").expect("what was typed in the session before");
-    session.exp_string(&prompt).expect("a prompt");
-    // Whoever loses the node is told, and goes on when it is back.
+    // The next session remembers.
+    let mut person = Person::sit_down(port, &history, false);
+    person.say("\x1b[A\x1b[A\r", "unbalanced quotes");
+    person.leave("exit\r");
+}
+
+#[test]
+fn a_session_has_hints_and_colours_and_outlives_its_node() {
+    let mut nodes = Nodes::start(1);
+    let folder = tempfile::tempdir().expect("a place for tests");
+    let history = folder.path().join("history");
+    let mut person = Person::sit_down(nodes.ports[0], &history, true);
+    person.press("GET");
+    person.see("\x1b[2m key\x1b[0m");
+    // Ctrl-U takes back what was typed.
+    person.say("\x15nonsense\r", "\x1b[31m(error) ERR unknown command");
+    person.say("SET name john\r", "OK\r\n");
     nodes.kill(0);
-    session.send("GET name\r").expect("it reads");
-    session.flush().expect("it reads");
-    session.exp_string("no answer: ").expect("the connection is lost");
-    session.exp_string("not connected> ").expect("a prompt");
+    person.press("GET name\r");
+    person.see("no answer: ");
+    person.see("not connected> ");
     nodes.restart(0);
-    session.send("GET name\r").expect("it reads");
-    session.flush().expect("it reads");
-    session.exp_string("john doe").expect("it has connected again");
-    session.exp_string(&prompt).expect("a prompt");
-    session.send("exit\r").expect("it reads");
-    session.flush().expect("it reads");
-    session.exp_eof().expect("exit ends it");
+    person.say("GET name\r", "john");
+    person.leave("exit\r");
 }
 
 #[test]
@@ -277,7 +299,7 @@ fn bench_keeps_a_rate_and_says_what_it_could_not_send() {
     let mut client = Client::connect(nodes.ports[0]);
     let begun = |client: &mut Client| {
         let info = client.info("load");
-        let line = info.lines().find_map(|line| line.strip_prefix("operations_db2:"));
+        let line = info.lines().find_map(|line| line.strip_prefix("requests_eventual:"));
         line.and_then(|count| count.trim().parse::<u64>().ok()).expect("a count")
     };
     let before = begun(&mut client);

@@ -96,13 +96,10 @@ fn one_greedy_client_does_not_stop_the_others() {
     let nodes = Nodes::start_eventual(1);
     let mut greedy = nodes.client(0);
     for first in (0..KEYS).step_by(5000) {
-        let mut set = "MSET".to_owned();
-        // Writing to a string can't fail.
-        (first..first + 5000).for_each(|n| set.push_str(&format!(" k{n} v")));
-        assert_eq!(greedy.ask(&set), "OK");
+        let pairs: String = (first..first + 5000).map(|n| format!(" k{n} v")).collect();
+        assert_eq!(greedy.ask(&format!("MSET{pairs}")), "OK");
     }
-    let mut many = String::new();
-    (0..5000).for_each(|n| many.push_str(&format!(" k{n}")));
+    let many: String = (0..5000).map(|n| format!(" k{n}")).collect();
     let requests =
         [format!("EXISTS{many}"), format!("DEL{many}"), "KEYS *".to_owned(), "FLUSHALL".to_owned()];
     for request in requests {

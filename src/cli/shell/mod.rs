@@ -170,18 +170,16 @@ fn connect(session: &mut Session) -> Result<(), Failure> {
 fn once(session: &mut Session, look: Look, words: &[Vec<u8>]) -> Result<(), Failure> {
     connect(session)?;
     let answer = session.ask(words).map_err(|lost| Failure::Remote(lost.to_string()))?;
-    match answer.error() {
-        Some(error) if look != Look::Json => return Err(Failure::Remote(error.to_owned())),
-        Some(error) => {
-            print(&look.render(&answer));
-            return Err(Failure::Remote(error.to_owned()));
-        }
-        None => {}
+    let refused = answer.error().map(str::to_owned);
+    // Who reads JSON finds the error there too.
+    if (refused.is_none() || look == Look::Json) && !print(&look.render(&answer)) {
+        return Ok(());
     }
-    if print(&look.render(&answer)) && goes_on(words) {
-        listen(session, look)?;
+    match refused {
+        Some(error) => Err(Failure::Remote(error)),
+        None if goes_on(words) => listen(session, look),
+        None => Ok(()),
     }
-    Ok(())
 }
 
 /// Whether more follows the answer to such a command, until somebody ends it.

@@ -174,9 +174,9 @@ member     n2 localhost:9002: up, recovering, leads 0, lacks 0 bytes
 
     pub(in crate::cli::top) fn sample(at: Instant, operations: u64, life: u64) -> Sample {
         let info = format!(
-            "# Server\r\nincarnation:{life}\r\n\r\n# Load\r\noperations_db0:{operations}\r\n\
-             operations_db1:0\r\noperations_db2:5\r\n\
-             latency_us_db0:count=9,p50=400,p99=2500,p999=9000,max=9100\r\nlog_syncs:{operations}\r\n\
+            "# Server\r\nincarnation:{life}\r\n\r\n# Load\r\nrequests_strong:{operations}\r\n\
+             requests_quorum:0\r\nrequests_eventual:5\r\n\
+             latency_us_strong:count=9,p50=400,p99=2500,p999=9000,max=9100\r\nlog_syncs:{operations}\r\n\
              log_sync_us:{}\r\nused_memory_rss:52428800\r\nslots_led:10000\r\n\
              db0:keys=7,expires=0,tombstones=1\r\ndb2:keys=3,expires=0,tombstones=0\r\n",
             operations * 1500
@@ -188,16 +188,16 @@ member     n2 localhost:9002: up, recovering, leads 0, lacks 0 bytes
     fn figures_are_read_and_none_is_made_up() {
         let now = Instant::now();
         let (first, second) = (sample(now, 100, 1), sample(now + Duration::from_secs(2), 500, 1));
-        assert_eq!(second.rate(&first, "operations_db0"), Some(200.0));
+        assert_eq!(second.rate(&first, "requests_strong"), Some(200.0));
         assert_eq!(second.risen(&first, "log_sync_us"), Some(600_000));
-        assert_eq!(second.part("latency_us_db0", "p99"), Some(2500));
+        assert_eq!(second.part("latency_us_strong", "p99"), Some(2500));
         assert_eq!(second.keys(), 10);
-        for name in ["operations_db9", "role"] {
+        for name in ["requests_none", "role"] {
             assert_eq!(second.rate(&first, name), None);
         }
-        assert_eq!(second.part("latency_us_db1", "p99"), None);
+        assert_eq!(second.part("latency_us_quorum", "p99"), None);
         let restarted = sample(now + Duration::from_secs(4), 900, 2);
-        assert_eq!(restarted.rate(&second, "operations_db0"), None, "it counts from zero again");
+        assert_eq!(restarted.rate(&second, "requests_strong"), None, "it counts from zero again");
     }
 
     #[test]

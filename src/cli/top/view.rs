@@ -22,7 +22,7 @@ impl Seen<'_> {
 
     /// Operations a second in a database.
     fn rate(&self, db: usize) -> Option<f64> {
-        self.sample()?.rate(self.before?, &format!("operations_db{db}"))
+        self.sample()?.rate(self.before?, &format!("requests_{}", LEVELS[db]))
     }
 
     /// How long a sync took since the last time, on average, in milliseconds.
@@ -36,7 +36,7 @@ impl Seen<'_> {
     /// Of the database that has the figure, in milliseconds: the strong one first.
     fn latency_ms(&self, part: &str) -> [Option<f64>; 2] {
         let of = |db: usize| {
-            let micros = self.sample()?.part(&format!("latency_us_db{db}"), part)?;
+            let micros = self.sample()?.part(&format!("latency_us_{}", LEVELS[db]), part)?;
             Some(micros as f64 / 1000.0)
         };
         [of(0), of(1)]
@@ -185,7 +185,7 @@ pub(super) fn json(all: &[Seen<'_>]) -> Json {
             LEVELS.iter().enumerate().map(|(db, name)| ((*name).to_owned(), figure(db))).collect()
         };
         let latency = |db: usize| {
-            let part = |part| sample.part(&format!("latency_us_db{db}"), part);
+            let part = |part| sample.part(&format!("latency_us_{}", LEVELS[db]), part);
             part("count").map_or(Json::Null, |count| {
                 json!({ "count": count, "p50": part("p50"), "p99": part("p99"), "max": part("max") })
             })
