@@ -170,13 +170,7 @@ impl<'a> CommandError<'a> {
 impl fmt::Display for CommandError<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match *self {
-            Self::Arity { spec } if spec.name == "exec" => f.write_str(
-                "EXECABORT Transaction discarded because of: wrong number of arguments for \
-                 'exec' command",
-            ),
-            Self::Arity { spec } => {
-                write!(f, "ERR wrong number of arguments for '{}' command", spec.name)
-            }
+            Self::Arity { spec } => write_arity(f, spec),
             Self::ClientAttribute { attribute } => {
                 write!(f, "ERR Unrecognized option '{}'", lossy(attribute, QUOTED_SIZE_MAX))
             }
@@ -184,11 +178,7 @@ impl fmt::Display for CommandError<'_> {
                 "ERR Client names cannot contain spaces, newlines or special characters.",
             ),
             Self::CopyDb => f.write_str("ERR COPY to another database is not offered"),
-            Self::ClientText { attribute } => write!(
-                f,
-                "ERR {} cannot contain spaces, newlines or special characters.",
-                lossy(attribute, QUOTED_SIZE_MAX).to_string().to_lowercase()
-            ),
+            Self::ClientText { attribute } => write_client_text(f, attribute),
             Self::CursorInvalid => f.write_str("ERR invalid cursor"),
             Self::DbRange => f.write_str("ERR DB index is out of range"),
             Self::DecrementOverflow => f.write_str("ERR decrement would overflow"),
@@ -322,6 +312,21 @@ impl fmt::Display for ForPeople<'_> {
             | CommandError::ValueSize { .. } => error.fmt(f),
         }
     }
+}
+
+/// EXEC breaks its transaction off and says so.
+fn write_arity(f: &mut fmt::Formatter<'_>, spec: &Spec) -> fmt::Result {
+    if spec.name == "exec" {
+        f.write_str("EXECABORT Transaction discarded because of: ")?;
+    } else {
+        f.write_str("ERR ")?;
+    }
+    write!(f, "wrong number of arguments for '{}' command", spec.name)
+}
+
+fn write_client_text(f: &mut fmt::Formatter<'_>, attribute: &[u8]) -> fmt::Result {
+    let attribute = lossy(attribute, QUOTED_SIZE_MAX).to_string().to_lowercase();
+    write!(f, "ERR {attribute} cannot contain spaces, newlines or special characters.")
 }
 
 /// The words of an unknown command, as far as Redis repeats them.

@@ -228,18 +228,8 @@ impl Host for Executor<'_> {
             Command::FlushAll => self.flush_all(ticket, &mut reply),
             Command::FlushDb => self.flush(db, ticket, &mut reply),
             Command::Info { sections } => self.info(sections, &mut reply),
-            Command::Keys { pattern } => {
-                let search = KeySearch::new(db, pattern, reply.style());
-                self.inquire_alone(ticket, About::Job(Job::Keys(search)))
-            }
-            Command::RandomKey => {
-                let search = RandomSearch::new(&self.replica.store, db, self.rng);
-                self.inquire_alone(ticket, About::Job(Job::Random(Box::new(search))))
-            }
-            Command::Scan { cursor, pattern, count, nothing } => {
-                let scan = keyspace::Scan { cursor, pattern, count, nothing };
-                scan.run(&self.replica.store, db, self.now.wall_ms, &mut reply);
-                Done::Now(self.all_durable())
+            Command::Keys { .. } | Command::RandomKey | Command::Scan { .. } => {
+                self.look_at_keys(place, command, &mut reply)
             }
             Command::Time => {
                 self.time().write(&mut reply);
@@ -309,6 +299,31 @@ impl Host for Executor<'_> {
 }
 
 impl Executor<'_> {
+    /// What speaks of all keys of this node's copy.
+    fn look_at_keys(
+        &mut self,
+        Place { db, ticket, .. }: Place,
+        command: Command<'_>,
+        reply: &mut ReplyWriter<'_>,
+    ) -> Done {
+        match command {
+            Command::Keys { pattern } => {
+                let search = KeySearch::new(db, pattern, reply.style());
+                self.inquire_alone(ticket, About::Job(Job::Keys(search)))
+            }
+            Command::RandomKey => {
+                let search = RandomSearch::new(&self.replica.store, db, self.rng);
+                self.inquire_alone(ticket, About::Job(Job::Random(Box::new(search))))
+            }
+            Command::Scan { cursor, pattern, count, nothing } => {
+                let scan = keyspace::Scan { cursor, pattern, count, nothing };
+                scan.run(&self.replica.store, db, self.now.wall_ms, reply);
+                Done::Now(self.all_durable())
+            }
+            other => unreachable!("{other:?} is no such command"),
+        }
+    }
+
     /// TIME.
     pub(super) fn time(&self) -> Answer<'static> {
         let (seconds, millis) = (self.now.wall_ms / 1000, self.now.wall_ms % 1000);

@@ -8,8 +8,7 @@
 //! Where a slot is the same at *all* members, each holds the slot's tombstones and nothing older,
 //! so they can be dropped; and nothing in it counts as a mere copy any longer.
 //!
-//! Only the leader repairs. A copy that nobody ordered could bring back what was overwritten
-//! (CE-AEDROP).
+//! Only the leader repairs: a copy that nobody ordered could undo what was written (CE-AEDROP).
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -27,8 +26,7 @@ use crate::{
 
 /// Surveys come so much more often than repair in general while there is something to drop.
 const HURRY: u64 = 10;
-/// How many times the silence that ends a link the answers to a survey are waited for: a slow disk
-/// holds them back longer than the link.
+/// How often the silence that ends a link answers are waited for: disks are slower than links.
 const ANSWER_SILENCES: u64 = 4;
 /// Slots whose tables are searched a turn for tombstones of earlier ballots.
 const SEARCHED_PER_TURN: usize = 64;
@@ -72,8 +70,7 @@ struct Round {
     seq: u64,
     /// What must be durable here before our own copy counts.
     own: Option<Batch>,
-    /// Who has not answered all of it. Another one before that would only add to what a slow link
-    /// has to carry, and make the answers to this one void.
+    /// Who has not answered all of it; another one before that would make their answers void.
     waiting: Votes,
     /// There is another one then in any case.
     until: Instant,
@@ -343,7 +340,7 @@ impl Strong {
     /// Sees to the slots that all members hold alike: their tombstones are dropped.
     pub(super) fn finish_slots(&mut self, ctx: &mut Ctx<'_>) {
         let Some(round) = &mut self.upkeep.round else { return };
-        // We are one of them: a tombstone that a crash takes from us alone must not be gone elsewhere.
+        // What a crash could take from us alone must not be dropped elsewhere.
         if round.own.is_some_and(|batch| !ctx.replica.journal.is_durable(batch)) {
             return;
         }
@@ -545,8 +542,7 @@ impl Strong {
         }
     }
 
-    /// Searches some of the slots that we won for tombstones, and stamps them anew, so that they
-    /// can be dropped.
+    /// Searches slots that we won for tombstones, and stamps them anew, so that they can be dropped.
     fn search_some(&mut self, ctx: &mut Ctx<'_>) {
         for _ in 0..SEARCHED_PER_TURN {
             if !self.has_room() {
