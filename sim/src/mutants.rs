@@ -14,6 +14,9 @@ use std::{
 
 use quorate::probe::Mutant;
 
+mod words;
+
+pub use self::words::what;
 use crate::{
     batch::plant,
     case::Case,
@@ -76,85 +79,6 @@ pub fn hunt(tier: Tier, from: u64, out: &mut impl Write) -> io::Result<(u8, Stri
     writeln!(out, "{sum}")?;
     let _ = writeln!(table, "\n{sum}.");
     Ok((if survivors == 0 { 0 } else { Kind::Harness.exit_code() }, table))
-}
-
-/// What a planted bug does.
-#[must_use]
-pub const fn what(mutant: Mutant) -> &'static str {
-    match mutant {
-        Mutant::AcceptAckedEarly => "a leader's record is acknowledged before it is durable",
-        Mutant::AcceptIgnoresPromised => "a record is taken whatever was promised",
-        Mutant::AckBeforeSync => "what is written is acknowledged before it is durable",
-        Mutant::AckSkipsRecord => "a cursor moves past a record that was not applied",
-        Mutant::AnswersNotRead => "a node reads no answers while it has much to say itself",
-        Mutant::BatchHalfLogged => "of the records of a batch only the first is logged",
-        Mutant::BatchSentApart => "a batch's records are sent one by one, the first for all",
-        Mutant::BehindFlagLost => "a new session begins without the walk that makes up for losses",
-        Mutant::BootIgnored => "a node that a power failure took writes from votes at once",
-        Mutant::BoundNotAhead => "no bound is durable ahead of the stamps that peers are sent",
-        Mutant::ClockReuse => "stamps repeat after a restart",
-        Mutant::ColdStartKeepsPromises => "a cold start leaves promises as the disks have them",
-        Mutant::ColdStartOfSome => "a cold start does without some members",
-        Mutant::CopiesCountAsAccepted => "what was copied after a loss counts as accepted",
-        Mutant::DamageAsTail => "a bad frame below a mark is taken for the torn end of the log",
-        Mutant::DigestIgnoresTombstones => "deleted keys are left out of digests",
-        Mutant::DigestNotUpdated => "a digest stays as it is when a key is written again",
-        Mutant::DropNotExact => "a dropped tombstone takes with it what the key holds by then",
-        Mutant::DroppedEarly => "a tombstone is dropped when a majority has it",
-        Mutant::ExpiredShown => "a leader shows what is past its time",
-        Mutant::ExpiredAboveFloor => "an expired value goes before the floor covers it",
-        Mutant::FailedConditionUnconfirmed => "a failed condition is answered unconfirmed",
-        Mutant::FastAbsentIsTombstone => "a fast read takes a tombstone for an absent key",
-        Mutant::FastReadExpires => "a fast read goes by its own clock for what is past its time",
-        Mutant::FastReadNewest => "a fast read answers the newest of unequal copies",
-        Mutant::FloorForgotten => "what the log says of the floor is forgotten at a restart",
-        Mutant::FloorIgnored => "records below the floor are taken",
-        Mutant::FloorMajority => "the floor is found over a majority of the members",
-        Mutant::FloorOwnOrigin => "the floor is found from what members have of one's own stream",
-        Mutant::FloorRowOutlived => "what a member's earlier life had applied counts for the floor",
-        Mutant::FlushMissesKey => "a flush of database 0 forgets the last key of each slot",
-        Mutant::FlushNotLogged => "a flush is not written to the log",
-        Mutant::FlushNotRepaired => "a flush is not passed on by repair",
-        Mutant::MergeByArrival => "the last record to arrive wins, whatever its version",
-        Mutant::NoIncarnationCheck => "what a member acknowledged before it lost data counts",
-        Mutant::NoNamesSync => "the names of new files are not synced",
-        Mutant::NoResend => "a new connection goes on after what was sent, not acknowledged",
-        Mutant::NoRestamp => "a new leader shows what members do not agree on",
-        Mutant::OldConfirmation => "a confirmation asked before a read arrived serves it",
-        Mutant::OldSessionAccepted => "what an earlier session owes counts in the present one",
-        Mutant::OutboxDropped => "an outbox over its limit forgets its frames in silence",
-        Mutant::PartialLineLost => "a line that arrives in two parts loses the first",
-        Mutant::ProgressIsNoSign => "that a backed-up link moves is no sign of life",
-        Mutant::PromiseNotDurable => "promises are not logged",
-        Mutant::PromiseTooHigh => "a node promises to stamp nothing below a time to come",
-        Mutant::PromisesIgnored => "a candidate ignores what those who promise hold",
-        Mutant::QuorumOffByOne => "a majority less one is enough",
-        Mutant::QuorumReadNoWriteBack => "a quorum read does not write back what it shows",
-        Mutant::QuorumReadOne => "a quorum read answers from a majority less one",
-        Mutant::QuorumStampUnasked => "a quorum write does not ask for versions first",
-        Mutant::QuorumWriteOneAck => "a quorum write is acknowledged by a majority less one",
-        Mutant::ReadBeforeSync => "a reader is shown what is not durable",
-        Mutant::ReadUncommitted => "a leader shows what no majority has",
-        Mutant::ReadUnconfirmed => "a leader reads without being confirmed",
-        Mutant::RecoversFromFew => "a node recovers from one member too few",
-        Mutant::RecoveryDropsPromise => "a recovering node does not take over what others promised",
-        Mutant::RecoveryKeepsDisk => "a recovering node keeps what only its disk shows",
-        Mutant::RefusedAfterStamp => "a stamped write is refused as if it had not been",
-        Mutant::RepairSkipsSlot => "a walk leaves out the last differing slot of each span",
-        Mutant::RepliesSwapped => "two replies of one pipeline change places",
-        Mutant::RestampOldVersion => "a new leader sends unsettled records with their old version",
-        Mutant::SegmentRemovedEarly => "segments go before the checkpoint that replaces them lasts",
-        Mutant::SeqReused => "a leader goes on after a restart and counts its stamps anew",
-        Mutant::ShownBeforeItVoted => "what a member showed before it voted counts for a recovery",
-        Mutant::StampIgnoresSeen => "a stamp looks at the wall clock alone, not at what was seen",
-        Mutant::TailAsDamage => "the torn end of the log is taken for damage",
-        Mutant::TailNotRewritten => "frames above all marks are replayed and not written again",
-        Mutant::TombstoneForgotten => "a tombstone is not kept",
-        Mutant::UndurableShown => "a fast read is shown what is not durable",
-        Mutant::UnknownRetried => "a write whose fate is unknown is tried again",
-        Mutant::VotesAtOnce => "a node whose data is gone votes at once",
-        Mutant::WatchIgnored => "a batch takes effect whatever became of what it watches",
-    }
 }
 
 /// Bugs without a line in a table, and lines of bugs that there are not.

@@ -243,8 +243,8 @@ impl Node {
     }
 
     /// Tells the log, as often as it changes, what keeps the cluster from going on.
-    fn say_what_is_in_the_way(&mut self) {
-        if let Some(obstacle) = self.strong.new_obstacle(&self.peers) {
+    fn say_what_is_in_the_way(&mut self, now: Now) {
+        if let Some(obstacle) = self.strong.new_obstacle(&self.peers, now.mono) {
             tracing::warn!("{obstacle}");
         }
     }
@@ -334,7 +334,7 @@ impl Node {
         self.have_shown_again(now);
         self.maybe_rejoin();
         self.maybe_start_cold(now);
-        self.say_what_is_in_the_way();
+        self.say_what_is_in_the_way(now);
         self.run_waits(now);
         self.run_locates(now);
         self.run_sleeps(now);

@@ -35,6 +35,7 @@ use crate::{
     proto::peer::{self, Frame},
     record::{Ballot, NodeId},
     slot::SlotSet,
+    time::Instant,
 };
 
 /// Who leads a cold start.
@@ -79,6 +80,8 @@ pub(crate) struct Cold {
     round: Option<Round>,
     /// What was logged last of what keeps the cluster from going on.
     said: Option<String>,
+    /// Since when something else is to be logged.
+    new_since: Option<Instant>,
 }
 
 /// An attempt in which this node takes part.
@@ -397,12 +400,19 @@ impl Strong {
         Some(format!("{stuck}; a cold start from all disks waits: {}", blockers.join("; ")))
     }
 
-    /// The same, if it has changed since it was last asked here, for the log.
-    pub(crate) fn new_obstacle(&mut self, peers: &Peers) -> Option<String> {
+    /// The same for the log, if it is news. It must have stood for a while: when a cluster forms, the
+    /// member that decides it votes a moment before the others do.
+    pub(crate) fn new_obstacle(&mut self, peers: &Peers, now: Instant) -> Option<String> {
         let obstacle = self.obstacle(peers);
         if obstacle == self.cold.said {
+            self.cold.new_since = None;
             return None;
         }
+        let since = *self.cold.new_since.get_or_insert(now);
+        if obstacle.is_some() && since + self.timing.silence > now {
+            return None;
+        }
+        self.cold.new_since = None;
         self.cold.said.clone_from(&obstacle);
         obstacle
     }
