@@ -15,8 +15,14 @@ use crate::{
 
 /// Keys of the strong database that are read in the end; the first ones, if there are more.
 const READ_MAX: usize = 40;
-/// So many at a time.
+/// So many at a time, and where messages are slow: what is asked at once shares the links, and each
+/// must be answered within the time of one operation.
 const READ_AT_ONCE: usize = 8;
+const READ_AT_ONCE_SLOWLY: usize = 2;
+/// From here on they are.
+const SLOW_MS: u64 = 50;
+/// An outbox of this size has room for the digests of all slots.
+const SURVEYED_FROM: usize = 16 << 10;
 /// Between two attempts to be served.
 const AGAIN_MS: u64 = 200;
 
@@ -76,6 +82,7 @@ impl World<'_> {
 
     /// Asks where nothing was served yet. Whether everything that must be served is.
     fn ask_again(&mut self, probes: &mut [Probe]) -> bool {
+        let at_once = self.read_at_once();
         for probe in probes.iter_mut().filter(|probe| !probe.served) {
             if !self.players[probe.player].is_done() {
                 continue;
@@ -83,7 +90,7 @@ impl World<'_> {
             let asked = self.history.iter().skip(probe.first);
             let mut asked = asked.filter(|entry| entry.client == probe.player).peekable();
             if probe.attempts > 0 && asked.peek().is_some() && asked.all(is_served) {
-                probe.next_key += READ_AT_ONCE;
+                probe.next_key += at_once;
                 probe.served = probe.db != 0 || probe.next_key >= self.strong_keys.len();
             }
             if !probe.served {
@@ -95,6 +102,11 @@ impl World<'_> {
         probes.iter().all(may_wait)
     }
 
+    fn read_at_once(&self) -> usize {
+        let slow = self.case.config.slowest_ms() > SLOW_MS;
+        if slow { READ_AT_ONCE_SLOWLY } else { READ_AT_ONCE }
+    }
+
     fn attempt(&mut self, probe: &mut Probe) {
         // By then each node has heard from all others that are left.
         let wait_ms = if probe.attempts == 0 { self.case.config.reconnect_ms() } else { AGAIN_MS };
@@ -103,7 +115,7 @@ impl World<'_> {
         let (key, value) = (format!("probe{node}"), format!("probe{node}.{}", probe.attempts));
         let mut ops = vec![Op::Set { key, value }];
         if db == 0 {
-            let keys = self.strong_keys.iter().skip(probe.next_key).take(READ_AT_ONCE);
+            let keys = self.strong_keys.iter().skip(probe.next_key).take(self.read_at_once());
             ops.extend(keys.map(|key| Op::Get { key: key.clone() }));
         }
         probe.attempts += 1;
@@ -121,10 +133,13 @@ impl World<'_> {
     }
 
     /// In which databases the core's replicas are bound to become one: in the strong one somebody must
-    /// be able to lead.
+    /// be able to lead, and a leader's survey must find room in an outbox. Smaller ones are drawn only
+    /// where no client uses that database.
     fn must_agree(&self) -> &'static [Db] {
         const LEADERLESS: [Db; 2] = [Db::QUORUM, Db::EVENTUAL];
-        if self.is_whole() || self.has_majority() { &Db::ALL } else { &LEADERLESS }
+        let surveys = self.case.config.limits.outbox_size_max >= SURVEYED_FROM;
+        let led = self.is_whole() || self.has_majority();
+        if led && surveys { &Db::ALL } else { &LEADERLESS }
     }
 
     /// Whether all members are left in the end.
