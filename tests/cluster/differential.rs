@@ -210,9 +210,14 @@ pub(super) struct Server {
 
 impl Server {
     pub(super) fn connect(port: u16) -> Self {
-        let stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).expect("a server");
-        stream.set_read_timeout(Some(super::common::PATIENCE)).expect("a timeout");
-        Self { stream: BufReader::new(stream) }
+        Self::try_connect(port).expect("a server")
+    }
+
+    /// The same where the server may be gone.
+    pub(super) fn try_connect(port: u16) -> io::Result<Self> {
+        let stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port))?;
+        stream.set_read_timeout(Some(super::common::PATIENCE))?;
+        Ok(Self { stream: BufReader::new(stream) })
     }
 
     pub(super) fn send(&mut self, bytes: &[u8]) {

@@ -5,7 +5,6 @@
 //! which are refused here; MSETNX, RENAMENX and COPY across slots; and what `differential` explains.
 
 use std::{
-    net::{Ipv4Addr, TcpStream},
     sync::{
         Mutex,
         atomic::{AtomicBool, AtomicU64, Ordering},
@@ -200,8 +199,7 @@ fn what_others_write_meanwhile_counts_as_in_redis() {
 /// The replies to requests, or nothing if the connection breaks.
 fn ask(server: &mut Option<Server>, port: u16, requests: &[Vec<Vec<u8>>]) -> Option<Vec<String>> {
     if server.is_none() {
-        TcpStream::connect((Ipv4Addr::LOCALHOST, port)).ok()?;
-        *server = Some(Server::connect(port));
+        *server = Some(Server::try_connect(port).ok()?);
     }
     let open = server.as_mut()?;
     let bytes = requests.iter().flat_map(|words| request(words)).collect::<Vec<u8>>();
