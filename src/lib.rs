@@ -109,7 +109,8 @@
 //!   the log; and while they are under way no member is sent anything newer of their keys before
 //!   them.
 //! - I12: a turn's work is bounded, whatever one client asks for; what takes more is done over several
-//!   turns, and everybody else is served in between.
+//!   turns, and everybody else is served in between. A transaction is done at one moment, and bounded
+//!   by what may be queued for it.
 //!
 //! Deliberately absent so far: TLS and passwords. Until peers authenticate, a node listens on loopback
 //! only.
