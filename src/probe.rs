@@ -244,6 +244,8 @@ named! {
         FlushNotLogged => "flush_not_logged",
         /// A flush is not passed on by repair.
         FlushNotRepaired => "flush_not_repaired",
+        /// A leader lets a member lack what it lacks.
+        LeaderRepairsNothing => "leader_repairs_nothing",
         /// The last of several records to arrive wins, whatever its version.
         MergeByArrival => "merge_by_arrival",
         /// What a member acknowledged before it lost its data still counts.

@@ -42,6 +42,7 @@ const WORDS: &[(Mutant, &str)] = &[
     (Mutant::FlushMissesKey, "a flush of database 0 forgets the last key of each slot"),
     (Mutant::FlushNotLogged, "a flush is not written to the log"),
     (Mutant::FlushNotRepaired, "a flush is not passed on by repair"),
+    (Mutant::LeaderRepairsNothing, "a leader lets a member lack what it lacks"),
     (Mutant::MergeByArrival, "the last record to arrive wins, whatever its version"),
     (Mutant::NoIncarnationCheck, "what a member acknowledged before it lost data counts"),
     (Mutant::NoNamesSync, "the names of new files are not synced"),
