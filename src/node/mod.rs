@@ -432,6 +432,12 @@ impl Node {
         &self.replica.store
     }
 
+    /// The number of this life.
+    #[must_use]
+    pub const fn incarnation(&self) -> u64 {
+        self.replica.incarnation()
+    }
+
     /// The highest stamp given, seen or recovered.
     #[must_use]
     pub const fn clock(&self) -> u64 {

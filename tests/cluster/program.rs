@@ -244,11 +244,17 @@ fn bench_measures_levels_side_by_side_and_hides_no_error() {
     for (index, name) in ["strong", "eventual", first].into_iter().enumerate() {
         let one = &told[index];
         assert_eq!(one["name"], name);
-        let (reads, writes) = (&one["reads"]["count"], &one["writes"]["count"]);
-        let sum = reads.as_u64().zip(writes.as_u64()).map(|(reads, writes)| reads + writes);
-        assert_eq!(sum, Some(1200), "{one}");
-        assert_eq!(one["reads"]["count"], told[0]["reads"]["count"], "the same is asked of all");
-        assert_eq!(one["errors"], serde_json::json!({}), "{one}");
+        let count = |kind: &str| one[kind]["count"].as_u64().expect("a count");
+        // A machine that stands still can cost the cluster a leader; then operations fail, and say so.
+        let errors = one["errors"].as_object().expect("errors by kind");
+        let honest = |kind: &String| kind.starts_with("INDOUBT ") || kind.starts_with("NOREPLICAS ");
+        assert!(errors.keys().all(honest), "{one}");
+        let failed: u64 = errors.values().filter_map(serde_json::Value::as_u64).sum();
+        assert_eq!(count("reads") + count("writes") + failed, 1200, "{one}");
+        assert!(failed < 120, "{one}");
+        if failed == 0 && told[0]["errors"] == one["errors"] {
+            assert_eq!(count("reads"), told[0]["reads"]["count"], "the same is asked of all");
+        }
         assert!(one["writes"]["p99_ms"].as_f64().is_some_and(|took| took > 0.0), "{one}");
     }
     assert!(told[0]["ratio"]["ops"]["median"].as_f64().is_some_and(|ratio| ratio > 0.0));

@@ -59,6 +59,10 @@ pub(super) struct Drive {
     sync_fails: bool,
     /// It is a new one, and no start has seen it since.
     wiped: bool,
+    /// The highest number of a life that has ended.
+    ended: u64,
+    /// What lives up to this number have stamped may be forgotten.
+    forgotten: u64,
     /// A bit of it was flipped, and no start has read it since: in which file, and which.
     pub(super) rotten: Option<(String, usize)>,
 }
@@ -219,6 +223,11 @@ impl Drive {
         self.medium.lose_power(&mut fate, &mut |count| names.below(count as u64 + 1) as usize);
     }
 
+    /// A life is over.
+    pub(super) fn ended(&mut self, incarnation: u64) {
+        self.ended = self.ended.max(incarnation);
+    }
+
     /// Another one takes its place, with nothing on it.
     pub(super) fn wipe(&mut self) {
         (self.medium, self.rotten, self.wiped) = (MemoryDisk::default(), None, true);
@@ -337,10 +346,10 @@ impl World<'_> {
                     if found.loss != Loss::None || wiped {
                         self.growth.note_loss(id);
                     }
-                    let lost = found.loss == Loss::More || wiped;
-                    if mode == Mode::Normal && !lost {
-                        self.check_stamps(id, node.clock());
+                    if mode != Mode::Normal || found.loss == Loss::More || wiped {
+                        self.hosts[id].drive.forgotten = self.hosts[id].drive.ended;
                     }
+                    self.check_stamps(id, node.clock());
                     return Some(node);
                 }
                 Err(OpenError::Damage(_)) if drive.rotten.is_some() && mode == Mode::Normal => {
@@ -363,14 +372,18 @@ impl World<'_> {
         }
     }
 
-    /// A life begins above all stamps of its node that others may have seen.
+    /// A life begins above all stamps that others may have seen of the lives of its node since it
+    /// last lost data. What those before have stamped is told apart by the numbers of the lives.
     fn check_stamps(&mut self, id: usize, clock: u64) {
+        let forgotten = self.hosts[id].drive.forgotten;
         for other in self.hosts.iter().filter_map(|host| host.node.as_ref()) {
             let stamped = Db::ALL.into_iter().filter(|db| *db != Db::STRONG);
             let records = stamped.flat_map(|db| other.store().records(db));
-            let mut own = records.filter(|record| record.version.node().index() == id);
-            if let Some(record) = own.find(|record| record.version.hlc() > clock) {
-                let (version, other) = (record.version, other.members().me());
+            let mut own = records.map(|record| record.version).filter(|version| {
+                version.node().index() == id && !version.is_of_life_until(forgotten)
+            });
+            if let Some(version) = own.find(|version| version.hlc() > clock) {
+                let other = other.members().me();
                 let detail = format!("n{id} begins a life below its stamp {version} on {other}");
                 self.disk_failure.get_or_insert(detail);
             }

@@ -137,9 +137,8 @@ impl World<'_> {
 
     /// The node ends with all it holds. Its peers are told, or not.
     pub(super) fn end_life(&mut self, id: usize, told: bool) {
-        if self.hosts[id].node.take().is_none() {
-            return;
-        }
+        let Some(node) = self.hosts[id].node.take() else { return };
+        self.hosts[id].drive.ended(node.incarnation());
         let mut chance = self.disk_chance(id);
         self.hosts[id].drive.end_process(&mut chance);
         self.hosts[id].paused = false;

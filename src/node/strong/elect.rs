@@ -294,7 +294,8 @@ impl Strong {
         let batch = ctx.replica.journal.wait_for_all().unwrap_or_default();
         let Some(campaign) = self.campaign(id) else { return };
         campaign.stand(slots, ballot, batch);
-        campaign.until = until;
+        // A leader that hands over waits longer than a lost one's slots may.
+        campaign.until = until.max(campaign.until);
         if ctx.replica.journal.is_durable(batch) {
             self.on_promised(ctx, batch);
         }
