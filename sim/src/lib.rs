@@ -7,8 +7,9 @@
 //! [`quorate::turn::finish_turn`]. Nothing but the seed decides anything, which [`batch`] checks by
 //! playing seeds twice and comparing the hashes of their [`trace`]s.
 //!
-//! [`check`] holds checkers of linearizability for the strong database to come. What is not here
-//! yet: a simulated disk (nodes keep nothing so far), and a picture of a run.
+//! Oracles are checked too: [`mutants`] plants bugs in the nodes and tells which oracle sees each, and
+//! how soon. A small case that kills it is kept; [`renew`] finds another when the node's timing has
+//! changed so that it no longer does. [`exhaustive`] tries all orders of events at small bounds.
 
 pub mod batch;
 pub mod birth;
@@ -21,6 +22,7 @@ pub mod history;
 pub mod mutants;
 pub mod oracle;
 pub mod play;
+pub mod renew;
 pub mod report;
 pub mod shrink;
 pub mod story;

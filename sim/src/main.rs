@@ -20,6 +20,7 @@ use sim::{
     mutants::hunt,
     oracle::Kind,
     play::{Tier, catch_panics, play},
+    renew::renew,
     shrink::shrink,
     story,
     tier_b::narrate,
@@ -47,6 +48,12 @@ struct Flags {
     /// With --mutants: write the table to this file too.
     #[arg(long, requires = "mutants")]
     table: Option<PathBuf>,
+    /// Look for better cases for these planted bugs (with commas between), or for all that survive
+    /// their own, and write them into tests/cases; --minutes for each, 1 if not said. Needs the
+    /// feature `mutants`.
+    #[arg(long, num_args = 0.., value_delimiter = ',', value_parser = mutant,
+        conflicts_with_all = ["seed", "replay", "mutants"])]
+    renew: Option<Vec<Mutant>>,
     /// With --seed or --replay: list all events between drivers, clients and nodes.
     #[arg(long)]
     events: bool,
@@ -116,6 +123,10 @@ fn main() -> ExitCode {
             return ExitCode::from(Kind::Harness.exit_code());
         }
         Ok(None) if flags.mutants => hunt_all(&flags, &mut out),
+        Ok(None) if let Some(named) = &flags.renew => {
+            let time = Duration::from_secs(60 * flags.minutes.unwrap_or(1));
+            renew(&kept_cases(), named, time, &mut out).map(|good| u8::from(!good))
+        }
         Ok(None) if flags.explore => {
             plant(flags.mutant);
             search(flags.large, flags.states, &mut out).map(|good| u8::from(!good))
@@ -131,6 +142,11 @@ fn main() -> ExitCode {
         // Whoever read our output has gone.
         Err(_) => ExitCode::from(Kind::Harness.exit_code()),
     }
+}
+
+/// Where the kept cases are.
+fn kept_cases() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../tests/cases")
 }
 
 /// The one case to play, if it is one, and the command that plays it again.

@@ -72,6 +72,14 @@ impl Case {
         }
     }
 
+    /// Gives the part of each node to the one that is `by` further on, round and round.
+    pub fn turn_nodes(&mut self, by: usize) {
+        let nodes = self.config.nodes;
+        self.config.clock_offsets_ms.rotate_right(by);
+        self.config.clock_rates_ppm.rotate_right(by);
+        self.rename_nodes(|node| (node + by) % nodes);
+    }
+
     fn rename_nodes(&mut self, name: impl Fn(usize) -> usize) {
         self.workload.steps.iter_mut().for_each(|step| step.node = name(step.node));
         self.config.core.iter_mut().for_each(|node| *node = name(*node));
