@@ -14,6 +14,8 @@ pub struct Spec {
     /// Redis' convention: the number of arguments with the name; negative if it is the least
     /// number.
     pub arity: i8,
+    /// Its name in capital letters.
+    title: &'static str,
     /// How it is typed.
     pub usage: &'static str,
     /// What it does, in a sentence.
@@ -36,6 +38,14 @@ pub(super) const fn numbered<const COUNT: usize>(mut specs: [Spec; COUNT]) -> [S
     specs
 }
 
+const fn first_word(text: &'static str) -> &'static str {
+    let mut end = 0;
+    while end < text.len() && text.as_bytes()[end] != b' ' {
+        end += 1;
+    }
+    text.split_at(end).0
+}
+
 impl Spec {
     pub(super) const fn new(
         name: &'static str,
@@ -47,13 +57,13 @@ impl Spec {
     ) -> Self {
         assert!(name.len() <= NAME_SIZE_MAX);
         assert!(usage.len() <= help::USAGE_WIDTH);
-        Self { name, arity, usage, summary, group, kind, number: 0 }
+        Self { name, arity, title: first_word(usage), usage, summary, group, kind, number: 0 }
     }
 
     /// The name in capital letters.
     #[must_use]
-    pub fn title(&self) -> &'static str {
-        self.usage.split_once(' ').map_or(self.usage, |(title, _)| title)
+    pub const fn title(&self) -> &'static str {
+        self.title
     }
 
     /// Whether `count` arguments, the name included, are a right number.

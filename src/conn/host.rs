@@ -47,10 +47,10 @@ pub struct Note {
 }
 
 /// Bytes that [`Words`] has room for in itself: most requests that are not about a large value.
-const FEW: usize = 63;
+const FEW: usize = 95;
 
-/// Words of a request, each with its size in front. Few of them need no memory of their own: there
-/// is a note for nearly every request.
+/// Words of a request, packed as the host likes. Few bytes need no memory of their own, and many ask
+/// for it once: there is a note for nearly every request.
 #[derive(Clone, Debug)]
 pub struct Words {
     few: [u8; FEW],
@@ -66,28 +66,34 @@ impl Words {
         Self { few: [0; FEW], size: 0, many: Vec::new() }
     }
 
-    /// Adds a word of at most 255 bytes.
-    pub fn push(&mut self, word: &[u8]) {
-        let (from, size) = (usize::from(self.size), word.len().min(usize::from(u8::MAX)));
-        let word = word.get(..size).unwrap_or(word);
-        let room = self.few.get_mut(from..=from + size).filter(|_| self.many.is_empty());
-        if let Some((first, rest)) = room.and_then(<[u8]>::split_first_mut) {
-            *first = size as u8;
-            rest.copy_from_slice(word);
-            self.size += 1 + size as u8;
+    /// None yet, with room for so many bytes.
+    #[must_use]
+    pub fn with_room(size: usize) -> Self {
+        let many = if size > FEW { Vec::with_capacity(size) } else { Vec::new() };
+        Self { few: [0; FEW], size: 0, many }
+    }
+
+    /// Adds bytes.
+    #[inline]
+    pub fn push(&mut self, bytes: &[u8]) {
+        let from = usize::from(self.size);
+        if self.many.capacity() == 0
+            && let Some(room) = self.few.get_mut(from..from + bytes.len())
+        {
+            room.copy_from_slice(bytes);
+            self.size += bytes.len() as u8;
             return;
         }
         if self.many.is_empty() {
             self.many.extend_from_slice(self.few.get(..from).unwrap_or_default());
         }
-        self.many.push(size as u8);
-        self.many.extend_from_slice(word);
+        self.many.extend_from_slice(bytes);
     }
 
     /// Their bytes.
     #[must_use]
     pub fn bytes(&self) -> &[u8] {
-        if self.many.is_empty() {
+        if self.many.capacity() == 0 {
             self.few.get(..usize::from(self.size)).unwrap_or_default()
         } else {
             &self.many

@@ -15,6 +15,8 @@
 //! Invariant: `durable < gathering.batch`; a batch in between is the one that the disk is at work
 //! on.
 
+use std::hash::{Hash, Hasher};
+
 use xxhash_rust::xxh3::xxh3_64;
 
 use crate::{
@@ -48,22 +50,36 @@ pub(crate) struct Journal {
 }
 
 /// What a batch touches.
-#[derive(Clone, Debug, Hash)]
+#[derive(Clone, Debug)]
 struct Half {
     batch: Batch,
     keys: Box<[u64]>,
+    /// Which of the keys' words are not zero: most batches are small, and clearing all takes longer
+    /// than they do.
+    used: Vec<u32>,
     flushed: [bool; Db::COUNT],
+}
+
+impl Hash for Half {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        let Self { batch, keys, used: _, flushed } = self;
+        (batch, keys, flushed).hash(state);
+    }
 }
 
 impl Half {
     fn new(batch: Batch, bits: usize) -> Self {
         let words = bits.div_ceil(64).max(1);
-        Self { batch, keys: vec![0; words].into_boxed_slice(), flushed: [false; Db::COUNT] }
+        let keys = vec![0; words].into_boxed_slice();
+        Self { batch, keys, used: Vec::new(), flushed: [false; Db::COUNT] }
     }
 
     fn touch(&mut self, hash: u64) {
         let bit = hash as usize % self.bits();
         if let Some(word) = self.keys.get_mut(bit / 64) {
+            if *word == 0 {
+                self.used.push((bit / 64) as u32);
+            }
             *word |= 1 << (bit % 64);
         }
     }
@@ -80,7 +96,11 @@ impl Half {
 
     fn clear(&mut self, batch: Batch) {
         self.batch = batch;
-        self.keys.fill(0);
+        for used in self.used.drain(..) {
+            if let Some(word) = self.keys.get_mut(used as usize) {
+                *word = 0;
+            }
+        }
         self.flushed = [false; Db::COUNT];
     }
 }

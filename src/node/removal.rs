@@ -242,8 +242,8 @@ impl Node {
         if !higher || now.mono < self.removal.next {
             return;
         }
-        let due = |db: Db| self.replica.store.oldest_dead(db) <= reach.hlc;
-        if SWEPT.into_iter().any(due) && self.replica.floors.raise(reach) {
+        let mut due = |db: Db| self.replica.store.has_dead_until(db, reach.hlc);
+        if SWEPT.into_iter().any(&mut due) && self.replica.floors.raise(reach) {
             reached(Hook::FloorRaised);
             self.replica.log_floor();
             self.removal.begin();

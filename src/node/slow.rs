@@ -1,6 +1,6 @@
 //! The slow log: the last requests that were under way for long.
 
-use std::collections::VecDeque;
+use std::{borrow::Cow, collections::VecDeque};
 
 use super::observer::Asker;
 use crate::{
@@ -14,8 +14,13 @@ use crate::{
 const WORDS_MAX: usize = 32;
 /// Bytes of a word that are kept, as in Redis.
 const WORD_SIZE_MAX: usize = 128;
-/// Bytes of all words that are kept: every request that waits keeps so many.
+/// Bytes of all words after which no more are kept: every request that waits keeps so many.
 const SIZE_MAX: usize = 512;
+/// In place of a word's size: a word of the greatest size that is kept, which was longer. How many
+/// bytes more follows in 4 bytes, then the word.
+const CUT: u8 = 254;
+/// In place of a word's size: how many arguments more there were follows in 4 bytes.
+const MORE: u8 = 255;
 const SECRET: &[u8] = b"(redacted)";
 
 /// See the module.
@@ -80,9 +85,9 @@ impl SlowLog {
             reply.integer(entry.id as i64);
             reply.integer(entry.at as i64);
             reply.integer(entry.micros as i64);
-            let words: Vec<&[u8]> = unpack(&entry.words).collect();
+            let words: Vec<Cow<'_, [u8]>> = unpack(&entry.words).collect();
             reply.array(words.len());
-            words.into_iter().for_each(|word| reply.bulk(word));
+            words.iter().for_each(|word| reply.bulk(word));
             reply.bulk(entry.asker.address.as_bytes());
             reply.bulk(&entry.asker.name);
         }
@@ -94,50 +99,107 @@ pub(crate) const fn is_on(settings: &Settings) -> bool {
     settings.slower_than_us >= 0 && settings.slow_log_len > 0
 }
 
-/// The words of a request, as far as they are kept.
+/// The words of a request, as far as they are kept. Of nearly all requests nobody will ask for them:
+/// they are made fit for people when somebody does.
 pub(crate) fn pack(called: Called, args: Args<'_>) -> Words {
-    let mut words = Words::new();
     let secret = admin::secret_from(called.spec, args);
+    let shown = |index: usize, word| if index >= secret { SECRET } else { word };
+    let size_of = |(index, word)| {
+        let size = shown(index, word).len();
+        if size > WORD_SIZE_MAX { WORD_SIZE_MAX + 5 } else { size + 1 }
+    };
+    let most = args.iter().enumerate().take(WORDS_MAX).map(size_of).sum::<usize>();
+    let mut words = Words::with_room(most.min(SIZE_MAX + WORD_SIZE_MAX + 10));
+    let mut size = 0;
     for (index, word) in args.iter().enumerate() {
         let left = args.len() - index;
-        if (index + 1 == WORDS_MAX && left > 1) || words.bytes().len() >= SIZE_MAX {
-            words.push(format!("... ({left} more arguments)").as_bytes());
+        if (index + 1 == WORDS_MAX && left > 1) || size >= SIZE_MAX {
+            words.push(&[MORE]);
+            words.push(&(left as u32).to_le_bytes());
             break;
         }
-        match word.get(..WORD_SIZE_MAX) {
-            _ if index >= secret => words.push(SECRET),
-            Some(start) if word.len() > WORD_SIZE_MAX => {
-                let more = format!("... ({} more bytes)", word.len() - WORD_SIZE_MAX);
-                words.push(&[start, more.as_bytes()].concat());
-            }
-            Some(_) | None => words.push(word),
+        let word = shown(index, word);
+        let kept = word.get(..WORD_SIZE_MAX).filter(|kept| kept.len() < word.len());
+        if let Some(kept) = kept {
+            words.push(&[CUT]);
+            words.push(&((word.len() - kept.len()) as u32).to_le_bytes());
+        } else {
+            words.push(&[word.len() as u8]);
         }
+        words.push(kept.unwrap_or(word));
+        size += kept.unwrap_or(word).len();
     }
     words
 }
 
-fn unpack(mut packed: &[u8]) -> impl Iterator<Item = &[u8]> {
+fn unpack(mut packed: &[u8]) -> impl Iterator<Item = Cow<'_, [u8]>> {
     std::iter::from_fn(move || {
-        let (size, rest) = packed.split_first()?;
-        let (word, rest) = rest.split_at_checked(usize::from(*size))?;
+        let (&size, rest) = packed.split_first()?;
+        if size < CUT {
+            let (word, rest) = rest.split_at_checked(usize::from(size))?;
+            packed = rest;
+            return Some(Cow::Borrowed(word));
+        }
+        let (count, rest) = rest.split_first_chunk::<4>()?;
+        let count = u32::from_le_bytes(*count);
+        if size == MORE {
+            packed = rest;
+            return Some(Cow::Owned(format!("... ({count} more arguments)").into_bytes()));
+        }
+        let (word, rest) = rest.split_at_checked(WORD_SIZE_MAX)?;
         packed = rest;
-        Some(word)
+        let more = format!("... ({count} more bytes)");
+        Some(Cow::Owned([word, more.as_bytes()].concat()))
     })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{
+        limits::Limits,
+        proto::{Dialect, Progress, Step, Workspace, next_request},
+    };
 
     #[test]
     fn words_come_back_few_or_many() {
-        let mut words = Words::new();
-        let given: Vec<Vec<u8>> = (0..20_usize).map(|n| vec![b'a'; n * 7 % 40]).collect();
-        for (count, word) in given.iter().enumerate() {
-            words.push(word);
-            let unpacked: Vec<&[u8]> = unpack(words.bytes()).collect();
-            assert_eq!(unpacked, given[..=count]);
+        // The longest that is kept whole, the shortest that is not, none, and all at once.
+        let sizes = [vec![0, 3, 40], vec![128], vec![129, 1], vec![9; 40], vec![200; 6], vec![]];
+        for sizes in sizes {
+            let mut given = vec!["mget".to_owned(), "k".to_owned()];
+            given.extend(sizes.iter().map(|size| "a".repeat(*size)));
+            let words: Vec<String> =
+                given.iter().map(|word| format!("${}\r\n{word}\r\n", word.len())).collect();
+            let request = format!("*{}\r\n{}", words.len(), words.concat());
+            let (limits, mut workspace) = (Limits::DEFAULT, Workspace::default());
+            let (dialect, mut progress) = (Dialect::Resp, Progress::default());
+            let bytes = request.as_bytes();
+            let step = next_request(bytes, dialect, false, &limits, &mut workspace, &mut progress);
+            let Step::Complete { args, .. } = step else { panic!("{step:?}") };
+            let packed = pack(Called::of(args).expect("a command"), args);
+            let unpacked: Vec<String> = unpack(packed.bytes())
+                .map(|word| String::from_utf8_lossy(&word).into_owned())
+                .collect();
+            assert_eq!(unpacked, shown(&given), "{sizes:?}");
         }
         assert_eq!(unpack(Words::new().bytes()).count(), 0);
+    }
+
+    /// As SLOWLOG shows them.
+    fn shown(given: &[String]) -> Vec<String> {
+        let (mut shown, mut size) = (Vec::new(), 0);
+        for (index, word) in given.iter().enumerate() {
+            let left = given.len() - index;
+            if (index == 31 && left > 1) || size >= 512 {
+                shown.push(format!("... ({left} more arguments)"));
+                break;
+            }
+            size += word.len().min(128);
+            shown.push(match word.len() {
+                0..=128 => word.clone(),
+                long => format!("{}... ({} more bytes)", &word[..128], long - 128),
+            });
+        }
+        shown
     }
 }

@@ -55,6 +55,8 @@ struct Database {
     /// Per table: a stamp that none of its tombstones is older than, nor any value that a sweep
     /// found to be over.
     oldest: Vec<u64>,
+    /// No more than any of `oldest`.
+    oldest_of_all: u64,
     /// Per table: a time, in Unix milliseconds, before which no other value of it ends.
     ends: Vec<u64>,
     /// Per table: no record of it is newer.
@@ -100,6 +102,7 @@ impl Store {
             digests: vec![0; slots as usize],
             moves: vec![0; slots as usize],
             oldest: vec![u64::MAX; slots as usize],
+            oldest_of_all: u64::MAX,
             ends: vec![u64::MAX; slots as usize],
             newest: vec![Version::NONE; slots as usize],
             counts: Counts::default(),
@@ -246,6 +249,7 @@ impl Store {
             && let Some(oldest) = database.oldest.get_mut(slot)
         {
             *oldest = (*oldest).min(blob.version().hlc());
+            database.oldest_of_all = database.oldest_of_all.min(*oldest);
         }
         if let Some(end) = blob.record().expires_at_ms
             && let Some(earliest) = database.ends.get_mut(slot)

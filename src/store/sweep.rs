@@ -36,6 +36,17 @@ impl Store {
         self.database(db).oldest.iter().copied().min().unwrap_or(u64::MAX)
     }
 
+    /// Whether something dead of `db` that was found so far may be no newer than `hlc`. Costs nothing
+    /// as long as there is none.
+    pub fn has_dead_until(&mut self, db: Db, hlc: u64) -> bool {
+        if self.database(db).oldest_of_all > hlc {
+            return false;
+        }
+        let oldest = self.oldest_dead(db);
+        self.database_mut(db).oldest_of_all = oldest;
+        oldest <= hlc
+    }
+
     /// A time before which no value of `db` ends, but for those that were found to be over.
     #[must_use]
     pub fn earliest_end(&self, db: Db) -> u64 {
@@ -93,6 +104,7 @@ impl Store {
             (oldest.get_mut(slot as usize), ends.get_mut(slot as usize))
         {
             (*oldest, *end) = change((*oldest, *end));
+            database.oldest_of_all = database.oldest_of_all.min(*oldest);
         }
     }
 }
