@@ -48,6 +48,8 @@ named! {
         Behind => "behind",
         /// A candidate did not get what it needs in time.
         CampaignLost => "campaign_lost",
+        /// Another candidate has our promise in slots that we stand for.
+        CampaignOvertaken => "campaign_overtaken",
         /// Members would not promise slots, whose leader they hear.
         CanvassDenied => "canvass_denied",
         /// A node asks whether it would be promised slots.
@@ -204,6 +206,8 @@ named! {
         ColdStartKeepsPromises => "cold_start_keeps_promises",
         /// A cold start does without some members.
         ColdStartOfSome => "cold_start_of_some",
+        /// A cold start goes on from the highest ballot that a disk has.
+        ColdStartReusesBallots => "cold_start_reuses_ballots",
         /// What was copied after a loss counts as accepted.
         CopiesCountAsAccepted => "copies_count_as_accepted",
         /// A bad frame below a mark is taken for the torn end of the log.
@@ -300,6 +304,10 @@ named! {
         RepairSkipsSlot => "repair_skips_slot",
         /// Two replies of one pipeline change places.
         RepliesSwapped => "replies_swapped",
+        /// A request goes to a new leader while the old one may still refuse those before it.
+        RequestsOvertake => "requests_overtake",
+        /// A node that has enough to do does not read what a new link says first, even of a peer.
+        HelloNotRead => "hello_not_read",
         /// A new leader sends unsettled records again with their old version.
         RestampOldVersion => "restamp_old_version",
         /// Segments are removed before the checkpoint that replaces them lasts.

@@ -157,7 +157,8 @@ fn error(op: &Op, line: &str) -> Option<Outcome> {
     let refused = match op {
         Op::Save => line.contains(SAVE_ERROR),
         _ if line.starts_with(NO_REPLICAS) => true,
-        _ => !op.is_read() && [CLOCK_ERROR, KEY_AHEAD].iter().any(|start| line.starts_with(start)),
+        // Who reads from a majority may have to write back what it found.
+        _ => line.starts_with(KEY_AHEAD) || (!op.is_read() && line.starts_with(CLOCK_ERROR)),
     };
     if refused {
         return Some(Outcome::Refused);

@@ -157,6 +157,7 @@ mod tests {
                 end: answer.is_some().then_some(*end),
                 op: Asked::new(&Op::new(b"k", *action)),
                 outcome: answer.clone().map(Told),
+                client: None,
             });
         }
         search::check(&history, &Budget::default())

@@ -9,6 +9,7 @@
 //! - An operation known to have had no effect is left out. A read of what it would have written is
 //!   then a read of a value that nobody wrote, as it should be.
 //! - The key is absent before the first operation.
+//! - Of two operations of one client that ended, the one recorded first took effect first.
 
 use std::fmt;
 
@@ -25,6 +26,9 @@ pub struct Operation<M: Model> {
     pub op: M::Op,
     /// What the answer told; `None` when there was none, or it told nothing of interest.
     pub outcome: Option<M::Outcome>,
+    /// Whose it is, if requests that one client sends without waiting take effect in the order in
+    /// which it sent them. Those of one client are recorded in that order.
+    pub client: Option<usize>,
 }
 
 impl<M: Model> fmt::Display for Operation<M> {

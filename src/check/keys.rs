@@ -57,7 +57,8 @@ pub fn judge<'e>(events: impl IntoIterator<Item = &'e Event>, budget: &Budget) -
             Fate::Unknown(_) => (None, None),
         };
         let history = keys.entry(event.asked.op().key.to_vec()).or_default();
-        history.push(Operation { start: event.start, end, op: event.asked.clone(), outcome });
+        let (start, op) = (event.start, event.asked.clone());
+        history.push(Operation { start, end, op, outcome, client: None });
     }
     let mut judgement = Judgement { keys: keys.len(), ..Judgement::default() };
     for (key, history) in keys {

@@ -16,13 +16,14 @@
 //! pending operations that ask for the same, the one that started first is taken first: whatever
 //! another one could explain, it could. And one is taken only if the operation taken next notices it,
 //! by its answer or by what it leaves behind: else the order would be as good without it.
+//! An operation is not taken before the one that its client sent before it.
 //! The search is over when no end is left. It loops rather than recurses, as histories may be long.
 //!
 //! What is not here: Lowe's just-in-time variants, and splitting a history at moments without open
 //! operations. With few operations open at once the search is nearly linear anyway.
 
 use std::{
-    collections::HashSet,
+    collections::{BTreeMap, HashSet},
     hash::{BuildHasherDefault, Hash, Hasher},
 };
 
@@ -117,6 +118,8 @@ struct Search<'a, M: Model> {
     timeline: Timeline,
     /// Of each pending operation, the one before it that asks for the same.
     twins: Vec<Option<usize>>,
+    /// Of each operation that ended, the one that its client sent before it.
+    earlier: Vec<Option<usize>>,
     /// The entry to look at next.
     cursor: usize,
     /// Completed operations not yet taken.
@@ -150,6 +153,7 @@ impl<'a, M: Model> Search<'a, M> {
             history,
             rules,
             twins: twins(operations),
+            earlier: earlier(operations),
             cursor: timeline.first(),
             timeline,
             ends_left: operations.iter().filter(|operation| operation.end.is_some()).count(),
@@ -174,7 +178,8 @@ impl<'a, M: Model> Search<'a, M> {
         if pending && (state == self.state || !self.rules.pending_acts) {
             return false;
         }
-        if self.twins[index].is_some_and(|twin| !self.taken.contains(twin)) {
+        let before = [self.twins[index], self.earlier[index]];
+        if before.into_iter().flatten().any(|other| !self.taken.contains(other)) {
             return false;
         }
         if let Some(without) = &self.without_last
@@ -259,6 +264,15 @@ fn twins<M: Model>(operations: &[Operation<M>]) -> Vec<Option<usize>> {
         twins[*index] = pending[..place].iter().rev().find(same).copied();
     }
     twins
+}
+
+/// Of each operation that ended, the last one of its client before it that did.
+fn earlier<M: Model>(operations: &[Operation<M>]) -> Vec<Option<usize>> {
+    let mut last = BTreeMap::new();
+    let ended = |operation: &Operation<M>| operation.end.and(operation.client);
+    let each = operations.iter().enumerate();
+    each.map(|(index, operation)| ended(operation).and_then(|client| last.insert(client, index)))
+        .collect()
 }
 
 /// What happens at a point of the timeline.

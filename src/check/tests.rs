@@ -92,7 +92,13 @@ impl Sample for Deleting {
 
 /// The same history, of the plain register.
 fn plain(operations: Vec<Operation<Deleting>>) -> History<Register> {
-    let plain = |Operation { start, end, op, outcome }| Operation { start, end, op, outcome };
+    let plain = |Operation { start, end, op, outcome, client }| Operation {
+        start,
+        end,
+        op,
+        outcome,
+        client,
+    };
     history(operations.into_iter().map(plain).collect())
 }
 
@@ -153,7 +159,10 @@ fn honest<M: Sample>(
         let moment = (!pending || rng.chance(2)).then(|| (point, rng.next()));
         *clock = end.unwrap_or(start) + 1;
         let op = M::pick(rng, number);
-        drafts.push(Draft { operation: Operation { start, end, op, outcome: None }, moment });
+        drafts.push(Draft {
+            operation: Operation { start, end, op, outcome: None, client: None },
+            moment,
+        });
     }
     let mut order: Vec<usize> = (0..drafts.len()).collect();
     order.retain(|&index| drafts[index].moment.is_some());

@@ -86,14 +86,14 @@ impl Story {
                 Fate::Told { at, end, answer } => (*at, Some(*end), Some(Told(answer.clone()))),
             };
             let (start, end) = (start.into(), end.map(u64::from));
-            history.push(Operation { start, end, op: act.asked(), outcome });
+            history.push(Operation { start, end, op: act.asked(), outcome, client: None });
         }
         if let Some(value) = read {
             let now = u64::from(self.events) + 1;
             let answer = value.map_or(Answer::Nil, |value| Answer::Bulk(value.to_vec().into()));
             let op = Act::Get.asked();
             let outcome = Some(Told(answer));
-            history.push(Operation { start: now, end: Some(now), op, outcome });
+            history.push(Operation { start: now, end: Some(now), op, outcome, client: None });
         }
         search::check(&history, &Budget::default()) == Verdict::Linearizable
     }

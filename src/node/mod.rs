@@ -375,6 +375,8 @@ impl Node {
     pub fn wants_read(&self, link: LinkId) -> bool {
         let full = self.is_log_full();
         match self.links.end(link) {
+            // It may join us to the member that all that is under way waits for.
+            Some(End::Client { fresh: true, .. }) if !planted(Mutant::HelloNotRead) => true,
             Some(End::Client { connection, .. }) => {
                 connection.wants_read() && !full && !self.is_loaded()
             }

@@ -89,7 +89,8 @@ fn check_held(
         let mut operations = operations.to_vec();
         // As if somebody had read it.
         let outcome = Some(StringsOutcome::Found(found));
-        operations.push(Operation { start: at, end: Some(at), op: StringsOp::Read, outcome });
+        let (end, op, client) = (Some(at), StringsOp::Read, None);
+        operations.push(Operation { start: at, end, op, outcome, client });
         if let Verdict::Violation(violation) = verdict(operations.clone()) {
             let told = told(&operations, &violation);
             let detail = format!("what a majority holds is no next value: {told}");
@@ -158,7 +159,7 @@ fn end_of_term(entry: &Entry, skew_us: u64) -> Option<Operation<Strings>> {
         Outcome::Done => entry.end_us.map(|end_us| end_us + for_us + skew_us),
         _ => None,
     };
-    Some(Operation { start, end, op, outcome: None })
+    Some(Operation { start, end, op, outcome: None, client: None })
 }
 
 /// What an entry did to a key, if it did or may have done anything.
@@ -172,7 +173,7 @@ fn operation(key: &str, entry: &Entry) -> Option<Operation<Strings>> {
     let outcome = match &entry.outcome {
         Outcome::Refused | Outcome::Wrong(_) => return None,
         Outcome::InDoubt | Outcome::Unknown => {
-            let pending = Operation { start, end: None, op, outcome: None };
+            let pending = Operation { start, end: None, op, outcome: None, client: None };
             return (!entry.op.is_read()).then_some(pending);
         }
         // It writes, whatever there was.
@@ -189,7 +190,9 @@ fn operation(key: &str, entry: &Entry) -> Option<Operation<Strings>> {
         Outcome::NotSet => was(&entry.op, false),
         Outcome::Value(value) => Some(StringsOutcome::Found(Some(Text::of(value)))),
     };
-    Some(Operation { start, end, op, outcome })
+    // A flush stands for several removals.
+    let client = (entry.db == 0 && entry.op != Op::FlushDb).then_some(entry.client);
+    Some(Operation { start, end, op, outcome, client })
 }
 
 /// What a count tells about one of the keys that it counts.

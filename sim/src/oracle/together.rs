@@ -99,7 +99,7 @@ fn push(entry: &Entry, until: u64, operations: &mut Vec<Operation<Two>>) {
     let start = entry.start_us;
     let mut add = |op, outcome: Option<Saw>| {
         let outcome = outcome.filter(|_| end.is_some());
-        operations.push(Operation { start, end, op, outcome });
+        operations.push(Operation { start, end, op, outcome, client: None });
     };
     match (&entry.op, &entry.outcome) {
         (Op::Both { value, .. }, _) => {

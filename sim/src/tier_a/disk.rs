@@ -355,6 +355,10 @@ impl World<'_> {
                 Err(OpenError::Damage(_)) if drive.rotten.is_some() && mode == Mode::Normal => {
                     // The operator reads what it says, and repairs.
                     self.lost = true;
+                    if self.hosts.len() == 1 {
+                        // There is no other copy, however old it is.
+                        self.cold_lost.on_loss(0);
+                    }
                     mode = Mode::Repair { suffix: self.hosts[id].life.to_string() };
                     self.record(id, EventKind::DiskFailed, 1, &[]);
                 }

@@ -13,7 +13,7 @@ fn add(
     op: RegisterOp,
     outcome: Option<RegisterOutcome>,
 ) {
-    history.push(Operation { start, end, op, outcome });
+    history.push(Operation { start, end, op, outcome, client: None });
 }
 
 /// A history from lines: `start end operation [answer]`, where an end of `?` is pending:
@@ -172,9 +172,35 @@ fn deletes_that_only_the_search_decides() {
 fn counted(operations: &[(u64, u64, CounterOp, CounterOutcome)]) -> Verdict {
     let mut history: History<Counter> = History::new();
     for &(start, end, op, outcome) in operations {
-        history.push(Operation { start, end: Some(end), op, outcome: Some(outcome) });
+        let (end, outcome) = (Some(end), Some(outcome));
+        history.push(Operation { start, end, op, outcome, client: None });
     }
     search::check(&history, &Budget::default())
+}
+
+#[test]
+fn what_one_client_sends_without_waiting_takes_effect_in_that_order() {
+    let seen = |first: Option<usize>, second: Option<usize>, pending: bool| {
+        let mut history: History<Register> = History::new();
+        let (read, found) = (RegisterOp::Read, RegisterOutcome::Found(Some(Value(1))));
+        let write = RegisterOp::Write(Value(1));
+        for (op, outcome, client) in
+            [(read, found, first), (write, RegisterOutcome::Written, second)]
+        {
+            let end = (op == read || !pending).then_some(5);
+            let outcome = end.map(|_| outcome);
+            history.push(Operation { start: 0, end, op, outcome, client });
+        }
+        search::check(&history, &Budget::default())
+    };
+    assert_eq!(seen(None, None, false), Verdict::Linearizable);
+    assert_eq!(seen(Some(1), Some(2), false), Verdict::Linearizable);
+    let Verdict::Violation(violation) = seen(Some(1), Some(1), false) else {
+        panic!("the read found what was written behind it")
+    };
+    assert_eq!(violation.operations, [0]);
+    // Of what nobody heard of nobody knows whose it was: a retry may have come late.
+    assert_eq!(seen(Some(1), Some(1), true), Verdict::Linearizable);
 }
 
 #[test]

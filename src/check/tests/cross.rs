@@ -155,7 +155,8 @@ fn long_histories() {
     for (start, op, outcome) in
         [(last + 1, write, written), (last + 3, RegisterOp::Read, RegisterOutcome::Found(None))]
     {
-        operations.push(Operation { start, end: Some(start + 1), op, outcome: Some(outcome) });
+        let (end, outcome) = (Some(start + 1), Some(outcome));
+        operations.push(Operation { start, end, op, outcome, client: None });
     }
     let started = Instant::now();
     let verdict = register(&plain(operations), &Budget::default());

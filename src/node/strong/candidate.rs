@@ -101,6 +101,13 @@ pub(crate) enum Next {
 }
 
 impl Campaign {
+    /// Whether it has asked for promises in any of these slots.
+    pub(crate) fn stands_in(&self, slots: &SlotSet) -> bool {
+        let mut shared = self.slots.clone();
+        shared.intersect_with(slots);
+        self.stage != Stage::Canvassing && !shared.is_empty()
+    }
+
     /// Begins with the question who would promise; we would.
     pub(crate) fn new(id: u64, me: NodeId, slots: SlotSet, until: Instant) -> Self {
         Self {

@@ -38,6 +38,10 @@ use crate::{
     time::Instant,
 };
 
+/// Ballots that are passed over. Those that no disk has may have been promised, and led: then clients
+/// have been told versions of theirs, which must not come again. So many there never were; the
+/// counter has room for 65,000 cold starts.
+const LEAP: u64 = 1 << 32;
 /// Who leads a cold start.
 const FIRST: NodeId = NodeId(0);
 
@@ -303,7 +307,8 @@ impl Strong {
         let all = SlotSet::full(self.slots);
         let promised = all.iter().map(|slot| self.acceptor.promised(slot));
         let highest = promised.max().unwrap_or_default().max(self.highest);
-        let floor = Ballot::new((highest.counter() + 1).min(Ballot::COUNTER_MAX), FIRST);
+        let leap = if planted(Mutant::ColdStartReusesBallots) { 1 } else { LEAP };
+        let floor = Ballot::new((highest.counter() + leap).min(Ballot::COUNTER_MAX), FIRST);
         if !planted(Mutant::ColdStartKeepsPromises) {
             self.highest = floor;
             self.acceptor.recall(floor, &all);

@@ -163,6 +163,10 @@ impl Strong {
         if self.acceptor.promised(slot) != ballot || promised <= ballot {
             return;
         }
+        // Somebody else is about to lead it, and may be slow to say so.
+        let until = self.candidate_until(ctx);
+        self.terms.hold_off([slot], until);
+        self.lengthen();
         let slot_only = self.only(slot);
         self.step_down(ctx, &slot_only);
         self.lose(slot);
@@ -234,6 +238,9 @@ impl Strong {
         if slots.is_empty() {
             return self.reschedule(ctx);
         }
+        if self.calm_at.take_if(|at| *at <= ctx.now.mono).is_some() {
+            self.attempts = 0;
+        }
         self.last_campaign += 1;
         let id = self.last_campaign;
         let until = ctx.now.mono + self.patience();
@@ -271,7 +278,7 @@ impl Strong {
     fn canvass_later(&mut self, ctx: &mut Ctx<'_>, slots: &SlotSet) {
         reached(Hook::CanvassDenied);
         let step = terms::STEP.0 << self.attempts;
-        self.attempts = (self.attempts + 1).min(ATTEMPTS_MAX);
+        self.lengthen();
         let wait = step / 2 + ctx.rng.below(step);
         self.terms.hold_off(slots.iter(), ctx.now.mono + Millis(wait));
     }
@@ -340,7 +347,7 @@ impl Strong {
         self.campaigns.retain(|campaign| !campaign.slots.is_empty());
         if std::mem::take(&mut self.won) {
             reached(Hook::Elected);
-            self.attempts = 0;
+            self.calm_at = Some(ctx.now.mono + self.timing.silence);
             self.upkeep.hurry(ctx.now.mono + self.timing.heartbeat);
             self.try_parked(ctx);
         }
@@ -359,7 +366,7 @@ impl Strong {
 
     /// Stands for these slots again after some time, which grows with each time.
     fn stand_back(&mut self, ctx: &mut Ctx<'_>, slots: &SlotSet) {
-        self.attempts = (self.attempts + 1).min(ATTEMPTS_MAX);
+        self.lengthen();
         let wait = ctx.rng.below(self.patience().0);
         self.terms.hold_off(slots.iter(), ctx.now.mono + Millis(wait));
         self.jitter = Millis(ctx.rng.below(terms::STEP.0));
@@ -371,8 +378,14 @@ impl Strong {
         self.campaigns.iter_mut().for_each(|campaign| campaign.lose(slot));
     }
 
+    /// A campaign was in vain, or what it won is lost already: the next may take longer.
+    pub(super) fn lengthen(&mut self) {
+        self.attempts = (self.attempts + 1).min(ATTEMPTS_MAX);
+        self.calm_at = None;
+    }
+
     /// How long a campaign may take: longer after each that was lost.
-    fn patience(&self) -> Millis {
+    pub(super) fn patience(&self) -> Millis {
         Millis((self.timing.silence.0 / 5).max(1) << self.attempts)
     }
 

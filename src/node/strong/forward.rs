@@ -1,6 +1,10 @@
 //! Requests that this node cannot carry out itself: on their way to a leader, or waiting for one.
+//!
+//! Requests of one slot keep their order: those of one client must. So all of them that are on their
+//! way are with one leader, which refuses what is behind a request that it refused, and the rest
+//! waits, in the order in which it came.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::request::Request;
 use crate::{record::NodeId, time::Instant};
@@ -17,11 +21,17 @@ pub(crate) struct Forwarded {
 pub(crate) struct Forwards {
     /// By the number under which the peer knows it.
     open: BTreeMap<u64, Forwarded>,
+    /// By slot: who has its open requests, and how many.
+    away: BTreeMap<u32, (NodeId, usize)>,
     /// Without a leader to send them to, in the order in which they came.
-    parked: VecDeque<Request>,
+    parked: BTreeMap<u64, Request>,
     /// How many of them each slot has.
     slots: BTreeMap<u32, usize>,
+    /// Slots of which nothing is open any more, but something waits.
+    free: BTreeSet<u32>,
     last_id: u64,
+    last_number: u64,
+    first_number: u64,
     /// Bytes of all of them.
     size: usize,
 }
@@ -30,7 +40,8 @@ impl Forwards {
     /// Numbers requests from here on. A leader may still answer a request of an earlier life of this
     /// node; so no life gives a number of another.
     pub(crate) fn new(first: u64) -> Self {
-        Self { last_id: first, ..Self::default() }
+        let middle = u64::MAX / 2;
+        Self { last_id: first, last_number: middle, first_number: middle, ..Self::default() }
     }
 
     /// Bytes of requests that wait.
@@ -49,9 +60,11 @@ impl Forwards {
     }
 
     /// A request goes to a peer, under the number returned.
-    pub(crate) fn send(&mut self, to: NodeId, request: Request) -> u64 {
+    pub(crate) fn send(&mut self, to: NodeId, mut request: Request) -> u64 {
+        self.number(&mut request);
         self.last_id += 1;
         self.size += request.bytes().len();
+        self.away.entry(request.slot).or_insert((to, 0)).1 += 1;
         self.open.insert(self.last_id, Forwarded { to, request });
         self.last_id
     }
@@ -62,7 +75,7 @@ impl Forwards {
             return None;
         }
         let request = self.open.remove(&id)?.request;
-        self.size -= request.bytes().len();
+        self.on_back(&request);
         Some(request)
     }
 
@@ -70,15 +83,16 @@ impl Forwards {
     pub(crate) fn take_all_of(&mut self, peer: NodeId) -> Vec<Request> {
         let gone = self.open.extract_if(.., |_, forwarded| forwarded.to == peer);
         let gone: Vec<Request> = gone.map(|(_, forwarded)| forwarded.request).collect();
-        self.size -= gone.iter().map(|request| request.bytes().len()).sum::<usize>();
+        gone.iter().for_each(|request| self.on_back(request));
         gone
     }
 
     /// A request waits for a leader.
-    pub(crate) fn park(&mut self, request: Request) {
+    pub(crate) fn park(&mut self, mut request: Request) {
+        self.number(&mut request);
         self.size += request.bytes().len();
         *self.slots.entry(request.slot).or_default() += 1;
-        self.parked.push_back(request);
+        self.parked.insert(request.number, request);
     }
 
     /// Whether a request of that slot waits for a leader, so that others must not overtake it.
@@ -86,34 +100,35 @@ impl Forwards {
         self.slots.contains_key(&slot)
     }
 
+    /// Whether a request of that slot is with another than `leader`, which may refuse it: others must
+    /// not overtake it.
+    pub(crate) fn is_elsewhere(&self, slot: u32, leader: NodeId) -> bool {
+        self.away.get(&slot).is_some_and(|(to, _)| *to != leader)
+    }
+
     /// All that wait for a leader, in order.
-    pub(crate) fn take_parked(&mut self) -> VecDeque<Request> {
+    pub(crate) fn take_parked(&mut self) -> impl Iterator<Item = Request> + use<> {
         let parked = std::mem::take(&mut self.parked);
         self.slots.clear();
-        self.size -= parked.iter().map(|request| request.bytes().len()).sum::<usize>();
-        parked
+        self.free.clear();
+        self.size -= parked.values().map(|request| request.bytes().len()).sum::<usize>();
+        parked.into_values()
     }
 
     /// Requests whose time is over: those sent, and those that wait.
     pub(crate) fn expire(&mut self, now: Instant) -> (Vec<Request>, Vec<Request>) {
         let late = self.open.extract_if(.., |_, forwarded| forwarded.request.deadline <= now);
         let sent: Vec<Request> = late.map(|(_, forwarded)| forwarded.request).collect();
-        let mut parked = Vec::new();
-        self.parked.retain(|request| {
-            let over = request.deadline <= now;
-            if over {
-                parked.push(request.clone());
-            }
-            !over
-        });
+        sent.iter().for_each(|request| self.on_back(request));
+        let late = self.parked.extract_if(.., |_, request| request.deadline <= now);
+        let parked: Vec<Request> = late.map(|(_, request)| request).collect();
         for request in &parked {
             if let Some(count) = self.slots.get_mut(&request.slot) {
                 *count -= 1;
             }
         }
         self.slots.retain(|_, count| *count > 0);
-        let over = sent.iter().chain(&parked);
-        self.size -= over.map(|request| request.bytes().len()).sum::<usize>();
+        self.size -= parked.iter().map(|request| request.bytes().len()).sum::<usize>();
         (sent, parked)
     }
 
@@ -121,12 +136,43 @@ impl Forwards {
     /// tells.
     pub(crate) fn next_deadline(&self) -> Option<Instant> {
         let sent = self.open.first_key_value().map(|(_, sent)| sent.request.deadline);
-        let parked = self.parked.front().map(|request| request.deadline);
+        let parked = self.parked.first_key_value().map(|(_, request)| request.deadline);
         [sent, parked].into_iter().flatten().min()
     }
 
-    /// Whether anything waits for a leader.
-    pub(crate) fn has_parked(&self) -> bool {
-        !self.parked.is_empty()
+    /// Whether what waited for requests with another leader can go on.
+    pub(crate) fn has_free(&self) -> bool {
+        !self.free.is_empty()
+    }
+
+    /// A request was begun here before any that is known, and is to be begun anew.
+    pub(crate) fn number_first(&mut self, request: &mut Request) {
+        if request.number == 0 {
+            self.first_number -= 1;
+            request.number = self.first_number;
+        }
+        if self.slots.contains_key(&request.slot) {
+            self.free.insert(request.slot);
+        }
+    }
+
+    fn number(&mut self, request: &mut Request) {
+        if request.number == 0 {
+            self.last_number += 1;
+            request.number = self.last_number;
+        }
+    }
+
+    /// A request is with no peer any more.
+    fn on_back(&mut self, request: &Request) {
+        self.size -= request.bytes().len();
+        let Some((_, count)) = self.away.get_mut(&request.slot) else { return };
+        *count -= 1;
+        if *count == 0 {
+            self.away.remove(&request.slot);
+            if self.slots.contains_key(&request.slot) {
+                self.free.insert(request.slot);
+            }
+        }
     }
 }

@@ -95,6 +95,8 @@ pub(crate) struct Strong {
     last_campaign: u64,
     /// Campaigns lost in a row.
     attempts: u32,
+    /// When what was won last will have been held for so long that earlier campaigns count no more.
+    calm_at: Option<Instant>,
     jitter: Millis,
     /// The highest ballot heard of.
     highest: Ballot,
@@ -156,6 +158,7 @@ impl Strong {
             campaigns: Vec::new(),
             last_campaign: 0,
             attempts: 0,
+            calm_at: None,
             jitter: Millis(0),
             highest: Ballot::NONE,
             lead_changed: false,
@@ -288,6 +291,7 @@ impl Strong {
 
     /// What is over, and what of it is for whom.
     pub(crate) fn take_outcomes(&mut self, ctx: &mut Ctx<'_>) -> Vec<Outcome> {
+        let mut again = Vec::new();
         for outcome in self.leader.take_outcomes() {
             match outcome {
                 Outcome::Answered { origin: origin @ Origin::Erasure { .. }, answer } => {
@@ -299,9 +303,12 @@ impl Strong {
                 Outcome::Again(Request { origin: Origin::Peer { node, id }, .. }) => {
                     self.refuse(ctx, node, id);
                 }
-                Outcome::Again(request) => self.place(ctx, request),
+                Outcome::Again(request) => again.push(request),
                 Outcome::Answered { .. } => self.outcomes.push(outcome),
             }
+        }
+        if !again.is_empty() {
+            self.begin_again(ctx, again);
         }
         std::mem::take(&mut self.outcomes)
     }
@@ -414,7 +421,8 @@ impl Strong {
             self.next_handover(),
             self.flushes.next_timer(),
             self.expiries.next_timer().filter(|_| self.has_room()),
-            (self.erasures.is_ready() || self.flushes.is_due()).then_some(Instant::ZERO),
+            (self.erasures.is_ready() || self.flushes.is_due() || self.forwards.has_free())
+                .then_some(Instant::ZERO),
         ];
         timers.into_iter().flatten().min()
     }
@@ -439,8 +447,8 @@ impl Strong {
             reached(Hook::NotWritten);
             self.answer(request.origin, refusal.clone());
         }
-        if self.retry_at.is_some_and(|at| at <= now) {
-            self.retry_at = None;
+        let due = self.retry_at.take_if(|at| *at <= now).is_some();
+        if due || self.forwards.has_free() {
             self.try_parked(ctx);
         }
         let silence = self.timing.silence;

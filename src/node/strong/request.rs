@@ -1,6 +1,8 @@
 //! Requests: an operation on one key or a batch on keys of one slot, where it came from, and how long
 //! somebody waits for it.
 
+use std::hash::{Hash, Hasher};
+
 use crate::{
     command::{
         batch::Work,
@@ -32,20 +34,31 @@ pub(crate) enum Origin {
 }
 
 /// An operation that can be begun anew: nothing was stamped for it.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Request {
     pub(crate) origin: Origin,
+    /// Its place among those that this node has sent elsewhere or made wait; 0 as long as it was
+    /// neither.
+    pub(super) number: u64,
     /// As [`Work::decode`] reads it.
     work: Box<[u8]>,
     pub(crate) slot: u32,
     pub(crate) deadline: Instant,
 }
 
+/// Those that hold it keep it in order; which number that is makes no difference.
+impl Hash for Request {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        let Self { origin, number: _, work, slot, deadline } = self;
+        (origin, work, slot, deadline).hash(state);
+    }
+}
+
 impl Request {
     pub(crate) fn new(origin: Origin, op: &Op<'_>, slot: u32, deadline: Instant) -> Self {
         let mut bytes = Vec::new();
         op.encode(&mut bytes);
-        Self { origin, work: bytes.into_boxed_slice(), slot, deadline }
+        Self::of_work(origin, bytes.into_boxed_slice(), slot, deadline)
     }
 
     /// What has been encoded already, by ourselves.
@@ -55,7 +68,7 @@ impl Request {
         slot: u32,
         deadline: Instant,
     ) -> Self {
-        Self { origin, work, slot, deadline }
+        Self { origin, number: 0, work, slot, deadline }
     }
 
     /// What is to be done.

@@ -42,12 +42,13 @@ impl Strong {
         if !fast {
             self.end_fast(ctx, slot);
         }
-        let parked = self.forwards.has_parked() && self.forwards.is_parked(slot);
-        match self.route(ctx.peers, slot) {
-            Route::Here(ballot) if !parked && !self.is_full() => {
+        let route = self.route(ctx.peers, slot);
+        let queues = self.queues(slot, route);
+        match route {
+            Route::Here(ballot) if !queues && !self.is_full() => {
                 self.leader.execute(ctx, ballot, op, (origin, slot, deadline));
             }
-            Route::There(leader) if !parked => {
+            Route::There(leader) if !queues => {
                 let request = Request::new(origin, op, slot, deadline);
                 if !(fast && op.is_read() && self.begin_fast(ctx, &request)) {
                     self.forward(ctx, leader, request);
@@ -72,11 +73,25 @@ impl Strong {
     ) {
         self.end_fast(ctx, slot);
         let request = Request::of_work(origin, work, slot, ctx.now.mono + self.timing.request);
-        if self.forwards.has_parked() && self.forwards.is_parked(slot) {
-            reached(Hook::Parked);
-            return self.forwards.park(request);
-        }
         self.place(ctx, request);
+    }
+
+    /// Whether what is asked of a slot now must wait for what was asked before and is not where it
+    /// would go itself.
+    fn queues(&self, slot: u32, route: Route) -> bool {
+        let leader = match route {
+            Route::Here(_) => self.me,
+            Route::There(leader) => leader,
+            Route::Nowhere => return false,
+        };
+        let elsewhere = self.forwards.is_elsewhere(slot, leader);
+        self.forwards.is_parked(slot) || (elsewhere && !planted(Mutant::RequestsOvertake))
+    }
+
+    /// Begins anew what our leader gave back, before all that came after it.
+    pub(super) fn begin_again(&mut self, ctx: &mut Ctx<'_>, mut requests: Vec<Request>) {
+        requests.iter_mut().rev().for_each(|request| self.forwards.number_first(request));
+        requests.into_iter().for_each(|request| self.place(ctx, request));
     }
 
     /// Reads of a slot that are under way here go to the leader, for a request behind them goes
@@ -139,7 +154,12 @@ impl Strong {
 
     /// A request that is to be begun anew.
     pub(super) fn place(&mut self, ctx: &mut Ctx<'_>, request: Request) {
-        match self.route(ctx.peers, request.slot) {
+        let route = self.route(ctx.peers, request.slot);
+        match route {
+            Route::Here(_) | Route::There(_) if self.queues(request.slot, route) => {
+                reached(Hook::Parked);
+                self.forwards.park(request);
+            }
             Route::Here(_) if self.is_full() => {
                 self.retry_when_full(ctx);
                 self.forwards.park(request);
@@ -170,11 +190,7 @@ impl Strong {
     /// Tries again what waits for a leader.
     pub(super) fn try_parked(&mut self, ctx: &mut Ctx<'_>) {
         for request in self.forwards.take_parked() {
-            if self.forwards.is_parked(request.slot) {
-                self.forwards.park(request);
-            } else {
-                self.place(ctx, request);
-            }
+            self.place(ctx, request);
         }
     }
 

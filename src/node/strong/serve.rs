@@ -20,7 +20,7 @@ use crate::{
     record::{Ballot, Db, NodeId, Record, Version},
     slot::{Slot, SlotSet},
     store::PageCursor,
-    time::{Instant, Millis},
+    time::Instant,
 };
 
 /// Bytes of records sent in one message, unless one alone is larger.
@@ -223,12 +223,18 @@ impl Strong {
     fn yield_to(&mut self, ctx: &mut Ctx<'_>, ballot: Ballot, slots: &SlotSet) {
         self.highest = self.highest.max(ballot);
         self.step_down(ctx, slots);
+        if self.campaigns.iter().any(|campaign| campaign.stands_in(slots)) {
+            reached(Hook::CampaignOvertaken);
+            self.lengthen();
+        }
         slots.iter().for_each(|slot| self.lose(slot));
     }
 
-    /// A candidate gets as long as a campaign may take, after each sign that it goes on.
-    fn candidate_until(&self, ctx: &Ctx<'_>) -> Instant {
-        ctx.now.mono + Millis(self.timing.silence.0 / 5)
+    /// A candidate gets as long as a campaign may take, after each sign that it goes on. Who has lost
+    /// campaigns gives others more time too, or two of them over a slow link end one another's for
+    /// ever; but none longer than a node that is dead.
+    pub(super) fn candidate_until(&self, ctx: &Ctx<'_>) -> Instant {
+        ctx.now.mono + self.patience().min(self.timing.silence)
     }
 
     fn on_canvass(&mut self, ctx: &mut Ctx<'_>, from: NodeId, id: u64, mut slots: SlotSet) {
