@@ -133,11 +133,13 @@ impl World<'_> {
     }
 
     /// In which databases the core's replicas are bound to become one: in the strong one somebody must
-    /// be able to lead, and a leader's survey must find room in an outbox. Smaller ones are drawn only
-    /// where no client uses that database.
+    /// be able to lead, a leader's survey must find room in an outbox, and there must be one behind the
+    /// last write: that of one who had lost the slot without knowing it. Smaller outboxes are drawn
+    /// only where no client uses that database.
     fn must_agree(&self) -> &'static [Db] {
         const LEADERLESS: [Db; 2] = [Db::QUORUM, Db::EVENTUAL];
-        let surveys = self.case.config.limits.outbox_size_max >= SURVEYED_FROM;
+        let config = &self.case.config;
+        let surveys = config.repairs() && config.limits.outbox_size_max >= SURVEYED_FROM;
         let led = self.is_whole() || self.has_majority();
         if led && surveys { &Db::ALL } else { &LEADERLESS }
     }
