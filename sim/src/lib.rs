@@ -7,8 +7,8 @@
 //! [`quorate::turn::finish_turn`]. Nothing but the seed decides anything, which [`batch`] checks by
 //! playing seeds twice and comparing the hashes of their [`trace`]s.
 //!
-//! [`check`] holds checkers of linearizability for the strong database to come. What is not here
-//! yet: a simulated disk (nodes keep nothing so far), and a picture of a run.
+//! [`check`] holds the checkers of linearizability. A run that is to be looked at is kept on a
+//! [`tape`], of which a [`page`] is made.
 
 pub mod batch;
 pub mod birth;
@@ -20,10 +20,12 @@ pub mod exhaustive;
 pub mod history;
 pub mod mutants;
 pub mod oracle;
+pub mod page;
 pub mod play;
 pub mod report;
 pub mod shrink;
 pub mod story;
+pub mod tape;
 pub mod tier_a;
 pub mod tier_b;
 pub mod trace;

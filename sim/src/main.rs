@@ -19,7 +19,9 @@ use sim::{
     exhaustive::search,
     mutants::hunt,
     oracle::Kind,
-    play::{Tier, catch_panics, play},
+    page::{self, Told},
+    play::{Tier, catch_panics, play, play_told},
+    report::Report,
     shrink::shrink,
     story,
     tier_b::narrate,
@@ -47,6 +49,12 @@ struct Flags {
     /// With --mutants: write the table to this file too.
     #[arg(long, requires = "mutants")]
     table: Option<PathBuf>,
+    /// With --seed or --replay: draw the run on a page of this name, for any browser. Tier A only.
+    #[arg(long)]
+    html: Option<PathBuf>,
+    /// With --seed or --replay: write the run to this file for ShiViz. Tier A only.
+    #[arg(long)]
+    shiviz: Option<PathBuf>,
     /// With --seed or --replay: list all events between drivers, clients and nodes.
     #[arg(long)]
     events: bool,
@@ -158,7 +166,12 @@ fn tell(flags: &Flags, case: &Case, again: &str, out: &mut impl Write) -> io::Re
         format.with_max_level(tracing_subscriber::filter::LevelFilter::DEBUG).init();
     }
     writeln!(out, "{case}")?;
-    let report = play(case, flags.tier, true);
+    let drawn = flags.html.is_some() || flags.shiviz.is_some();
+    if drawn && flags.tier == Tier::B {
+        writeln!(out, "  no page   --html and --shiviz are for tier a; turmoil keeps its messages")?;
+        return Ok(Kind::Harness.exit_code());
+    }
+    let report = if drawn { draw(flags, case, again, out)? } else { play(case, flags.tier, true) };
     if flags.events {
         for line in narrate(&report.trace) {
             writeln!(out, "{line}")?;
@@ -187,6 +200,21 @@ fn tell(flags: &Flags, case: &Case, again: &str, out: &mut impl Write) -> io::Re
     }
     save(flags, &small, out)?;
     Ok(failure.kind.exit_code())
+}
+
+/// Plays a case and makes the pages of it that are asked for.
+fn draw(flags: &Flags, case: &Case, again: &str, out: &mut impl Write) -> io::Result<Report> {
+    let (report, tape) = play_told(case);
+    let told = Told { case, report: &report, tape: &tape, again };
+    if let Some(path) = &flags.html {
+        fs::write(path, page::html(&told))?;
+        writeln!(out, "  page      {}", path.display())?;
+    }
+    if let Some(path) = &flags.shiviz {
+        fs::write(path, page::shiviz(&told))?;
+        writeln!(out, "  shiviz    {}", path.display())?;
+    }
+    Ok(report)
 }
 
 fn save(flags: &Flags, case: &Case, out: &mut impl Write) -> io::Result<()> {
