@@ -168,7 +168,10 @@ fn tell(flags: &Flags, case: &Case, again: &str, out: &mut impl Write) -> io::Re
     writeln!(out, "{case}")?;
     let drawn = flags.html.is_some() || flags.shiviz.is_some();
     if drawn && flags.tier == Tier::B {
-        writeln!(out, "  no page   --html and --shiviz are for tier a; turmoil keeps its messages")?;
+        writeln!(
+            out,
+            "  no page   --html and --shiviz are for tier a; turmoil keeps its messages"
+        )?;
         return Ok(Kind::Harness.exit_code());
     }
     let report = if drawn { draw(flags, case, again, out)? } else { play(case, flags.tier, true) };

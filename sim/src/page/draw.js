@@ -42,7 +42,7 @@ function pattern(context, look) {
   ink.lineWidth = look === 'fail' ? 2 : 1;
   const lines = {
     crash: [[0, 8, 8, 0], [-1, 1, 1, -1], [7, 9, 9, 7]],
-    down: [[0, 8, 8, 0]],
+    down: [[1, 4.5, 5, 4.5]],
     net: [[0, 4.5, 8, 4.5]],
     pause: [[4.5, 0, 4.5, 8]],
     disk: [[0, 8, 8, 0], [0, 0, 8, 8]],
@@ -90,10 +90,13 @@ function draw() {
   width = Math.max(scroller.clientWidth - GUTTER, 100);
   const high = Math.max(height, scroller.clientHeight);
   plot.style.height = `${high}px`;
+  axis.style.width = `${width}px`;
+  overview.style.width = `${width}px`;
   const context = prepare(plot, width, high);
   drawTicks(context, high);
   lanes.forEach((lane) => drawLane(context, lane));
   drawMessages(context);
+  lanes.filter((lane) => lane.kind === 'node').forEach((lane) => lane.faults.forEach((fault) => nameFault(context, lane, fault)));
   lanes.filter((lane) => lane.kind === 'client').forEach((lane) => drawOps(context, lane));
   drawMarks(context);
   drawMoments(context, high);
@@ -146,7 +149,7 @@ function drawLane(context, lane) {
   context.globalAlpha = 1;
   if (lane.kind !== 'node') return;
   drawLife(context, lane);
-  for (const fault of lane.faults) drawFault(context, lane, fault);
+  for (const fault of lane.faults) shadeFault(context, lane, fault);
 }
 
 function drawLife(context, lane) {
@@ -186,17 +189,32 @@ function drawLife(context, lane) {
   if (last < END) gap(last, END);
 }
 
-function drawFault(context, lane, fault) {
+// Where a fault is drawn, from left to right; nothing if it is not in sight.
+function reachOf(fault) {
   const [x0, x1] = [Math.max(xOf(fault.from), -2), Math.min(Math.max(xOf(fault.to), xOf(fault.from) + 3), width + 2)];
-  if (x1 < 0 || x0 > width) return;
+  return x1 < 0 || x0 > width ? null : [x0, x1];
+}
+
+function shadeFault(context, lane, fault) {
+  const reach = reachOf(fault);
+  if (!reach) return;
+  context.fillStyle = colours.faults[fault.look];
+  context.globalAlpha = 0.08;
+  context.fillRect(reach[0], lane.y, reach[1] - reach[0], lane.h - 3);
+  context.globalAlpha = 1;
+}
+
+// Over the messages, so that the words can be read.
+function nameFault(context, lane, fault) {
+  const reach = reachOf(fault);
+  if (!reach) return;
+  const [x0, x1] = reach;
   const y = lane.y + 2 + (fault.rows[lane.host] || 0) * ROW;
   const colour = colours.faults[fault.look];
-  context.fillStyle = colour;
-  context.globalAlpha = 0.07;
-  context.fillRect(x0, lane.y, x1 - x0, lane.h - 3);
-  context.globalAlpha = 1;
   context.fillStyle = colours.card;
+  context.globalAlpha = 0.8;
   context.fillRect(x0, y, x1 - x0, ROW - 3);
+  context.globalAlpha = 1;
   context.fillStyle = pattern(context, fault.look);
   context.fillRect(x0, y, x1 - x0, ROW - 3);
   context.strokeStyle = colour;
@@ -237,7 +255,7 @@ function drawMessages(context) {
   const drawn = step > 1 ? found.filter((one, place) => place % step === 0 || one.fate === 1) : found;
   const crowded = drawn.length > HEADS_MAX;
   context.lineWidth = crowded ? 0.7 : 1.2;
-  context.globalAlpha = crowded ? 0.45 : 0.9;
+  context.globalAlpha = crowded ? Math.max(0.14, Math.min(0.5, 450 / drawn.length)) : 0.9;
   run.groups.forEach((_, group) => {
     context.strokeStyle = colours.groups[group];
     context.setLineDash(crowded ? [] : DASHES[group]);
@@ -256,7 +274,10 @@ function drawMessages(context) {
     if (one.fate === 1) cross(context, one);
     else if (!crowded && one.fate === 0) head(context, one);
   }
-  if (drawn.length <= NAMES_MAX) drawn.forEach((one) => nameArrow(context, one));
+  if (drawn.length <= NAMES_MAX) {
+    const taken = [];
+    drawn.forEach((one) => nameArrow(context, one, taken));
+  }
   if (state.picked && state.picked.type === 'message') {
     const one = state.picked.item;
     if (lineOf(one.from) === undefined || lineOf(one.to) === undefined) return;
@@ -301,13 +322,15 @@ function cross(context, one) {
   context.stroke();
 }
 
-function nameArrow(context, one) {
+function nameArrow(context, one, taken) {
   const [x0, y0, x1, y1] = arrow(one);
   const text = kinds[one.kind].name;
   const wide = measure(context, text);
   if (Math.hypot(x1 - x0, y1 - y0) < wide * 0.8) return;
   // Not in the middle, where those that cross would meet.
   const [x, y] = [x0 + (x1 - x0) * 0.34, y0 + (y1 - y0) * 0.34];
+  if (x < wide / 2 || taken.some((other) => Math.abs(other.y - y) < 14 && Math.abs(other.x - x) < (other.wide + wide) / 2 + 4)) return;
+  taken.push({ x, y, wide });
   context.fillStyle = colours.back;
   context.globalAlpha = 0.8;
   context.fillRect(x - wide / 2 - 2, y - 7, wide + 4, 14);
@@ -323,6 +346,7 @@ function barBox(lane, op) {
 }
 
 function drawOps(context, lane) {
+  const called = [];
   for (const op of lane.ops) {
     const [x, y, wide, high] = barBox(lane, op);
     if (x + wide < 0 || x > width) continue;
@@ -332,12 +356,15 @@ function drawOps(context, lane) {
       context.strokeStyle = failure && failure.op === op.index ? colours.bad : colours.ink;
       context.lineWidth = 2.5;
       context.strokeRect(x0 - 1.5, y - 1.5, x1 - x0 + 3, high + 3);
+      if (lane.row < ROW) called.push([op, x0, y + high]);
     }
     if (lane.row >= ROW) {
       label(context, `${op.request} \u2192 ${op.reply}`, x0 + 6, y + high / 2 + 0.5, x1 - x0 - 14,
         op.outcome === 0 ? colours['on-ok'] : colours.ink, op.outcome === 1);
     }
   }
+  // Where rows are too low for words, those that matter have them below.
+  for (const [op, x, y] of called) label(context, `${op.request} \u2192 ${op.reply}`, Math.max(x, 2) + 2, y + 10, 360, colours.ink, true);
 }
 
 // Done is a filled bar, failed a hatched one, unknown an empty one that does not close.
@@ -433,29 +460,32 @@ function drawMoments(context, high) {
 }
 
 function drawAxis() {
-  const context = prepare(axis, width, 30);
+  const context = prepare(axis, width, 44);
   const { found, step } = ticks();
   context.fillStyle = colours.soft;
   context.textAlign = 'center';
   for (const at of found) {
     const x = xOf(at);
-    if (x > 20 && x < width - 24) context.fillText(tickName(at, step), x, 11);
-    context.fillRect(Math.round(x), 24, 1, 6);
+    if (x > 20 && x < width - 24) context.fillText(tickName(at, step), x, 29);
+    context.fillRect(Math.round(x), 38, 1, 6);
   }
-  const flag = (at, text, colour) => {
+  let taken = [width, 0];
+  const flag = (at, text, colour, y) => {
     const x = xOf(at);
     if (x < 0 || x > width + 0.5) return;
     const wide = measure(context, text) + 10;
     const left = Math.min(Math.max(x - wide / 2, 0), width - wide);
     context.fillStyle = colour;
-    context.fillRect(left, 3, wide, 16);
-    context.fillRect(Math.round(x) - 0.5, 19, 1.5, 11);
+    context.fillRect(Math.round(x) - 0.5, y + 16, 1.5, 44 - y - 16);
+    if (y < 10 && left < taken[1] && left + wide > taken[0]) return;
+    if (y < 10) taken = [left, left + wide];
+    context.fillRect(left, y, wide, 16);
     context.fillStyle = colours.card;
-    context.fillText(text, left + wide / 2, 11.5);
+    context.fillText(text, left + wide / 2, y + 8.5);
   };
-  if (run.quiet >= 0) flag(run.quiet, 'faults over', colours.soft);
-  if (failure) flag(failure.at, 'first bad event', colours.bad);
-  flag(state.cursor, ms(state.cursor), colours.cursor);
+  if (failure) flag(failure.at, 'first bad event', colours.bad, 3);
+  if (run.quiet >= 0) flag(run.quiet, 'faults over', colours.soft, 3);
+  flag(state.cursor, ms(state.cursor), colours.cursor, 21);
   context.textAlign = 'left';
 }
 

@@ -5,10 +5,14 @@ const SPAN_MIN = 200;
 
 function refilter() {
   filter();
-  layout();
-  showLanes();
+  arrange();
   showReplicas();
   redraw();
+}
+
+function arrange() {
+  layout(scroller.clientHeight);
+  showLanes();
 }
 
 function setView(from, to) {
@@ -64,7 +68,11 @@ function toBad() {
   setCursor(failure.at);
   pick(op ? { type: 'op', item: op } : null);
   const lane = op && laneOf.get(NODES + op.client);
-  if (lane) scroller.scrollTop = Math.max(0, lane.y - scroller.clientHeight + 80);
+  if (lane) {
+    const lowest = lane.y - 6;
+    const highest = lane.y + lane.h + 24 - scroller.clientHeight;
+    scroller.scrollTop = Math.min(Math.max(scroller.scrollTop, highest), lowest);
+  }
   const where = failure.node === null ? '' : ` in a turn of n${failure.node}`;
   return say(`First bad event at ${ms(failure.at)}${where}${op ? `: ${opWords(op)}` : ''}. Oracle ${failure.oracle}: ${failure.seen}`);
 }
@@ -138,7 +146,7 @@ function fillKeys() {
   at('key').addEventListener('change', () => setKey(Number(at('key').value)));
 }
 
-function place(event) {
+function pointOf(event) {
   const box = plot.getBoundingClientRect();
   return [event.clientX - box.left, event.clientY - box.top];
 }
@@ -147,18 +155,18 @@ function listenToPlot() {
   let drag = null;
   plot.addEventListener('wheel', (event) => {
     event.preventDefault();
-    const [x] = place(event);
+    const [x] = pointOf(event);
     if (event.shiftKey || Math.abs(event.deltaX) > Math.abs(event.deltaY)) pan((event.deltaX || event.deltaY) / 800);
     else zoom(Math.exp(Math.max(-120, Math.min(event.deltaY, 120)) * 0.0025), timeOf(x));
   }, { passive: false });
   plot.addEventListener('pointerdown', (event) => {
     if (event.button !== 0) return;
-    const [x, y] = place(event);
+    const [x, y] = pointOf(event);
     drag = { x, y, from: state.from, to: state.to, top: scroller.scrollTop, client: event.clientY, moved: false };
     plot.setPointerCapture(event.pointerId);
   });
   plot.addEventListener('pointermove', (event) => {
-    const [x, y] = place(event);
+    const [x, y] = pointOf(event);
     if (!drag) return showTip(find(x, y), event.clientX, event.clientY);
     if (!drag.moved && Math.hypot(x - drag.x, event.clientY - drag.client) < 4) return undefined;
     drag.moved = true;
@@ -172,7 +180,7 @@ function listenToPlot() {
   });
   const release = (event) => {
     if (!drag) return;
-    const [x, y] = place(event);
+    const [x, y] = pointOf(event);
     if (!drag.moved) {
       setCursor(timeOf(x));
       pick(find(x, y));
@@ -230,7 +238,7 @@ function listen() {
   at('in').addEventListener('click', () => zoom(1 / 1.6));
   at('out').addEventListener('click', () => zoom(1.6));
   at('help').addEventListener('click', () => toggleLegend());
-  new ResizeObserver(() => redraw()).observe(scroller);
+  new ResizeObserver(() => { arrange(); redraw(); }).observe(scroller);
   matchMedia('(prefers-color-scheme: dark)').addEventListener('change', repaint);
 }
 

@@ -170,7 +170,19 @@ function rowsFor(items) {
 
 const ROW = 18;
 
-function layout() {
+// Where there is room, node lanes are further apart.
+const LANE_MIN = 44;
+const LANE_MIN_LOW = 32;
+const LANE_MAX = 120;
+
+function layout(room) {
+  const least = room < 420 ? LANE_MIN_LOW : LANE_MIN;
+  place(least);
+  const count = lanes.filter((lane) => lane.kind === 'node').length;
+  if (room > height && count > 0) place(Math.min(least + Math.floor((room - height) / count), LANE_MAX));
+}
+
+function place(laneHeight) {
   lanes = [];
   laneOf = new Map();
   let y = 6;
@@ -181,15 +193,15 @@ function layout() {
     const rows = own.length === 0 ? 0 : rowsFor(own.map((fault) => ({
       start: fault.from, end: fault.to, row: (row) => { fault.rows = fault.rows || {}; fault.rows[node] = row; },
     })));
-    const lane = add({ kind: 'node', host: node, name: `n${node}`, h: 44 + rows * ROW, faults: own });
-    lane.line = lane.y + rows * ROW + 24;
+    const lane = add({ kind: 'node', host: node, name: `n${node}`, h: laneHeight + rows * ROW, faults: own });
+    lane.line = lane.y + rows * ROW + Math.round(laneHeight / 2) + 2;
     laneOf.set(node, lane);
     y += 4;
   }
   y += 6;
   const clients = [...new Set(ops.map((op) => op.client))].sort((a, b) => a - b);
   addClients(add, 'clients', 'Clients', clients.filter((client) => !isProbe(client)));
-  addClients(add, 'ends', 'Asked at the end', clients.filter(isProbe));
+  addClients(add, 'ends', 'Probes', clients.filter(isProbe));
   height = y + 8;
 }
 
@@ -210,7 +222,7 @@ function addClients(add, id, name, clients) {
     if (state.key >= 0 && own.length === 0) continue;
     const rows = rowsFor(own.map((op) => barOf(op)));
     const compact = state.compact.has(client);
-    const row = compact ? 5 : rows <= 3 ? ROW : 7;
+    const row = compact ? 5 : rows <= 3 ? ROW : rows <= 8 ? 8 : 5;
     const lane = add({ kind: 'client', host: NODES + client, name: `c${client}`, h: Math.max(rows * row + 6, compact ? 16 : 24), row, rows, ops: own });
     laneOf.set(NODES + client, lane);
   }

@@ -21,7 +21,8 @@ function facts(rows) {
 }
 
 function showVerdict() {
-  at('seed').textContent = `seed ${run.seed}, ${run.nodes} nodes, ${run.clients} clients`;
+  const size = `, ${count(run.nodes, 'node', 'nodes')}, ${count(run.clients, 'client', 'clients')}`;
+  at('seed').replaceChildren(`seed ${run.seed}`, make('span', 'wide', size));
   document.title = `quorate: seed ${run.seed}${failure ? ', failed' : ''}`;
   at('case').textContent = `${run.case}\nhash ${run.hash}\n${run.again}`;
   const verdict = at('verdict');
@@ -142,10 +143,17 @@ function replicaRows(key) {
     const holds = missing ? 'nothing' : change.value === null ? 'a tombstone' : change.value;
     const cell = make('td', 'mono', holds);
     if (missing ? newest >= 0 : change.rank < newest) cell.append(make('span', 'tag', missing ? 'lacks it' : 'older'));
-    const version = make('td', 'mono', missing ? '' : change.version);
+    const version = make('td', 'mono version', missing ? '' : versionWords(change.version));
     body.append(make('tr', up ? '' : 'down', name, cell, version, slotCell(key, node, up)));
   });
   return body;
+}
+
+// A stamp may be broken before its life, which is long and seldom of interest.
+function versionWords(version) {
+  const words = make('span');
+  version.split('/').forEach((part, place) => words.append(...(place > 0 ? [make('wbr'), `/${part}`] : [part])));
+  return words;
 }
 
 function slotCell(key, node, up) {
@@ -227,7 +235,7 @@ function showLanes() {
     const button = make('button', lane.kind === 'client' ? 'small' : lane.kind, lane.name);
     button.type = 'button';
     button.dataset.lane = lane.id || lane.name;
-    const middle = lane.kind === 'node' ? lane.line - 8 : lane.y + 1;
+    const middle = lane.kind === 'node' ? lane.line - 9 : lane.y + 1;
     button.style.top = `${middle}px`;
     button.style.height = `${lane.kind === 'node' ? 18 : Math.min(lane.h, 20)}px`;
     if (lane.kind === 'group') button.setAttribute('aria-expanded', String(!state.closed.has(lane.id)));

@@ -58,11 +58,12 @@ pub fn shiviz(told: &Told<'_>) -> String {
                 sent.insert(number, clock.clone());
             }
         }
-        let entries: Vec<String> =
-            clock.iter().map(|(host, count)| format!("\"{}\":{count}", name(*host, nodes))).collect();
+        let entries: Vec<String> = clock
+            .iter()
+            .map(|(host, count)| format!("\"{}\":{count}", name(*host, nodes)))
+            .collect();
         let (clock, ms, us) = (entries.join(","), at.at_us / 1000, at.at_us % 1000);
-        let words: String =
-            words.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+        let words: String = words.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
         // Writing to a string can't fail.
         let _ = writeln!(text, "{} {{{clock}}} {ms}.{us:03} ms {words}", name(host, nodes));
     }
@@ -103,8 +104,11 @@ fn events<'a>(told: &Told<'a>) -> Vec<(Moment, Event<'a>)> {
     for (at, entry, answer) in &tape.dealings {
         let Some(entry) = history.get(*entry) else { continue };
         let (request, reply) = (asked(&entry.op), became(&entry.outcome));
-        let words =
-            if *answer { format!("is told {reply} by {request}") } else { format!("asks {request}") };
+        let words = if *answer {
+            format!("is told {reply} by {request}")
+        } else {
+            format!("asks {request}")
+        };
         own(Some(*at), nodes + entry.client, words);
     }
     events.sort_by_key(|(at, _)| *at);

@@ -144,8 +144,7 @@ mod tests {
         assert_eq!(subjects.of(0, 1, &Frame::Forward { id: 4, op }), k10);
         assert_eq!(subjects.of(1, 0, &Frame::Answer { id: 4, answer: b"" }), k10);
         assert_eq!(subjects.of(0, 1, &Frame::Answer { id: 4, answer: b"" }), []);
-        let drop =
-            |pos, key| Frame::Drop { pos, version: quorate::record::Version::NONE, key };
+        let drop = |pos, key| Frame::Drop { pos, version: quorate::record::Version::NONE, key };
         assert_eq!(subjects.of(0, 1, &drop(5, b"k1")), [of(Db::STRONG, b"k1")]);
         assert_eq!(subjects.of(0, 1, &drop(9, b"k10")), k10);
         let ack = |pos| Frame::Ack { generation: 1, pos };

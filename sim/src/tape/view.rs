@@ -106,7 +106,8 @@ impl View {
             if now == *before {
                 continue;
             }
-            let leads = |office: (Option<NodeId>, Ballot)| office.0.is_some_and(|l| l.index() == id);
+            let leads =
+                |office: (Option<NodeId>, Ballot)| office.0.is_some_and(|l| l.index() == id);
             if leads(now) && !(leads(*before) && before.1 == now.1) {
                 won.push(slot);
             }
