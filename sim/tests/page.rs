@@ -6,8 +6,7 @@ use std::{fs, path::PathBuf};
 use serde_json::Value;
 use sim::{
     case::{Case, Op},
-    history::Entry,
-    page::{self, Told, first_bad},
+    page::{self, Told},
     play::{Tier, play, play_told},
     report::Report,
     tape::{Fate, Tape},
@@ -201,6 +200,7 @@ fn the_clocks_of_shiviz_count_each_host_and_know_only_what_was_sent() {
 #[test]
 fn the_page_of_a_failed_run_names_the_promise_and_the_first_bad_event() -> Result<(), String> {
     use quorate::probe::{Mutant, plant};
+    use sim::{history::Entry, page::first_bad};
 
     let told = |name: &str| {
         let case = case(name);

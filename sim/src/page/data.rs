@@ -204,7 +204,7 @@ pub(super) fn told_fault(fault: &Fault, nodes: usize) -> (String, Vec<usize>) {
 /// What a fault is, without its time.
 fn words(fault: &Fault) -> String {
     let text = fault.to_string();
-    text.split_once(": ").map_or(text.clone(), |(_, words)| words.to_owned())
+    text.split_once(": ").map_or(&text[..], |(_, words)| words).to_owned()
 }
 
 /// The nodes on whose lanes a fault is drawn, and the client's.

@@ -16,13 +16,16 @@ use crate::oracle::DbKey;
 /// What was asked by whom of whom, and not answered yet: a question's number counts per kind.
 type Asked = BTreeMap<(usize, usize, char, u64), Vec<DbKey>>;
 
+/// Where frames begin in a stream, and the keys that they are about.
+type Owed = VecDeque<(u64, Vec<DbKey>)>;
+
 #[derive(Debug, Default)]
 pub(super) struct Subjects {
     /// Longest first, so that a key is not taken for a shorter one that it begins with.
     known: Vec<Vec<u8>>,
     asked: Asked,
     /// What streams carry that is not acknowledged, by sender and receiver.
-    owed: BTreeMap<(usize, usize), VecDeque<(u64, Vec<DbKey>)>>,
+    owed: BTreeMap<(usize, usize), Owed>,
 }
 
 impl Subjects {
