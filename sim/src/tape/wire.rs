@@ -223,8 +223,9 @@ mod tests {
         wire.on_read(AT, 1, ping(1).len(), &mut messages);
         assert_eq!(messages[0].fate, Fate::UnderWay);
         assert_eq!(wire.unfinished(), ping(1).len() as u64);
-        wire.on_read(AT, 1, 2, &mut messages);
-        assert_eq!(messages[0].fate, Fate::Delivered(AT));
+        wire.on_read(AT, 1, 1, &mut messages);
+        assert_eq!((messages[0].fate, wire.unfinished()), (Fate::Delivered(AT), 0));
+        wire.on_read(AT, 1, 1, &mut messages);
         assert_eq!((messages[1].fate, wire.unfinished()), (Fate::UnderWay, 1));
         wire.on_lost(AT, 1, 1, &mut messages);
         assert_eq!(messages[1].fate, Fate::UnderWay, "it ends in the second piece");

@@ -157,6 +157,7 @@ impl<'c> World<'c> {
             Err(failure) => Some(failure.clone()),
         };
         let settled_ms = outcome.ok();
+        let is_looked_at = failure.is_some() || self.net.tape.is_some();
         self.fired[FaultClass::CutRead as usize] = self.net.cut_reads;
         self.fired[FaultClass::CutWrite as usize] = self.net.cut_writes;
         let mut hooks = vec![0; Hook::ALL.len()];
@@ -166,7 +167,7 @@ impl<'c> World<'c> {
         let answered = self.history.iter().filter(|entry| entry.end_us.is_some()).count() as u64;
         let (behind, copied) = (hooks[Hook::Behind as usize], hooks[Hook::CopyTaken as usize]);
         Report {
-            replicas: if failure.is_some() { self.replicas() } else { Vec::new() },
+            replicas: if is_looked_at { self.replicas() } else { Vec::new() },
             trace: std::mem::take(&mut self.trace),
             simulated_ms: self.net.now_us / 1000,
             settled_ms,
