@@ -276,7 +276,19 @@ fn the_page_of_a_failed_run_names_the_promise_and_the_first_bad_event() -> Resul
     let bad = bad.ok_or("no first bad event")?;
     let after = |entry: &&Entry| entry.start_us > bad.at_us && entry.key() == Some("hot0");
     assert!(report.history.iter().any(|entry| after(&entry)), "it is not simply the last one");
-    // Seen by a driver: in a turn of some node. Seen in the end: when the run ends.
+    // Seen in the end: it has been so since the last change of the key.
+    let (case, report, tape) = told("leader_repairs_nothing");
+    let failure = report.failure.clone().ok_or("no failure")?;
+    let (db, key) = failure.db_key().ok_or("no key")?;
+    let bad = first_bad(&Told { case: &case, report: &report, tape: &tape, again: "" });
+    let bad = bad.ok_or("no first bad event")?;
+    let key = (db, key.into_bytes());
+    let last = tape.changes.iter().filter(|change| change.key == key).next_back();
+    let last = last.ok_or("no change")?;
+    assert_eq!(failure.oracle, "convergence", "{failure}");
+    assert_eq!((bad.at_us, bad.node), (last.at.at_us, Some(last.node)));
+    assert!(bad.at_us + 1_000_000 < tape.end_us, "long before the end");
+    // Seen by a driver: in a turn of some node. A panic: when the run ends.
     for (name, oracle) in [("clock_reuse", "panic"), ("damage_as_tail", "disk")] {
         let (case, report, tape) = told(name);
         let failure = report.failure.clone().ok_or(name)?;

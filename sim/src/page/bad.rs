@@ -3,12 +3,14 @@
 //! An oracle judges the whole run. If it is one of histories, the same oracle is asked about what had
 //! been seen by then, reply after reply: the first reply with which it fails is the first bad event.
 //! Some failures are seen by the driver, in a turn. What is left shows only in the end, when the
-//! replicas are compared or somebody has waited long enough.
+//! replicas are compared or somebody has waited long enough; if it is about a key, it has been so
+//! since the last change of that key on any node.
 
 use super::Told;
 use crate::{
     history::{Entry, Outcome},
     oracle::{self, Failure, Kind, Observed},
+    tape::Change,
 };
 
 /// The first bad event.
@@ -40,6 +42,13 @@ pub fn first_bad(told: &Told<'_>) -> Option<Bad> {
         let at_us = history[entry].end_us.unwrap_or(tape.end_us);
         let why = "With this reply what was seen can't be explained any more; without it, it can.";
         return Some(Bad { at_us, entry: Some(entry), node: None, why });
+    }
+    let key = failure.db_key().map(|(db, key)| (db, key.into_bytes()));
+    let last = tape.changes.iter().rfind(|change| Some(&change.key) == key.as_ref());
+    if let Some(Change { at, node, .. }) = last {
+        let why = "It shows only in the end; since this turn all nodes have held of the key what they \
+                   hold then.";
+        return Some(Bad { at_us: at.at_us, entry: None, node: Some(*node), why });
     }
     let why = match (failure.oracle, failure.kind) {
         ("panic", _) => "The run ends with it.",

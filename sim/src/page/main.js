@@ -63,7 +63,7 @@ function toBad() {
   if (op && isProbe(op.client) && state.closed.delete('ends')) refilter();
   if (failure.node !== null && state.hidden.delete(failure.node)) showFilters();
   const from = op ? op.start : failure.at;
-  const room = Math.max((failure.at - from) * 0.7, 40000);
+  const room = op ? Math.max((failure.at - from) * 0.7, 40000) : 200000;
   setView(from - room, failure.at + room);
   setCursor(failure.at);
   pick(op ? { type: 'op', item: op } : null);
