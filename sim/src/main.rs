@@ -100,6 +100,10 @@ struct Flags {
 }
 
 impl Flags {
+    const fn is_drawn(&self) -> bool {
+        self.html.is_some() || self.shiviz.is_some()
+    }
+
     fn size(&self) -> Size {
         Size { nodes: self.nodes.map(|nodes| nodes as usize), operations: self.operations }
     }
@@ -143,6 +147,9 @@ fn main() -> ExitCode {
 
 /// The one case to play, if it is one, and the command that plays it again.
 fn case_of(flags: &Flags) -> Result<Option<(Case, String)>, String> {
+    if flags.is_drawn() && flags.tier == Tier::B {
+        return Err("--html and --shiviz are for tier a: turmoil keeps its messages".to_owned());
+    }
     let case = match (&flags.replay, flags.seed) {
         (Some(path), _) => {
             let shown = path.display();
@@ -153,6 +160,9 @@ fn case_of(flags: &Flags) -> Result<Option<(Case, String)>, String> {
         }
         (None, Some(seed)) => {
             (Case::draw_sized(seed, flags.size()), reproduction(flags.tier, seed, flags.size()))
+        }
+        (None, None) if flags.is_drawn() => {
+            return Err("--html and --shiviz tell one run: add --seed or --replay".to_owned());
         }
         (None, None) => return Ok(None),
     };
@@ -166,15 +176,11 @@ fn tell(flags: &Flags, case: &Case, again: &str, out: &mut impl Write) -> io::Re
         format.with_max_level(tracing_subscriber::filter::LevelFilter::DEBUG).init();
     }
     writeln!(out, "{case}")?;
-    let drawn = flags.html.is_some() || flags.shiviz.is_some();
-    if drawn && flags.tier == Tier::B {
-        writeln!(
-            out,
-            "  no page   --html and --shiviz are for tier a; turmoil keeps its messages"
-        )?;
-        return Ok(Kind::Harness.exit_code());
-    }
-    let report = if drawn { draw(flags, case, again, out)? } else { play(case, flags.tier, true) };
+    let report = if flags.is_drawn() {
+        draw(flags, case, again, out)?
+    } else {
+        play(case, flags.tier, true)
+    };
     if flags.events {
         for line in narrate(&report.trace) {
             writeln!(out, "{line}")?;

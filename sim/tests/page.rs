@@ -5,6 +5,7 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     fs,
     path::PathBuf,
+    process::Command,
 };
 
 use quorate::probe::Hook;
@@ -246,6 +247,28 @@ fn the_clocks_of_shiviz_count_each_host_and_know_only_what_was_sent() {
     assert!(received > 100 && hosts.iter().any(|host| host.starts_with('c')), "{hosts:?}");
 }
 
+#[test]
+fn the_program_writes_both_and_says_where_it_can_not() {
+    let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR"));
+    let (page, log) = (folder.join("run.html"), folder.join("run.log"));
+    let run = |arguments: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_sim"));
+        command.args(arguments).arg("--html").arg(&page).arg("--shiviz").arg(&log);
+        command.output().expect("the binary runs")
+    };
+    for (refused, why) in [(&["--seed", "1", "--tier", "b"][..], "tier a"), (&[], "--seed")] {
+        let output = run(refused);
+        let words = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(output.status.code() == Some(4) && words.contains(why), "{words}");
+    }
+    let output = run(&["--seed", "1"]);
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    let text = fs::read_to_string(&page).expect("a page");
+    assert_eq!(data(&text)["seed"], 1);
+    let log = fs::read_to_string(&log).expect("a log");
+    assert!(log.starts_with(page::PARSER));
+}
+
 /// A case that fails only with its bug planted: the page says what is wrong and where it began.
 #[cfg(feature = "mutants")]
 #[test]
@@ -283,7 +306,7 @@ fn the_page_of_a_failed_run_names_the_promise_and_the_first_bad_event() -> Resul
     let bad = first_bad(&Told { case: &case, report: &report, tape: &tape, again: "" });
     let bad = bad.ok_or("no first bad event")?;
     let key = (db, key.into_bytes());
-    let last = tape.changes.iter().filter(|change| change.key == key).next_back();
+    let last = tape.changes.iter().rfind(|change| change.key == key);
     let last = last.ok_or("no change")?;
     assert_eq!(failure.oracle, "convergence", "{failure}");
     assert_eq!((bad.at_us, bad.node), (last.at.at_us, Some(last.node)));
