@@ -54,6 +54,8 @@ struct Stream {
     to: usize,
     /// Begins with the byte that says that a node dials.
     greets: bool,
+    /// What a client has asked on it last.
+    entries: Range<usize>,
     /// Of a frame that has not left as a whole.
     partial: Vec<u8>,
     sent: u64,
@@ -90,11 +92,13 @@ impl Wire {
 
     /// The first of the ends is that of the host that dials.
     pub(super) fn on_connect(&mut self, ends: (usize, usize), a: usize, b: usize) {
+        // So they begin with an even number, and the other end of one has the last bit flipped.
         assert_eq!((self.streams.len(), ends.1), (ends.0, ends.0 + 1), "ends come in pairs");
         let between_nodes = a < self.nodes && b < self.nodes;
         for (from, to, greets) in [(b, a, false), (a, b, between_nodes)] {
             let (partial, due) = (Vec::new(), VecDeque::new());
-            self.streams.push(Stream { from, to, greets, partial, sent: 0, read: 0, due });
+            let (sent, read, entries) = (0, 0, 0..0);
+            self.streams.push(Stream { from, to, greets, entries, partial, sent, read, due });
         }
     }
 
@@ -110,10 +114,16 @@ impl Wire {
         bytes: &[u8],
         messages: &mut Vec<Message>,
     ) {
+        let (from, to) = (self.streams[end].from, self.streams[end].to);
+        let client = from.max(to);
+        if client == from {
+            self.streams[end].entries = self.asked.get(&client).cloned().unwrap_or(0..0);
+        }
+        // A reply belongs to what was asked on its connection, even if the client has gone on since.
+        let asked = if client == from { end } else { end ^ 1 };
+        let entries = self.streams[asked].entries.clone();
         let stream = &mut self.streams[end];
         stream.partial.extend_from_slice(bytes);
-        let (from, to) = (stream.from, stream.to);
-        let client = from.max(to);
         let mut whole: Vec<(usize, String, Vec<DbKey>)> = Vec::new();
         let mut taken = 0;
         if client >= self.nodes {
@@ -140,8 +150,7 @@ impl Wire {
         for (size, kind, keys) in whole {
             stream.sent += size as u64;
             stream.due.push_back(Due { end: stream.sent, piece, message: messages.len() });
-            let entries = self.asked.get(&client).cloned().unwrap_or(0..0);
-            let fate = Fate::UnderWay;
+            let (fate, entries) = (Fate::UnderWay, entries.clone());
             messages.push(Message { from, to, sent: at, size, kind, keys, entries, fate });
         }
     }
@@ -240,6 +249,7 @@ mod tests {
         wire.on_connect((0, 1), 3, 0);
         wire.on_asked(3, 5..7);
         wire.on_sent(AT, 1, 1, b"GET k", &mut messages);
+        wire.on_asked(3, 7..9);
         wire.on_sent(AT, 0, 1, b"Not Found", &mut messages);
         let told = |m: &Message| (m.from, m.to, m.kind.clone(), m.entries.clone());
         assert_eq!(told(&messages[0]), (3, 0, "Request".to_owned(), 5..7));
