@@ -203,6 +203,7 @@ def main(program, place, shots):
             print(f"{width}x{height}, {'dark' if dark else 'light'}")
             browser.size(width, height, dark)
             check_failed(reader, f"{place}/failed.html")
+            browser.load(f"{place}/failed.html")
             browser.screenshot(f"{shots}/whole-{width}.png")
             browser.key("b")
             browser.screenshot(f"{shots}/bad-{width}.png")
