@@ -10,6 +10,9 @@
 //! Oracles are checked too: [`mutants`] plants bugs in the nodes and tells which oracle sees each, and
 //! how soon. A small case that kills it is kept; [`renew`] finds another when the node's timing has
 //! changed so that it no longer does. [`exhaustive`] tries all orders of events at small bounds.
+//!
+//! [`check`] holds the checkers of linearizability. A run that is to be looked at is kept on a
+//! [`tape`], of which a [`page`] is made.
 
 pub mod batch;
 pub mod birth;
@@ -21,11 +24,13 @@ pub mod exhaustive;
 pub mod history;
 pub mod mutants;
 pub mod oracle;
+pub mod page;
 pub mod play;
 pub mod renew;
 pub mod report;
 pub mod shrink;
 pub mod story;
+pub mod tape;
 pub mod tier_a;
 pub mod tier_b;
 pub mod trace;

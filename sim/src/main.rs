@@ -19,8 +19,10 @@ use sim::{
     exhaustive::search,
     mutants::hunt,
     oracle::Kind,
-    play::{Tier, catch_panics, play},
+    page::{self, Told},
+    play::{Tier, catch_panics, play, play_told},
     renew::renew,
+    report::Report,
     shrink::shrink,
     story,
     tier_b::narrate,
@@ -54,6 +56,12 @@ struct Flags {
     #[arg(long, num_args = 0.., value_delimiter = ',', value_parser = mutant,
         conflicts_with_all = ["seed", "replay", "mutants"])]
     renew: Option<Vec<Mutant>>,
+    /// With --seed or --replay: draw the run on a page of this name, for any browser. Tier A only.
+    #[arg(long)]
+    html: Option<PathBuf>,
+    /// With --seed or --replay: write the run to this file for ShiViz. Tier A only.
+    #[arg(long)]
+    shiviz: Option<PathBuf>,
     /// With --seed or --replay: list all events between drivers, clients and nodes.
     #[arg(long)]
     events: bool,
@@ -99,6 +107,10 @@ struct Flags {
 }
 
 impl Flags {
+    const fn is_drawn(&self) -> bool {
+        self.html.is_some() || self.shiviz.is_some()
+    }
+
     fn size(&self) -> Size {
         Size { nodes: self.nodes.map(|nodes| nodes as usize), operations: self.operations }
     }
@@ -151,6 +163,9 @@ fn kept_cases() -> PathBuf {
 
 /// The one case to play, if it is one, and the command that plays it again.
 fn case_of(flags: &Flags) -> Result<Option<(Case, String)>, String> {
+    if flags.is_drawn() && flags.tier == Tier::B {
+        return Err("--html and --shiviz are for tier a: turmoil keeps its messages".to_owned());
+    }
     let case = match (&flags.replay, flags.seed) {
         (Some(path), _) => {
             let shown = path.display();
@@ -161,6 +176,9 @@ fn case_of(flags: &Flags) -> Result<Option<(Case, String)>, String> {
         }
         (None, Some(seed)) => {
             (Case::draw_sized(seed, flags.size()), reproduction(flags.tier, seed, flags.size()))
+        }
+        (None, None) if flags.is_drawn() => {
+            return Err("--html and --shiviz tell one run: add --seed or --replay".to_owned());
         }
         (None, None) => return Ok(None),
     };
@@ -174,7 +192,11 @@ fn tell(flags: &Flags, case: &Case, again: &str, out: &mut impl Write) -> io::Re
         format.with_max_level(tracing_subscriber::filter::LevelFilter::DEBUG).init();
     }
     writeln!(out, "{case}")?;
-    let report = play(case, flags.tier, true);
+    let report = if flags.is_drawn() {
+        draw(flags, case, again, out)?
+    } else {
+        play(case, flags.tier, true)
+    };
     if flags.events {
         for line in narrate(&report.trace) {
             writeln!(out, "{line}")?;
@@ -203,6 +225,21 @@ fn tell(flags: &Flags, case: &Case, again: &str, out: &mut impl Write) -> io::Re
     }
     save(flags, &small, out)?;
     Ok(failure.kind.exit_code())
+}
+
+/// Plays a case and makes the pages of it that are asked for.
+fn draw(flags: &Flags, case: &Case, again: &str, out: &mut impl Write) -> io::Result<Report> {
+    let (report, tape) = play_told(case);
+    let told = Told { case, report: &report, tape: &tape, again };
+    if let Some(path) = &flags.html {
+        fs::write(path, page::html(&told))?;
+        writeln!(out, "  page      {}", path.display())?;
+    }
+    if let Some(path) = &flags.shiviz {
+        fs::write(path, page::shiviz(&told))?;
+        writeln!(out, "  shiviz    {}", path.display())?;
+    }
+    Ok(report)
 }
 
 fn save(flags: &Flags, case: &Case, out: &mut impl Write) -> io::Result<()> {

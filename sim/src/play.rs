@@ -13,6 +13,7 @@ use crate::{
     case::{Case, FaultClass},
     oracle::{Failure, Kind},
     report::{Reached, Report},
+    tape::Tape,
     tier_a, tier_b,
     trace::Trace,
 };
@@ -70,10 +71,14 @@ pub fn catch_panics() {
 /// Plays a case. `events` keeps the events of the trace, not only their hash.
 #[must_use]
 pub fn play(case: &Case, tier: Tier, events: bool) -> Report {
-    let run = || match tier {
+    catch(|| match tier {
         Tier::A => tier_a::run(case, events),
         Tier::B => tier_b::run(case),
-    };
+    })
+}
+
+/// The report of a run; one that says so if it panics.
+fn catch(run: impl FnOnce() -> Report) -> Report {
     catch_unwind(AssertUnwindSafe(run)).unwrap_or_else(|_| {
         let unknown = || Failure::new(Kind::Harness, "panic", "without a word");
         Report {
@@ -87,6 +92,20 @@ pub fn play(case: &Case, tier: Tier, events: bool) -> Report {
             failure: Some(PANIC.take().unwrap_or_else(unknown)),
         }
     })
+}
+
+/// Plays a case on tier A and keeps it on a tape.
+#[must_use]
+pub fn play_told(case: &Case) -> (Report, Tape) {
+    let mut tape = Some(Box::new(Tape::new(case)));
+    let mut report = catch(|| tier_a::tell(case, &mut tape));
+    let mut tape = tape.map_or_else(|| Tape::new(case), |tape| *tape);
+    if report.history.is_empty() {
+        // After a panic this is all that is left of it.
+        report.history = std::mem::take(&mut tape.history);
+        report.simulated_ms = tape.end_us / 1000;
+    }
+    (report, tape)
 }
 
 /// Plays a case twice; two runs that differ are a failure of their own.

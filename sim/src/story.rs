@@ -52,7 +52,8 @@ fn ms(us: u64) -> String {
     format!("{}.{:03}", us / 1000, us % 1000)
 }
 
-fn asked(op: &Op) -> String {
+/// A request in a line.
+pub(crate) fn asked(op: &Op) -> String {
     let mut bytes = Vec::new();
     encode(Dialect::Text, op, &mut bytes);
     let text = String::from_utf8_lossy(&bytes);
@@ -60,7 +61,8 @@ fn asked(op: &Op) -> String {
     words.join(" ")
 }
 
-fn became(outcome: &Outcome) -> String {
+/// An outcome in a few words.
+pub(crate) fn became(outcome: &Outcome) -> String {
     let value =
         |value: &Option<Vec<u8>>| value.as_deref().map_or_else(|| "nothing".to_owned(), brief);
     match outcome {
@@ -80,7 +82,7 @@ fn became(outcome: &Outcome) -> String {
 }
 
 /// A value without its padding.
-fn brief(value: &[u8]) -> String {
+pub(crate) fn brief(value: &[u8]) -> String {
     let text = String::from_utf8_lossy(value);
     match text.split_once('-') {
         Some((name, _)) if !name.is_empty() => name.to_owned(),

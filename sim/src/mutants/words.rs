@@ -22,7 +22,10 @@ const WORDS: &[(Mutant, &str)] = &[
     (Mutant::ClockReuse, "stamps repeat after a restart"),
     (Mutant::ColdStartKeepsPromises, "a cold start leaves promises as the disks have them"),
     (Mutant::ColdStartOfSome, "a cold start does without some members"),
-    (Mutant::ColdStartReusesBallots, "a cold start goes on from the highest ballot that a disk has"),
+    (
+        Mutant::ColdStartReusesBallots,
+        "a cold start goes on from the highest ballot that a disk has",
+    ),
     (Mutant::CopiesCountAsAccepted, "what was copied after a loss counts as accepted"),
     (Mutant::DamageAsTail, "a bad frame below a mark is taken for the torn end of the log"),
     (Mutant::DigestIgnoresTombstones, "deleted keys are left out of digests"),

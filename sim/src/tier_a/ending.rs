@@ -45,6 +45,7 @@ impl World<'_> {
     /// took.
     pub(super) fn end(&mut self) -> Result<u64, Failure> {
         self.quiet = true;
+        self.on_tape(|tape, now_us| tape.quiet_us = Some(now_us));
         self.hosts.iter_mut().for_each(|host| host.drive.calm());
         let core = self.case.config.core.clone();
         for node in 0..self.hosts.len() {
@@ -263,6 +264,16 @@ impl World<'_> {
             history: std::mem::take(&mut self.history),
             replicas: self.replicas(),
         };
+        if let Some(tape) = &mut self.net.tape {
+            tape.evidence = Observed {
+                settled,
+                nodes_keep_memory: observed.nodes_keep_memory,
+                quorum: observed.quorum,
+                lost: observed.lost,
+                skew_us: observed.skew_us,
+                ..Observed::default()
+            };
+        }
         let outcome = oracle::check(&observed).and_then(|()| {
             // Digests were equal; that the replicas are is what they stand for.
             let difference = convergence::difference(&observed.replicas, self.must_agree());

@@ -132,6 +132,7 @@ impl World<'_> {
         self.growth.forget(id);
         let life = self.hosts[id].life;
         self.record(id, EventKind::Boot, 0, &life.to_le_bytes());
+        self.on_tape(|tape, now_us| tape.on_born(now_us, id, life));
         self.turn(id);
     }
 
@@ -139,6 +140,7 @@ impl World<'_> {
     pub(super) fn end_life(&mut self, id: usize, told: bool) {
         let Some(node) = self.hosts[id].node.take() else { return };
         self.hosts[id].drive.ended(node.incarnation());
+        self.on_tape(|tape, now_us| tape.on_died(now_us, id));
         let mut chance = self.disk_chance(id);
         self.hosts[id].drive.end_process(&mut chance);
         self.hosts[id].paused = false;
@@ -326,6 +328,7 @@ impl World<'_> {
         let floor = node.floor();
         self.growth.note_floor(id, floor, node.is_durable());
         let looked = self.growth.sample(id, self.hosts[id].life, node.store(), floor);
+        self.on_tape(|tape, now_us| tape.on_turn(now_us, id, &node));
         self.hosts[id].node = Some(node);
         if looked {
             self.check_promises(id);
@@ -333,7 +336,13 @@ impl World<'_> {
         }
         let passed = take_reached();
         for (hook, count) in Hook::ALL.iter().zip(passed) {
+            if count > 0 {
+                self.on_tape(|tape, now_us| tape.on_passed(now_us, id, *hook, count));
+            }
             (0..count).for_each(|_| self.pass(id, *hook));
+        }
+        if self.net.tape.is_some() && self.is_alarmed() {
+            self.on_tape(|tape, now_us| tape.on_alarm(now_us, id));
         }
     }
 }

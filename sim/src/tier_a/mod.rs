@@ -8,6 +8,8 @@
 //! Beside the net each node has a disk, a second thing that takes what a turn hands over
 //! and answers later by an event: the real log on a medium that forgets, tears, fills up and rots.
 
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+
 use quorate::{
     node::{Addresses, Node},
     probe::Hook,
@@ -19,6 +21,7 @@ use crate::{
     history::Entry,
     oracle::{Failure, Kind, Lost, growth::Growth},
     report::{Reached, Report},
+    tape::Tape,
     trace::{EventKind, Trace},
 };
 
@@ -80,41 +83,26 @@ struct World<'c> {
 /// Plays a case. `events` keeps the trace's events, not only their hash.
 #[must_use]
 pub fn run(case: &Case, events: bool) -> Report {
-    // What an earlier run on this thread left behind is none of ours.
-    let _ = quorate::probe::take_reached();
-    let mut world = World::new(case, events);
-    let outcome = world.play();
-    let failure = match &outcome {
-        Ok(_) => world.check(true).err(),
-        // Where something is also untrue, that comes first: it is the better clue.
-        Err(late) if late.kind == Kind::Liveness => {
-            Some(world.check(false).err().unwrap_or_else(|| late.clone()))
-        }
-        Err(failure) => Some(failure.clone()),
-    };
-    let settled_ms = outcome.ok();
-    world.fired[FaultClass::CutRead as usize] = world.net.cut_reads;
-    world.fired[FaultClass::CutWrite as usize] = world.net.cut_writes;
-    let mut hooks = vec![0; Hook::ALL.len()];
-    for passed in &world.passed {
-        hooks.iter_mut().zip(passed).for_each(|(sum, count)| *sum += count);
+    World::new(case, events, None).see()
+}
+
+/// Plays a case and keeps it on a tape, which is given back also if a node panics.
+pub fn tell(case: &Case, tape: &mut Option<Box<Tape>>) -> Report {
+    let mut world = World::new(case, true, tape.take());
+    let seen = catch_unwind(AssertUnwindSafe(|| world.see()));
+    let mut kept = world.net.tape.take();
+    if let Some(kept) = &mut kept {
+        kept.end_us = kept.end_us.max(world.net.now_us);
+        kept.history = std::mem::take(&mut world.history);
     }
-    let answered = world.history.iter().filter(|entry| entry.end_us.is_some()).count() as u64;
-    let (behind, copied) = (hooks[Hook::Behind as usize], hooks[Hook::CopyTaken as usize]);
-    Report {
-        replicas: if failure.is_some() { world.replicas() } else { Vec::new() },
-        trace: world.trace,
-        simulated_ms: world.net.now_us / 1000,
-        settled_ms,
-        fired: world.fired,
-        reached: Reached { behind, copied, answered, hooks },
-        history: world.history,
-        failure,
-    }
+    *tape = kept;
+    seen.unwrap_or_else(|panic| resume_unwind(panic))
 }
 
 impl<'c> World<'c> {
-    fn new(case: &'c Case, events: bool) -> Self {
+    fn new(case: &'c Case, events: bool, tape: Option<Box<Tape>>) -> Self {
+        // What an earlier run on this thread left behind is none of ours.
+        let _ = quorate::probe::take_reached();
         let config = &case.config;
         let host = |id: usize| {
             let everysec = config.disks.everysec;
@@ -146,6 +134,7 @@ impl<'c> World<'c> {
             cold_lost: Lost::default(),
             stuck_since_us: None,
         };
+        world.net.tape = tape;
         (0..config.nodes).for_each(|node| world.start(node));
         for (index, fault) in case.faults.iter().enumerate() {
             if let Some(at_ms) = fault.at_ms() {
@@ -154,6 +143,39 @@ impl<'c> World<'c> {
         }
         (0..config.clients).for_each(|client| world.net.schedule(0, Event::Wake(client)));
         world
+    }
+
+    /// Plays it and judges what happened.
+    fn see(&mut self) -> Report {
+        let outcome = self.play();
+        let failure = match &outcome {
+            Ok(_) => self.check(true).err(),
+            // Where something is also untrue, that comes first: it is the better clue.
+            Err(late) if late.kind == Kind::Liveness => {
+                Some(self.check(false).err().unwrap_or_else(|| late.clone()))
+            }
+            Err(failure) => Some(failure.clone()),
+        };
+        let settled_ms = outcome.ok();
+        let is_looked_at = failure.is_some() || self.net.tape.is_some();
+        self.fired[FaultClass::CutRead as usize] = self.net.cut_reads;
+        self.fired[FaultClass::CutWrite as usize] = self.net.cut_writes;
+        let mut hooks = vec![0; Hook::ALL.len()];
+        for passed in &self.passed {
+            hooks.iter_mut().zip(passed).for_each(|(sum, count)| *sum += count);
+        }
+        let answered = self.history.iter().filter(|entry| entry.end_us.is_some()).count() as u64;
+        let (behind, copied) = (hooks[Hook::Behind as usize], hooks[Hook::CopyTaken as usize]);
+        Report {
+            replicas: if is_looked_at { self.replicas() } else { Vec::new() },
+            trace: std::mem::take(&mut self.trace),
+            simulated_ms: self.net.now_us / 1000,
+            settled_ms,
+            fired: self.fired,
+            reached: Reached { behind, copied, answered, hooks },
+            history: std::mem::take(&mut self.history),
+            failure,
+        }
     }
 
     /// Plays workload and faults, leaves the core alone, and waits until its replicas are one; says
@@ -269,6 +291,18 @@ impl<'c> World<'c> {
 
     fn record(&mut self, host: usize, kind: EventKind, link: u32, bytes: &[u8]) {
         self.trace.record(self.net.now_us, host, kind, link, bytes);
+    }
+
+    /// Puts something on the tape, if there is one.
+    fn on_tape(&mut self, put: impl FnOnce(&mut Tape, u64)) {
+        if let Some(tape) = &mut self.net.tape {
+            put(tape, self.net.now_us);
+        }
+    }
+
+    /// Whether something has been seen to be wrong that no oracle has to be asked about.
+    fn is_alarmed(&self) -> bool {
+        self.broken.is_some() || self.disk_failure.is_some() || self.growth.check().is_err()
     }
 
     /// Notes the first bound that a node breaks.

@@ -13,7 +13,10 @@ use std::{
 
 use slab::Slab;
 
-use crate::case::{Case, Chop};
+use crate::{
+    case::{Case, Chop},
+    tape::Tape,
+};
 
 /// One side of a connection.
 pub(super) type EndId = usize;
@@ -146,6 +149,8 @@ pub(super) struct Net {
     pub(super) dark: Vec<bool>,
     pub(super) cut_writes: u64,
     pub(super) cut_reads: u64,
+    /// What is said, for a run that is to be told.
+    pub(super) tape: Option<Box<Tape>>,
 }
 
 impl Net {
@@ -171,6 +176,7 @@ impl Net {
             dark: vec![false; hosts],
             cut_writes: 0,
             cut_reads: 0,
+            tape: None,
         }
     }
 
@@ -218,6 +224,9 @@ impl Net {
                 rests_until_us: 0,
                 draws: 0,
             });
+        }
+        if let Some(tape) = &mut self.tape {
+            tape.on_connect((first, first + 1), a, b);
         }
         (first, first + 1)
     }
@@ -306,6 +315,9 @@ impl Net {
         }
         self.ends[to].sent += 1;
         let number = self.ends[to].sent;
+        if let (Some(tape), Segment::Bytes(bytes)) = (&mut self.tape, &segment) {
+            tape.on_sent(self.now_us, to, number, bytes);
+        }
         if self.is_blocked(self.ends[from].place, self.ends[to].place) {
             self.ends[to].held.push((number, segment));
         } else {
@@ -329,6 +341,7 @@ impl Net {
         }
         // What vanishes is never confirmed, so the sender's window stays full of it.
         if self.ends[end].void || self.dark[place] {
+            self.lose(end, number);
             return false;
         }
         // A segment that a partition held back may come after a later one; nobody sees that.
@@ -356,6 +369,8 @@ impl Net {
             here.flight -= bytes.len();
         }
         if here.closed {
+            let number = here.delivered;
+            self.lose(end, number);
             // Nobody knows this connection here.
             if segment != Segment::Reset && !self.ends[other].closed {
                 self.transmit(end, Segment::Reset);
@@ -380,7 +395,10 @@ impl Net {
         bytes.extend_from_slice(&front[..in_front]);
         bytes.extend_from_slice(&back[..size - in_front]);
         inbox.drain(..size);
-        if !inbox.is_empty() {
+        if let Some(tape) = &mut self.tape {
+            tape.on_read(self.now_us, end, size);
+        }
+        if !self.ends[end].inbox.is_empty() {
             self.cut_reads += 1;
         }
         let other = self.ends[end].other;
@@ -394,6 +412,7 @@ impl Net {
     /// The owner closes its end; bytes already sent still arrive, and the other side is told.
     pub(super) fn close(&mut self, end: EndId) {
         if !std::mem::replace(&mut self.ends[end].closed, true) {
+            self.lose(end, self.ends[end].delivered);
             self.transmit(end, Segment::Fin);
         }
     }
@@ -402,5 +421,13 @@ impl Net {
     pub(super) fn vanish(&mut self, end: EndId, void: bool) {
         self.ends[end].closed = true;
         self.ends[end].void |= void;
+        self.lose(end, self.ends[end].delivered);
+    }
+
+    /// Nothing up to this piece will be read at this end, if it has not been.
+    fn lose(&mut self, end: EndId, number: u64) {
+        if let Some(tape) = &mut self.tape {
+            tape.on_lost(self.now_us, end, number);
+        }
     }
 }

@@ -180,6 +180,7 @@ impl World<'_> {
         player.unsent.extend(bytes);
         // Of what leaves only in part nobody may ever see anything, so it is no entry.
         playing.step.ops.truncate(whole);
+        let first = self.history.len();
         for op in &playing.step.ops {
             self.history.push(Entry {
                 client: id,
@@ -191,6 +192,8 @@ impl World<'_> {
                 outcome: Outcome::Unknown,
             });
         }
+        let asked = first..self.history.len();
+        self.on_tape(|tape, now_us| tape.on_asked(now_us, id, asked));
         self.write(id);
     }
 
@@ -256,10 +259,12 @@ impl World<'_> {
                 return;
             };
             let reply: Vec<u8> = player.received.drain(..size).collect();
-            let entry = &mut self.history[first + playing.answered];
+            let answered = first + playing.answered;
+            let entry = &mut self.history[answered];
             (entry.end_us, entry.outcome) = (Some(self.net.now_us), outcome);
             playing.answered += 1;
             self.record(host, EventKind::Reply, 0, &reply);
+            self.on_tape(|tape, now_us| tape.on_answered(now_us, answered));
         }
         let player = &mut self.players[id];
         if player.playing.as_ref().is_some_and(Playing::leaves) {

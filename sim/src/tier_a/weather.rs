@@ -40,6 +40,7 @@ impl World<'_> {
             return;
         }
         self.record(0, EventKind::FaultBegins, index as u32, &[]);
+        self.on_tape(|tape, now_us| tape.on_fault(now_us, index));
         self.fired[fault.kind.class() as usize] += 1;
         self.faults_on += 1;
         self.net.schedule(self.net.now_us + fault.for_ms * 1000, Event::End(index));
@@ -82,6 +83,7 @@ impl World<'_> {
 
     pub(super) fn end_fault(&mut self, index: usize) {
         self.record(0, EventKind::FaultEnds, index as u32, &[]);
+        self.on_tape(|tape, now_us| tape.on_fault_over(now_us, index));
         self.faults_on -= 1;
         match self.case.faults[index].kind {
             FaultKind::Blackout => (0..self.hosts.len()).for_each(|node| self.come_up(node)),
