@@ -4,6 +4,7 @@
 
 use super::{
     Called, ClientAsk, Command, CommandAsk, CommandError, ScriptAsk,
+    op::Action,
     spec::Spec,
     sub::{Sub, SubName},
 };
@@ -34,14 +35,14 @@ pub enum Fact<'a> {
     AclWhoAmI,
     /// Any CLUSTER.
     ClusterOff,
+    /// FUNCTION FLUSH.
+    FunctionFlush,
+    /// FUNCTION LIST.
+    FunctionList,
     /// MODULE LIST.
     ModuleList,
     /// CONFIG REWRITE.
     NoConfigFile,
-    /// OBJECT FREQ.
-    NoFrequency,
-    /// OBJECT IDLETIME.
-    NoIdleTime,
     /// SHUTDOWN ABORT, which nobody can say while a shutdown is under way.
     NoShutdown,
     /// ROLE.
@@ -73,6 +74,10 @@ pub enum Ask<'a> {
     LatencyLatest,
     /// LATENCY RESET: of these events; of all without.
     LatencyReset(Args<'a>),
+    /// MEMORY DOCTOR.
+    MemoryDoctor,
+    /// MEMORY STATS.
+    MemoryStats,
     /// MEMORY USAGE.
     MemoryUsage(&'a [u8]),
     /// MONITOR.
@@ -176,16 +181,20 @@ pub(super) fn container<'a>(
         SubName::ConfigSet if !args.len().is_multiple_of(2) => return Err(CommandError::Syntax),
         SubName::ConfigSet => Command::Ask(Ask::ConfigSet(args.from(2))),
         SubName::DebugSleep => Command::Ask(Ask::Sleep(sleep(operand)?)),
+        SubName::FunctionFlush => Command::Fact(function_flush(sub, args)?),
+        SubName::FunctionList => Command::Fact(function_list(args)?),
         SubName::Help => Command::Fact(Fact::SubHelp(called.spec.name)),
         SubName::LatencyDoctor => Command::Ask(Ask::LatencyDoctor),
         SubName::LatencyHistory => Command::Ask(Ask::LatencyHistory(operand)),
         SubName::LatencyLatest => Command::Ask(Ask::LatencyLatest),
         SubName::LatencyReset => Command::Ask(Ask::LatencyReset(args.from(2))),
+        SubName::MemoryDoctor => Command::Ask(Ask::MemoryDoctor),
+        SubName::MemoryStats => Command::Ask(Ask::MemoryStats),
         SubName::MemoryUsage => memory_usage(args)?,
         SubName::ModuleList => Command::Fact(Fact::ModuleList),
-        SubName::ObjectEncoding => super::encoding(operand)?,
-        SubName::ObjectFreq => Command::Fact(Fact::NoFrequency),
-        SubName::ObjectIdleTime => Command::Fact(Fact::NoIdleTime),
+        SubName::ObjectEncoding => super::object(operand, Action::Encoding)?,
+        SubName::ObjectFreq => super::object(operand, Action::Untracked { idle: false })?,
+        SubName::ObjectIdleTime => super::object(operand, Action::Untracked { idle: true })?,
         SubName::ScriptExists => Command::Script(ScriptAsk::Exists { hashes: args.from(2) }),
         SubName::ScriptFlush => Command::Script(super::several::script_flush(args)?),
         SubName::ScriptLoad => Command::Script(ScriptAsk::Load { text: operand }),
@@ -226,6 +235,35 @@ pub(super) fn wait_aof(args: Args<'_>) -> Result<Command<'_>, CommandError<'_>> 
     let replicas =
         replicas.map_err(|_| CommandError::Fixed("ERR value is out of range, must be positive"))?;
     Ok(Command::Ask(Ask::WaitAof { local: local == 1, replicas, timeout }))
+}
+
+/// FUNCTION FLUSH: test suites and tools send it before they begin.
+fn function_flush<'a>(sub: &'static Sub, args: Args<'a>) -> Result<Fact<'a>, CommandError<'a>> {
+    if args.len() > 3 {
+        return Err(CommandError::SubcommandArity { sub });
+    }
+    let mode = args.get(2).unwrap_or(b"sync");
+    if !mode.eq_ignore_ascii_case(b"sync") && !mode.eq_ignore_ascii_case(b"async") {
+        return Err(CommandError::Fixed("ERR FUNCTION FLUSH only supports SYNC|ASYNC option"));
+    }
+    Ok(Fact::FunctionFlush)
+}
+
+/// FUNCTION LIST.
+fn function_list<'a>(args: Args<'a>) -> Result<Fact<'a>, CommandError<'a>> {
+    let (mut code, mut named) = (false, false);
+    let mut options = args.from(2).iter();
+    while let Some(option) = options.next() {
+        match &option.to_ascii_lowercase()[..] {
+            b"withcode" if !code => code = true,
+            b"libraryname" if !named => {
+                let missing = CommandError::Fixed("ERR library name argument was not given");
+                named = options.next().map(|_| true).ok_or(missing)?;
+            }
+            _ => return Err(CommandError::Quoting { text: "Unknown argument", word: option }),
+        }
+    }
+    Ok(Fact::FunctionList)
 }
 
 fn on_or_off<'a>(flag: &[u8]) -> Result<Command<'a>, CommandError<'a>> {

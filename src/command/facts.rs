@@ -9,10 +9,6 @@ use crate::proto::reply::ReplyWriter;
 const DEFAULT_USER: &str = "user default on nopass ~* &* +@all";
 const CLUSTER_OFF: &str = "ERR This instance has cluster support disabled";
 const NO_CONFIG_FILE: &str = "ERR The server is running without a config file";
-const NO_FREQUENCY: &str = "ERR An LFU maxmemory policy is not selected, access frequency not \
-    tracked. Please note that \
-    when switching between policies at runtime LRU and LFU data will take some time to adjust.";
-const NO_IDLE_TIME: &str = "ERR access times are not tracked: nothing is ever evicted for its age";
 const NO_SHUTDOWN: &str = "ERR No shutdown in progress.";
 
 /// Answers one.
@@ -26,10 +22,9 @@ pub fn answer(fact: Fact<'_>, reply: &mut ReplyWriter<'_>) {
         Fact::AclUsers => names(["default"].into_iter(), reply),
         Fact::AclWhoAmI => reply.bulk(b"default"),
         Fact::ClusterOff => reply.error(CLUSTER_OFF),
-        Fact::ModuleList => reply.array(0),
+        Fact::FunctionFlush => reply.ok(),
+        Fact::FunctionList | Fact::ModuleList => reply.array(0),
         Fact::NoConfigFile => reply.error(NO_CONFIG_FILE),
-        Fact::NoFrequency => reply.error(NO_FREQUENCY),
-        Fact::NoIdleTime => reply.error(NO_IDLE_TIME),
         Fact::NoShutdown => reply.error(NO_SHUTDOWN),
         // No replica follows one node only: see INFO replication for the members.
         Fact::Role => {

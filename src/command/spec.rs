@@ -92,6 +92,7 @@ impl Spec {
                 | Name::Command
                 | Name::Config
                 | Name::Debug
+                | Name::Function
                 | Name::Latency
                 | Name::Memory
                 | Name::Module
@@ -136,6 +137,7 @@ pub(super) enum Name {
     Exists,
     FlushAll,
     FlushDb,
+    Function,
     Hello,
     Help,
     Info,

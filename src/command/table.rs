@@ -18,7 +18,7 @@ macro_rules! specs {
 }
 
 /// Commands in the order of HELP.
-pub static TABLE: [Spec; 94] = numbered(specs! {
+pub static TABLE: [Spec; 95] = numbered(specs! {
     "get" 2 Name::Key(KeyName::Get), Data, "GET key"
         "The value of a key."
     "set" -3 Name::Key(KeyName::Set), Data, "SET key value [options]"
@@ -141,6 +141,8 @@ pub static TABLE: [Spec; 94] = numbered(specs! {
         "The same for a script that this node was shown."
     "script" -2 Name::Script, Data, "SCRIPT LOAD|EXISTS|FLUSH ..."
         "Shows this node a script, or asks which ones it knows."
+    "function" -2 Name::Function, Data, "FUNCTION LIST|FLUSH"
+        "There are no functions."
     "hello" -1 Name::Hello, Connection, "HELLO [2|3] [AUTH user pass] [SETNAME n]"
         "Chooses the version of RESP."
     "auth" -2 Name::Auth, Connection, "AUTH [user] password"

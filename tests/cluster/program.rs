@@ -247,7 +247,8 @@ fn bench_measures_levels_side_by_side_and_hides_no_error() {
         let count = |kind: &str| one[kind]["count"].as_u64().expect("a count");
         // A machine that stands still can cost the cluster a leader; then operations fail, and say so.
         let errors = one["errors"].as_object().expect("errors by kind");
-        let honest = |kind: &String| kind.starts_with("INDOUBT ") || kind.starts_with("NOREPLICAS ");
+        let honest =
+            |kind: &String| kind.starts_with("INDOUBT ") || kind.starts_with("NOREPLICAS ");
         assert!(errors.keys().all(honest), "{one}");
         let failed: u64 = errors.values().filter_map(serde_json::Value::as_u64).sum();
         assert_eq!(count("reads") + count("writes") + failed, 1200, "{one}");
