@@ -18,7 +18,13 @@ use std::{
 
 use clap::Args;
 
-use super::{Failure, level::Level, resp::Target, say};
+use super::{
+    Failure,
+    level::Level,
+    login::Login,
+    resp::{Credentials, Target},
+    say,
+};
 use load::{End, Pressure};
 use plan::Plan;
 use report::Measured;
@@ -35,6 +41,7 @@ Examples:
   quorate bench --level strong,quorum,eventual --reads 90 --clients 20
   quorate bench --against localhost:6379 --rounds 5    a Redis beside it, turn by turn
   quorate bench --rate 2000 --seconds 20               2000 requests a second, come what may
+  quorate bench -a PASSWORD                            QUORATE_PASSWORD may hold it
   quorate bench --zipf --keys 1000000 --value-size 100-4000 --pipeline 16 --json
 
 Without --rate the loop is closed: each client asks again when it has its answer, so a node that
@@ -71,6 +78,13 @@ pub(crate) struct Bench {
     /// Database of --against
     #[arg(long, value_name = "DB", default_value_t = 0, requires = "against")]
     against_db: u16,
+
+    /// Password of --against, which gets no other
+    #[arg(long, value_name = "PASSWORD", requires = "against")]
+    against_password: Option<String>,
+
+    #[command(flatten)]
+    login: Login,
 
     /// Connections
     #[arg(short, long, default_value_t = 50, value_parser = clap::value_parser!(u64).range(1..=10_000))]
@@ -139,6 +153,7 @@ struct Subject {
     name: String,
     addresses: Vec<SocketAddr>,
     db: u16,
+    credentials: Credentials,
 }
 
 impl Bench {
@@ -192,11 +207,13 @@ impl Bench {
             name: level.name().to_owned(),
             addresses: addresses.clone(),
             db: level.db().number().into(),
+            credentials: self.login.credentials(),
         };
         let mut subjects: Vec<Subject> = levels.iter().map(own).collect();
         if !self.against.is_empty() {
             let (name, addresses) = (self.against.join(","), resolve(&self.against)?);
-            subjects.push(Subject { name, addresses, db: self.against_db });
+            let credentials = Credentials { user: None, password: self.against_password.clone() };
+            subjects.push(Subject { name, addresses, db: self.against_db, credentials });
         }
         Ok(subjects)
     }
@@ -267,7 +284,11 @@ fn measure(
             );
         }
     };
-    let target = (&subject.addresses[..], subject.db);
+    let target = load::Goal {
+        addresses: &subject.addresses,
+        credentials: &subject.credentials,
+        db: subject.db,
+    };
     let tally = load::run(plan, pressure, round, target, &mut look)?;
     if shows {
         let _ = write!(io::stderr(), "\r\x1b[K");
