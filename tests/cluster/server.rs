@@ -35,6 +35,34 @@ fn a_client_is_known_by_its_address_and_can_be_sent_away() {
     assert_eq!(asks.ask(&format!("CLIENT KILL {address}")), "ERR No such client");
 }
 
+/// The requests of a transaction show when EXEC has them carried out, in front of it, and no others.
+#[test]
+fn a_monitor_sees_a_transaction_when_it_is_carried_out() {
+    let nodes = Nodes::start(1);
+    let (mut reads, mut asks) = (nodes.client(0), nodes.client(0));
+    asks.wait_for("SET n 1", "OK");
+    assert_eq!(reads.ask("MONITOR"), "OK");
+    asks.send(b"MULTI\nSET n 5\nINCR n\nEXEC\nMULTI\nSET n 7\nDISCARD\n");
+    asks.send(b"MULTI\nINCR n\nNONSENSE\nEXEC\nGET n\n");
+    let mut seen = Vec::new();
+    while seen.last().is_none_or(|words| words != "\"GET\" \"n\"") {
+        let line = reads.line().expect("in time").expect("it is not closed");
+        seen.push(line.split_once("] ").expect("an address in front").1.to_owned());
+    }
+    let expected = [
+        "\"MULTI\"",
+        "\"SET\" \"n\" \"5\"",
+        "\"INCR\" \"n\"",
+        "\"EXEC\"",
+        "\"MULTI\"",
+        "\"DISCARD\"",
+        "\"MULTI\"",
+        "\"EXEC\"",
+        "\"GET\" \"n\"",
+    ];
+    assert_eq!(seen, expected);
+}
+
 /// A monitor that reads sees everything; one that does not is closed before it costs much.
 #[test]
 fn a_monitor_that_does_not_read_is_closed() {
