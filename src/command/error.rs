@@ -277,7 +277,8 @@ impl fmt::Display for ForPeople<'_> {
             CommandError::SubcommandArity { sub } => {
                 let (command, word) = sub.words();
                 let (command, word) = (command.to_ascii_uppercase(), word.to_ascii_uppercase());
-                write!(f, "{error}; usage: {command} {word} {}", sub.usage)
+                let space = if sub.usage.is_empty() { "" } else { " " };
+                write!(f, "{error}; usage: {command} {word}{space}{}", sub.usage)
             }
             CommandError::ClientAttribute { .. }
             | CommandError::ClientName

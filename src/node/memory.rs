@@ -141,6 +141,21 @@ impl Account {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{buffer::OutBuf, proto::Style};
+
+    #[test]
+    fn figures_are_a_map() {
+        let mut out = OutBuf::new();
+        let mut account = Account { dataset: 25, keys: 1, buffers: 7, ..Account::default() };
+        account.records[0] = 1;
+        account.write(&mut ReplyWriter::new(&mut out, Style::Resp3));
+        let text = String::from_utf8_lossy(out.pending()).into_owned();
+        let database = "$4\r\ndb.0\r\n%1\r\n$23\r\noverhead.hashtable.main\r\n:40\r\n";
+        assert!(text.starts_with("%8\r\n$19\r\nreplication.backlog\r\n:0\r\n"), "{text}");
+        assert!(text.contains("$14\r\noverhead.total\r\n:47\r\n"), "{text}");
+        assert!(text.contains("$18\r\nkeys.bytes-per-key\r\n:65\r\n"), "{text}");
+        assert!(text.ends_with(database), "{text}");
+    }
 
     #[test]
     fn each_trouble_is_named_and_only_it() {

@@ -284,10 +284,10 @@ fn bench_measures_levels_side_by_side_and_hides_no_error() {
     // Who is not let in has nothing measured, and the other one is not shown the password.
     let few = ["--level", "eventual", "-N", "60", "-a", "secret"];
     let (outcome, _) = run(&[&few[..], &["--no-fill", "--against", first]].concat());
-    let failure = "nothing succeeded with eventual: no connection: AUTH: ERR AUTH <password> called";
+    let failure =
+        "nothing succeeded with eventual: no connection: AUTH: ERR AUTH <password> called";
     assert!(outcome.stderr.contains(failure), "{}", outcome.stderr);
-    let (outcome, told) =
-        run(&[&few[..], &["--user", "default", "--against", first]].concat());
+    let (outcome, told) = run(&[&few[..], &["--user", "default", "--against", first]].concat());
     assert_eq!(outcome.code, Some(0), "{}", outcome.stderr);
     assert_eq!(told[1]["errors"], serde_json::json!({}), "{told}");
     let (outcome, _) =

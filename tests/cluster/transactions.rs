@@ -250,7 +250,8 @@ fn counted(server: &mut Server) -> Vec<String> {
         server.send(&request(&words(&format!("INFO {section}"))));
         let text = String::from_utf8(server.reply()).expect("text");
         let kept = text.lines().filter(|line| !line.contains("cmdstat_info"));
-        let kept = kept.filter_map(|line| line.split_once(':').filter(|(name, _)| name.contains("stat_")));
+        let kept =
+            kept.filter_map(|line| line.split_once(':').filter(|(name, _)| name.contains("stat_")));
         lines.extend(kept.map(|(name, figures)| {
             let figures = figures.split(',').filter(|figure| !figure.starts_with("usec"));
             format!("{name}:{}", figures.collect::<Vec<_>>().join(","))

@@ -170,7 +170,8 @@ fn the_scripts_of_django_redis() {
                     return redis.call('INCRBY', KEYS[1], ARGV[1])
                     ";
     check(&[(held, Shape::Count { held: true }), (any, Shape::Count { held: false })]);
-    for (from, to) in [("== 1", "== 0"), ("INCRBY", "DECRBY"), ("false", "nil"), ("EXISTS", "GET")] {
+    for (from, to) in [("== 1", "== 0"), ("INCRBY", "DECRBY"), ("false", "nil"), ("EXISTS", "GET")]
+    {
         let script = held.replacen(from, to, 1);
         assert_ne!(script, held);
         assert_eq!(shape(script.as_bytes()), None, "{script}");
