@@ -43,6 +43,8 @@ pub enum Fact<'a> {
     ModuleList,
     /// CONFIG REWRITE.
     NoConfigFile,
+    /// DEBUG PROTOCOL.
+    Sample(&'a [u8]),
     /// SHUTDOWN ABORT, which nobody can say while a shutdown is under way.
     NoShutdown,
     /// ROLE.
@@ -180,6 +182,7 @@ pub(super) fn container<'a>(
         SubName::ConfigRewrite => Command::Fact(Fact::NoConfigFile),
         SubName::ConfigSet if !args.len().is_multiple_of(2) => return Err(CommandError::Syntax),
         SubName::ConfigSet => Command::Ask(Ask::ConfigSet(args.from(2))),
+        SubName::DebugProtocol => Command::Fact(Fact::Sample(operand)),
         SubName::DebugSleep => Command::Ask(Ask::Sleep(sleep(operand)?)),
         SubName::FunctionFlush => Command::Fact(function_flush(sub, args)?),
         SubName::FunctionList => Command::Fact(function_list(args)?),

@@ -58,7 +58,7 @@ macro_rules! subs {
 }
 
 /// Subcommands by command, in the order of HELP.
-pub static SUBS: [Sub; 67] = numbered(subs! {
+pub static SUBS: [Sub; 68] = numbered(subs! {
     "acl|cat" -2 AclCat, "[category]" "Categories of commands, or the commands of one."
     "acl|getuser" 3 AclGetUser, "user" "What a user may do; there is the user default only."
     "acl|help" 2 Help, "" "This list."
@@ -101,6 +101,8 @@ pub static SUBS: [Sub; 67] = numbered(subs! {
     "config|rewrite" 2 ConfigRewrite, "" "An error: there is no file that a node would write."
     "config|set" -4 ConfigSet, "name value [name value ...]" "Sets parameters until the node ends."
     "debug|help" 2 Help, "" "This list."
+    "debug|protocol" 3 DebugProtocol, "string|integer|double|bignum|null|array|set|map|attrib|push|verbatim|true|false"
+        "An answer of that type, for those who write clients."
     "debug|sleep" 3 DebugSleep, "seconds" "Answers this client late; nobody else waits."
     "function|flush" -2 FunctionFlush, "[ASYNC|SYNC]" "Nothing: there are no functions to forget."
     "function|help" 2 Help, "" "This list."
@@ -168,6 +170,7 @@ pub(super) enum SubName {
     ConfigResetStat,
     ConfigRewrite,
     ConfigSet,
+    DebugProtocol,
     DebugSleep,
     FunctionFlush,
     FunctionList,

@@ -369,6 +369,18 @@ ACL CAT nope
 ACL GETUSER default
 ACL GETUSER nobody
 ACL FOO
+DEBUG PROTOCOL string
+DEBUG PROTOCOL integer
+DEBUG PROTOCOL double
+DEBUG PROTOCOL bignum
+DEBUG PROTOCOL null
+DEBUG PROTOCOL array
+DEBUG PROTOCOL set
+DEBUG PROTOCOL map
+DEBUG PROTOCOL verbatim
+DEBUG PROTOCOL true
+DEBUG PROTOCOL FALSE
+DEBUG PROTOCOL nothing
 FUNCTION FLUSH
 FUNCTION FLUSH async
 FUNCTION FLUSH now
@@ -482,6 +494,7 @@ pub(super) fn both() -> (Nodes, u16, Process) {
     let port = free_ports(1)[0];
     let mut redis = Command::new("redis-server");
     redis.args(["--port", &port.to_string(), "--save", "", "--appendonly", "no"]);
+    redis.args(["--enable-debug-command", "local"]);
     redis.current_dir(nodes.data.path());
     let redis = Process::spawn(redis);
     wait_until("a Redis", || TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_ok());

@@ -292,7 +292,11 @@ fn bench_measures_levels_side_by_side_and_hides_no_error() {
     assert_eq!(told[1]["errors"], serde_json::json!({}), "{told}");
     let (outcome, _) =
         run(&["--level", "eventual", "-N", "60", "--against", first, "--against-password", "x"]);
-    assert!(outcome.stderr.contains(&format!("with {first}: no connection: AUTH:")), "{outcome:?}");
+    assert!(
+        outcome.stderr.contains(&format!("with {first}: no connection: AUTH:")),
+        "{}",
+        outcome.stderr
+    );
     let nobody = quorate(&["bench", "localhost:1"]);
     assert_eq!(nobody.code, Some(1));
     assert!(nobody.stderr.starts_with("quorate: can't talk to localhost:1: "), "{}", nobody.stderr);
