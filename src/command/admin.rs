@@ -153,7 +153,7 @@ pub(super) fn container<'a>(
     let operand = args.get(2).unwrap_or_default();
     let command = |ask, from| Ok(Command::Command { ask, names: args.from(from) });
     Ok(match sub.kind {
-        SubName::AclCat if args.len() > 3 => return Err(CommandError::SubcommandArity { sub }),
+        SubName::AclCat if args.len() > 3 => return Err(form(sub, args)),
         SubName::AclCat => Command::Fact(Fact::AclCat(args.get(2))),
         SubName::AclGetUser => Command::Fact(Fact::AclGetUser(operand)),
         SubName::AclList => Command::Fact(Fact::AclList),
@@ -207,6 +207,11 @@ pub(super) fn container<'a>(
     })
 }
 
+/// Why a subcommand with optional arguments does not take so many.
+fn form<'a>(sub: &'static Sub, args: Args<'a>) -> CommandError<'a> {
+    CommandError::SubcommandForm { sub, subcommand: args.get(1).unwrap_or_default() }
+}
+
 /// SHUTDOWN. However it is asked for, the log has all that was answered, and peers and clients get
 /// what they are owed.
 pub(super) fn shutdown(args: Args<'_>) -> Result<Command<'_>, CommandError<'_>> {
@@ -243,7 +248,7 @@ pub(super) fn wait_aof(args: Args<'_>) -> Result<Command<'_>, CommandError<'_>> 
 /// FUNCTION FLUSH: test suites and tools send it before they begin.
 fn function_flush<'a>(sub: &'static Sub, args: Args<'a>) -> Result<Fact<'a>, CommandError<'a>> {
     if args.len() > 3 {
-        return Err(CommandError::SubcommandArity { sub });
+        return Err(form(sub, args));
     }
     let mode = args.get(2).unwrap_or(b"sync");
     if !mode.eq_ignore_ascii_case(b"sync") && !mode.eq_ignore_ascii_case(b"async") {
@@ -263,7 +268,7 @@ fn function_list<'a>(args: Args<'a>) -> Result<Fact<'a>, CommandError<'a>> {
                 let missing = CommandError::Fixed("ERR library name argument was not given");
                 named = options.next().map(|_| true).ok_or(missing)?;
             }
-            _ => return Err(CommandError::Quoting { text: "Unknown argument", word: option }),
+            _ => return Err(CommandError::Naming { text: "Unknown argument", word: option }),
         }
     }
     Ok(Fact::FunctionList)
@@ -390,7 +395,7 @@ const SLOW_LOG_COUNT: usize = 10;
 
 fn slow_log_get<'a>(sub: &'static Sub, args: Args<'a>) -> Result<Command<'a>, CommandError<'a>> {
     if args.len() > 3 {
-        return Err(CommandError::SubcommandArity { sub });
+        return Err(form(sub, args));
     }
     let count = match args.get(2).map(integer) {
         None => Some(SLOW_LOG_COUNT),

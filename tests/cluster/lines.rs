@@ -20,7 +20,7 @@ const PIPELINE: usize = 40;
 const BARE: [&str; 8] = ["a", "b", "10", "-1", "a\\n", "\\x41", "k:1", "\u{e9}"];
 const DOUBLE: [&str; 12] =
     ["a", "b", " ", "\\n", "\\r", "\\t", "\\a", "\\\"", "\\\\", "\\x41\\xfF", "\\xg1", "'"];
-const SINGLE: [&str; 8] = ["a", "b", " ", "\\'", "\\n", "\\\\", "\"", "\\x41"];
+const SINGLE: [&str; 7] = ["a", "b", " ", "\\'", "\\n", "\"", "\\x41"];
 
 /// A word as a line has it.
 fn word(drawing: &mut Drawing) -> String {

@@ -22,7 +22,7 @@ use super::{
     Failure,
     level::Level,
     login::Login,
-    resp::{Credentials, Target},
+    resp::{Connection, Credentials, Target},
     say,
 };
 use load::{End, Pressure};
@@ -32,6 +32,8 @@ use tally::Tally;
 
 /// Requests of a connection on their way while keys get their first values.
 const FILL_PIPELINE: usize = 16;
+/// How long somebody may take to say whether the password is right.
+const PATIENCE: Duration = Duration::from_secs(5);
 /// The most bytes of a value.
 const SIZE_MAX: usize = 1024 * 1024;
 
@@ -200,19 +202,21 @@ impl Bench {
     }
 
     fn subjects(&self) -> Result<Vec<Subject>, Failure> {
-        let addresses = resolve(&self.nodes)?;
+        let credentials = self.login.credentials();
+        let addresses = resolve(&self.nodes, &credentials)?;
         let mut levels = self.level.clone();
         levels.dedup();
         let own = |level: &Level| Subject {
             name: level.name().to_owned(),
             addresses: addresses.clone(),
             db: level.db().number().into(),
-            credentials: self.login.credentials(),
+            credentials: credentials.clone(),
         };
         let mut subjects: Vec<Subject> = levels.iter().map(own).collect();
         if !self.against.is_empty() {
-            let (name, addresses) = (self.against.join(","), resolve(&self.against)?);
             let credentials = Credentials { user: None, password: self.against_password.clone() };
+            let addresses = resolve(&self.against, &credentials)?;
+            let name = self.against.join(",");
             subjects.push(Subject { name, addresses, db: self.against_db, credentials });
         }
         Ok(subjects)
@@ -296,12 +300,20 @@ fn measure(
     Ok(tally)
 }
 
-/// Where each can be reached.
-fn resolve(nodes: &[String]) -> Result<Vec<SocketAddr>, Failure> {
+/// Where each can be reached. A password that one does not take is found out now, not by every connection.
+fn resolve(nodes: &[String], credentials: &Credentials) -> Result<Vec<SocketAddr>, Failure> {
     let resolve = |node: &String| {
         let target = Target::parse(node).map_err(Failure::Refused)?;
-        let address = target.dial().and_then(|stream| stream.peer_addr());
-        address.map_err(|error| Failure::Remote(format!("can't talk to {target}: {error}")))
+        let failed = |error| Failure::Remote(format!("can't talk to {target}: {error}"));
+        let address = target.dial().and_then(|stream| stream.peer_addr()).map_err(failed)?;
+        if credentials.password.is_some() {
+            let open = Connection::open(&target, credentials, false, Some(PATIENCE));
+            if let Some(refusal) = open.map_err(failed)?.refusal {
+                let error = format!("{target} did not take the password: {refusal}");
+                return Err(Failure::Remote(error));
+            }
+        }
+        Ok(address)
     };
     nodes.iter().map(resolve).collect()
 }
