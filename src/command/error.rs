@@ -227,12 +227,7 @@ impl fmt::Display for CommandError<'_> {
             }
             Self::ProtocolVersion => f.write_str("NOPROTO unsupported protocol version"),
             Self::SetSyntax | Self::Syntax => f.write_str("ERR syntax error"),
-            Self::SubcommandForm { sub, subcommand } => {
-                let (command, word) =
-                    (sub.words().0.to_ascii_uppercase(), lossy(subcommand, QUOTED_SIZE_MAX));
-                let text = "ERR unknown subcommand or wrong number of arguments for";
-                write!(f, "{text} '{word}'. Try {command} HELP.")
-            }
+            Self::SubcommandForm { sub, subcommand } => write_form(f, sub, subcommand),
             Self::SubcommandArity { sub } => {
                 write!(f, "ERR wrong number of arguments for '{}' command", sub.name)
             }
@@ -329,6 +324,12 @@ impl fmt::Display for ForPeople<'_> {
             | CommandError::ValueSize { .. } => error.fmt(f),
         }
     }
+}
+
+fn write_form(f: &mut fmt::Formatter<'_>, sub: &Sub, subcommand: &[u8]) -> fmt::Result {
+    let (command, word) = (sub.words().0.to_ascii_uppercase(), lossy(subcommand, QUOTED_SIZE_MAX));
+    let text = "ERR unknown subcommand or wrong number of arguments for";
+    write!(f, "{text} '{word}'. Try {command} HELP.")
 }
 
 /// EXEC breaks its transaction off and says so.
