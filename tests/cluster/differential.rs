@@ -357,6 +357,7 @@ CONFIG GET slowlog-max-len
 CONFIG GET slowlog-log-slower-than
 CONFIG SET latency-monitor-threshold 5
 CONFIG GET latency-monitor-threshold
+CONFIG SET latency-monitor-threshold 0
 CONFIG REWRITE
 CONFIG RESETSTAT
 CONFIG GET

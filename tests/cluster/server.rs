@@ -98,6 +98,21 @@ fn a_monitor_that_does_not_read_is_closed() {
     assert!(grown < 64 << 20, "{grown} bytes more");
 }
 
+/// What dashboards look for, in the section where Redis has it and in no other.
+#[test]
+fn info_tells_of_the_processor_by_itself() {
+    let nodes = Nodes::start(1);
+    let mut client = nodes.client(0);
+    wait_until("the driver's figures", || client.info("cpu").contains("used_cpu_user:"));
+    let told = client.info("cpu");
+    let seconds = told.split("used_cpu_user:").nth(1).and_then(|rest| rest.lines().next());
+    assert!(seconds.and_then(|text| text.parse::<f64>().ok()).is_some_and(|s| s < 60.0), "{told}");
+    assert!(!told.contains("used_memory") && !told.contains("cmdstat_"), "{told}");
+    let all = client.info("everything");
+    let fields = ["used_cpu_sys:", "used_memory:", "master_repl_offset:", "cmdstat_info:"];
+    assert!(fields.iter().all(|field| all.matches(field).count() == 1), "{all}");
+}
+
 #[test]
 fn shutdown_ends_a_node_as_a_signal_does() {
     let mut nodes = Nodes::start(3);
