@@ -16,6 +16,9 @@ pub struct Limits {
     pub args_max: usize,
     /// Bytes of one text line: Redis' limit for inline requests.
     pub line_size_max: usize,
+    /// Bytes of a line over that limit that are dropped while its end is looked for. Whoever sends more
+    /// without one speaks no protocol of ours and is closed, as Redis does at once.
+    pub line_dropped_max: usize,
     /// Bytes of one RESP request: the largest value twice over, for requests with several.
     pub request_size_max: usize,
     /// Replies waiting for a slow reader before its requests wait too. One reply may overshoot.
@@ -77,6 +80,7 @@ impl Limits {
     pub const DEFAULT: Self = Self {
         args_max: 65_536,
         line_size_max: 64 * 1024,
+        line_dropped_max: 1024 * 1024,
         request_size_max: 2 * VALUE_SIZE_MAX,
         output_pause: 1024 * 1024,
         requests_open_max: 1024,

@@ -33,14 +33,17 @@ fn help_shows_examples() {
 fn each_command_has_help_with_examples() {
     for (command, parts) in [
         ("backup", &["DIR", "FILE", "monday.backup"][..]),
-        ("bench", &["--against", "--rate", "--zipf", "coordinated omission", "loop is closed"]),
+        (
+            "bench",
+            &["--against", "--rate", "--zipf", "coordinated omission", "QUORATE_PASSWORD", "-a"],
+        ),
         ("check", &["HOST:PORT,...", "--history", "Exit code 0"]),
         ("cli", &["--level", "--json", "-h, --host", "quorate cli < commands.txt", "NO_COLOR"]),
         ("completions", &["bash", "zsh", "fish"]),
         ("demo", &["--port", "--data"]),
         ("restore", &["--data", "--to", "--db", "monday.backup"]),
         ("status", &["HOST:PORT", "exit code 0"]),
-        ("top", &["--once", "--json", "--interval", "Exit code 1"]),
+        ("top", &["--once", "--json", "--interval", "Exit code 1", "QUORATE_PASSWORD", "-a"]),
         ("verify", &["DIR", "exit code 0"]),
     ] {
         let output = quorate(&[command, "--help"]);

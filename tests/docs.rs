@@ -93,7 +93,7 @@ impl Stage {
 #[test]
 fn sessions_go_as_written() {
     let mut sessions = 0;
-    for name in ["levels.md", "locks.md", "moving-from-redis.md"] {
+    for name in ["levels.md", "locks.md", "moving-from-redis.md", "transactions.md"] {
         let path = folder().join(name);
         let text = fs::read_to_string(&path).expect("a readable document");
         let (mut stage, mut inside, mut played) = (Stage::new(), false, String::new());

@@ -12,6 +12,7 @@ mod check;
 mod completions;
 mod demo;
 mod level;
+mod login;
 mod pipeline;
 mod resp;
 mod restore;

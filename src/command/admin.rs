@@ -4,6 +4,7 @@
 
 use super::{
     Called, ClientAsk, Command, CommandAsk, CommandError, ScriptAsk,
+    op::Action,
     spec::Spec,
     sub::{Sub, SubName},
 };
@@ -34,14 +35,16 @@ pub enum Fact<'a> {
     AclWhoAmI,
     /// Any CLUSTER.
     ClusterOff,
+    /// FUNCTION FLUSH.
+    FunctionFlush,
+    /// FUNCTION LIST.
+    FunctionList,
     /// MODULE LIST.
     ModuleList,
     /// CONFIG REWRITE.
     NoConfigFile,
-    /// OBJECT FREQ.
-    NoFrequency,
-    /// OBJECT IDLETIME.
-    NoIdleTime,
+    /// DEBUG PROTOCOL.
+    Sample(&'a [u8]),
     /// SHUTDOWN ABORT, which nobody can say while a shutdown is under way.
     NoShutdown,
     /// ROLE.
@@ -73,6 +76,10 @@ pub enum Ask<'a> {
     LatencyLatest,
     /// LATENCY RESET: of these events; of all without.
     LatencyReset(Args<'a>),
+    /// MEMORY DOCTOR.
+    MemoryDoctor,
+    /// MEMORY STATS.
+    MemoryStats,
     /// MEMORY USAGE.
     MemoryUsage(&'a [u8]),
     /// MONITOR.
@@ -146,7 +153,7 @@ pub(super) fn container<'a>(
     let operand = args.get(2).unwrap_or_default();
     let command = |ask, from| Ok(Command::Command { ask, names: args.from(from) });
     Ok(match sub.kind {
-        SubName::AclCat if args.len() > 3 => return Err(CommandError::SubcommandArity { sub }),
+        SubName::AclCat if args.len() > 3 => return Err(form(sub, args)),
         SubName::AclCat => Command::Fact(Fact::AclCat(args.get(2))),
         SubName::AclGetUser => Command::Fact(Fact::AclGetUser(operand)),
         SubName::AclList => Command::Fact(Fact::AclList),
@@ -175,17 +182,22 @@ pub(super) fn container<'a>(
         SubName::ConfigRewrite => Command::Fact(Fact::NoConfigFile),
         SubName::ConfigSet if !args.len().is_multiple_of(2) => return Err(CommandError::Syntax),
         SubName::ConfigSet => Command::Ask(Ask::ConfigSet(args.from(2))),
+        SubName::DebugProtocol => Command::Fact(Fact::Sample(operand)),
         SubName::DebugSleep => Command::Ask(Ask::Sleep(sleep(operand)?)),
+        SubName::FunctionFlush => Command::Fact(function_flush(sub, args)?),
+        SubName::FunctionList => Command::Fact(function_list(args)?),
         SubName::Help => Command::Fact(Fact::SubHelp(called.spec.name)),
         SubName::LatencyDoctor => Command::Ask(Ask::LatencyDoctor),
         SubName::LatencyHistory => Command::Ask(Ask::LatencyHistory(operand)),
         SubName::LatencyLatest => Command::Ask(Ask::LatencyLatest),
         SubName::LatencyReset => Command::Ask(Ask::LatencyReset(args.from(2))),
+        SubName::MemoryDoctor => Command::Ask(Ask::MemoryDoctor),
+        SubName::MemoryStats => Command::Ask(Ask::MemoryStats),
         SubName::MemoryUsage => memory_usage(args)?,
         SubName::ModuleList => Command::Fact(Fact::ModuleList),
-        SubName::ObjectEncoding => super::encoding(operand)?,
-        SubName::ObjectFreq => Command::Fact(Fact::NoFrequency),
-        SubName::ObjectIdleTime => Command::Fact(Fact::NoIdleTime),
+        SubName::ObjectEncoding => super::object(operand, Action::Encoding)?,
+        SubName::ObjectFreq => super::object(operand, Action::Untracked { idle: false })?,
+        SubName::ObjectIdleTime => super::object(operand, Action::Untracked { idle: true })?,
         SubName::ScriptExists => Command::Script(ScriptAsk::Exists { hashes: args.from(2) }),
         SubName::ScriptFlush => Command::Script(super::several::script_flush(args)?),
         SubName::ScriptLoad => Command::Script(ScriptAsk::Load { text: operand }),
@@ -193,6 +205,11 @@ pub(super) fn container<'a>(
         SubName::SlowLogLen => Command::Ask(Ask::SlowLogLen),
         SubName::SlowLogReset => Command::Ask(Ask::SlowLogReset),
     })
+}
+
+/// Why a subcommand with optional arguments does not take so many.
+fn form<'a>(sub: &'static Sub, args: Args<'a>) -> CommandError<'a> {
+    CommandError::SubcommandForm { sub, subcommand: args.get(1).unwrap_or_default() }
 }
 
 /// SHUTDOWN. However it is asked for, the log has all that was answered, and peers and clients get
@@ -226,6 +243,35 @@ pub(super) fn wait_aof(args: Args<'_>) -> Result<Command<'_>, CommandError<'_>> 
     let replicas =
         replicas.map_err(|_| CommandError::Fixed("ERR value is out of range, must be positive"))?;
     Ok(Command::Ask(Ask::WaitAof { local: local == 1, replicas, timeout }))
+}
+
+/// FUNCTION FLUSH: test suites and tools send it before they begin.
+fn function_flush<'a>(sub: &'static Sub, args: Args<'a>) -> Result<Fact<'a>, CommandError<'a>> {
+    if args.len() > 3 {
+        return Err(form(sub, args));
+    }
+    let mode = args.get(2).unwrap_or(b"sync");
+    if !mode.eq_ignore_ascii_case(b"sync") && !mode.eq_ignore_ascii_case(b"async") {
+        return Err(CommandError::Fixed("ERR FUNCTION FLUSH only supports SYNC|ASYNC option"));
+    }
+    Ok(Fact::FunctionFlush)
+}
+
+/// FUNCTION LIST.
+fn function_list<'a>(args: Args<'a>) -> Result<Fact<'a>, CommandError<'a>> {
+    let (mut code, mut named) = (false, false);
+    let mut options = args.from(2).iter();
+    while let Some(option) = options.next() {
+        match &option.to_ascii_lowercase()[..] {
+            b"withcode" if !code => code = true,
+            b"libraryname" if !named => {
+                let missing = CommandError::Fixed("ERR library name argument was not given");
+                named = options.next().map(|_| true).ok_or(missing)?;
+            }
+            _ => return Err(CommandError::Naming { text: "Unknown argument", word: option }),
+        }
+    }
+    Ok(Fact::FunctionList)
 }
 
 fn on_or_off<'a>(flag: &[u8]) -> Result<Command<'a>, CommandError<'a>> {
@@ -349,7 +395,7 @@ const SLOW_LOG_COUNT: usize = 10;
 
 fn slow_log_get<'a>(sub: &'static Sub, args: Args<'a>) -> Result<Command<'a>, CommandError<'a>> {
     if args.len() > 3 {
-        return Err(CommandError::SubcommandArity { sub });
+        return Err(form(sub, args));
     }
     let count = match args.get(2).map(integer) {
         None => Some(SLOW_LOG_COUNT),

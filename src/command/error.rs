@@ -60,10 +60,12 @@ pub enum CommandError<'a> {
     ExpireNx,
     /// Options of EXPIRE that exclude each other: GT and LT.
     ExpireGtLt,
-    /// An option that EXPIRE does not have.
-    ExpireOption {
+    /// An option that there is not, by the client's own word and without quotes.
+    Naming {
+        /// What is said in front of it.
+        text: &'static str,
         /// What it is.
-        option: &'a [u8],
+        word: &'a [u8],
     },
     /// An option that HELLO does not have, or half of one.
     HelloOption {
@@ -107,6 +109,13 @@ pub enum CommandError<'a> {
     SubcommandArity {
         /// The subcommand.
         sub: &'static Sub,
+    },
+    /// More arguments than the subcommand takes, which Redis finds out when it carries it out.
+    SubcommandForm {
+        /// The subcommand.
+        sub: &'static Sub,
+        /// As the client wrote it.
+        subcommand: &'a [u8],
     },
     /// An option that the command does not have.
     Syntax,
@@ -192,8 +201,8 @@ impl fmt::Display for CommandError<'_> {
             Self::ExpireGtLt => {
                 f.write_str("ERR GT and LT options at the same time are not compatible")
             }
-            Self::ExpireOption { option } => {
-                write!(f, "ERR Unsupported option {}", lossy(option, QUOTED_SIZE_MAX))
+            Self::Naming { text, word } => {
+                write!(f, "ERR {text} {}", lossy(word, QUOTED_SIZE_MAX))
             }
             Self::NotABit => f.write_str("ERR bit is not an integer or out of range"),
             Self::NotABitOffset => f.write_str("ERR bit offset is not an integer or out of range"),
@@ -218,6 +227,7 @@ impl fmt::Display for CommandError<'_> {
             }
             Self::ProtocolVersion => f.write_str("NOPROTO unsupported protocol version"),
             Self::SetSyntax | Self::Syntax => f.write_str("ERR syntax error"),
+            Self::SubcommandForm { sub, subcommand } => write_form(f, sub, subcommand),
             Self::SubcommandArity { sub } => {
                 write!(f, "ERR wrong number of arguments for '{}' command", sub.name)
             }
@@ -277,7 +287,8 @@ impl fmt::Display for ForPeople<'_> {
             CommandError::SubcommandArity { sub } => {
                 let (command, word) = sub.words();
                 let (command, word) = (command.to_ascii_uppercase(), word.to_ascii_uppercase());
-                write!(f, "{error}; usage: {command} {word} {}", sub.usage)
+                let space = if sub.usage.is_empty() { "" } else { " " };
+                write!(f, "{error}; usage: {command} {word}{space}{}", sub.usage)
             }
             CommandError::ClientAttribute { .. }
             | CommandError::ClientName
@@ -288,7 +299,7 @@ impl fmt::Display for ForPeople<'_> {
             | CommandError::DigestInvalid
             | CommandError::ExpireGtLt
             | CommandError::ExpireNx
-            | CommandError::ExpireOption { .. }
+            | CommandError::Naming { .. }
             | CommandError::ExpireTime { .. }
             | CommandError::NotABit
             | CommandError::NotABitOffset
@@ -307,11 +318,18 @@ impl fmt::Display for ForPeople<'_> {
             | CommandError::Quoting { .. }
             | CommandError::SameKey
             | CommandError::ScriptFlush
+            | CommandError::SubcommandForm { .. }
             | CommandError::TimeoutInvalid
             | CommandError::TimeoutNegative
             | CommandError::ValueSize { .. } => error.fmt(f),
         }
     }
+}
+
+fn write_form(f: &mut fmt::Formatter<'_>, sub: &Sub, subcommand: &[u8]) -> fmt::Result {
+    let (command, word) = (sub.words().0.to_ascii_uppercase(), lossy(subcommand, QUOTED_SIZE_MAX));
+    let text = "ERR unknown subcommand or wrong number of arguments for";
+    write!(f, "{text} '{word}'. Try {command} HELP.")
 }
 
 /// EXEC breaks its transaction off and says so.

@@ -114,7 +114,7 @@ pub(super) fn expire<'a>(
         } else if is("lt") {
             &mut when.earlier
         } else {
-            return Err(CommandError::ExpireOption { option });
+            return Err(CommandError::Naming { text: "Unsupported option", word: option });
         };
         *flag = true;
     }

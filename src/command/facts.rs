@@ -3,16 +3,12 @@
 use std::fmt::Write as _;
 
 use super::{Fact, sub, table::TABLE, traits::CATEGORIES};
-use crate::proto::reply::ReplyWriter;
+use crate::proto::{Style, reply::ReplyWriter};
 
 /// What the one user may do, in Redis' words: everything, without a password.
 const DEFAULT_USER: &str = "user default on nopass ~* &* +@all";
 const CLUSTER_OFF: &str = "ERR This instance has cluster support disabled";
 const NO_CONFIG_FILE: &str = "ERR The server is running without a config file";
-const NO_FREQUENCY: &str = "ERR An LFU maxmemory policy is not selected, access frequency not \
-    tracked. Please note that \
-    when switching between policies at runtime LRU and LFU data will take some time to adjust.";
-const NO_IDLE_TIME: &str = "ERR access times are not tracked: nothing is ever evicted for its age";
 const NO_SHUTDOWN: &str = "ERR No shutdown in progress.";
 
 /// Answers one.
@@ -26,10 +22,9 @@ pub fn answer(fact: Fact<'_>, reply: &mut ReplyWriter<'_>) {
         Fact::AclUsers => names(["default"].into_iter(), reply),
         Fact::AclWhoAmI => reply.bulk(b"default"),
         Fact::ClusterOff => reply.error(CLUSTER_OFF),
-        Fact::ModuleList => reply.array(0),
+        Fact::FunctionFlush => reply.ok(),
+        Fact::FunctionList | Fact::ModuleList => reply.array(0),
         Fact::NoConfigFile => reply.error(NO_CONFIG_FILE),
-        Fact::NoFrequency => reply.error(NO_FREQUENCY),
-        Fact::NoIdleTime => reply.error(NO_IDLE_TIME),
         Fact::NoShutdown => reply.error(NO_SHUTDOWN),
         // No replica follows one node only: see INFO replication for the members.
         Fact::Role => {
@@ -38,7 +33,61 @@ pub fn answer(fact: Fact<'_>, reply: &mut ReplyWriter<'_>) {
             reply.integer(0);
             reply.array(0);
         }
+        Fact::Sample(kind) => sample(kind, reply),
         Fact::SubHelp(command) => sub_help(command, reply),
+    }
+}
+
+/// What DEBUG PROTOCOL answers, by type: in RESP2 and in RESP3. Most of these types nothing else here has.
+const SAMPLES: [(&str, &[u8], &[u8]); 12] = [
+    ("string", b"$11\r\nHello World\r\n", b"$11\r\nHello World\r\n"),
+    ("integer", b":12345\r\n", b":12345\r\n"),
+    ("double", b"$5\r\n3.141\r\n", b",3.141\r\n"),
+    (
+        "bignum",
+        b"$37\r\n1234567999999999999999999999999999999\r\n",
+        b"(1234567999999999999999999999999999999\r\n",
+    ),
+    ("null", b"$-1\r\n", b"_\r\n"),
+    ("array", b"*3\r\n:0\r\n:1\r\n:2\r\n", b"*3\r\n:0\r\n:1\r\n:2\r\n"),
+    ("set", b"*3\r\n:0\r\n:1\r\n:2\r\n", b"~3\r\n:0\r\n:1\r\n:2\r\n"),
+    (
+        "map",
+        b"*6\r\n:0\r\n:0\r\n:1\r\n:1\r\n:2\r\n:0\r\n",
+        b"%3\r\n:0\r\n#f\r\n:1\r\n#t\r\n:2\r\n#f\r\n",
+    ),
+    (
+        "attrib",
+        b"$39\r\nSome real reply following the attribute\r\n",
+        b"|1\r\n$14\r\nkey-popularity\r\n*2\r\n$7\r\nkey:123\r\n:90\r\n\
+          $39\r\nSome real reply following the attribute\r\n",
+    ),
+    (
+        "verbatim",
+        b"$25\r\nThis is a verbatim\nstring\r\n",
+        b"=29\r\ntxt:This is a verbatim\nstring\r\n",
+    ),
+    ("true", b":1\r\n", b"#t\r\n"),
+    ("false", b":0\r\n", b"#f\r\n"),
+];
+/// Not a reply, and so a reply stands behind it.
+const PUSH: &[u8] = b">2\r\n$16\r\nserver-cpu-usage\r\n:42\r\n\
+    $40\r\nSome real reply following the push reply\r\n";
+const NO_SAMPLE: &str = "ERR Wrong protocol type name. Please use one of the following: \
+    string|integer|double|bignum|null|array|set|map|attrib|push|verbatim|true|false";
+
+fn sample(kind: &[u8], reply: &mut ReplyWriter<'_>) {
+    let known = SAMPLES.iter().find(|(name, ..)| kind.eq_ignore_ascii_case(name.as_bytes()));
+    let push = kind.eq_ignore_ascii_case(b"push");
+    match (known, reply.style()) {
+        (None, _) if !push => reply.error(NO_SAMPLE),
+        (_, Style::Plain) => {
+            reply.error("ERR plain text has no types; HELLO 3, or a line with CRLF")
+        }
+        (Some((_, two, _)), Style::Resp) => reply.written(two),
+        (Some((.., three)), Style::Resp3) => reply.written(three),
+        (None, Style::Resp) => reply.error("ERR RESP2 is not supported by this command"),
+        (None, Style::Resp3) => reply.written(PUSH),
     }
 }
 

@@ -406,8 +406,9 @@ const fn bg_save<'a>(option: Option<&'a [u8]>) -> Result<Command<'a>, CommandErr
     }
 }
 
-fn encoding(key: &[u8]) -> Result<Command<'_>, CommandError<'_>> {
-    Ok(Command::Op { name: "OBJECT", op: Op::new(checked_key(key)?, Action::Encoding) })
+/// A subcommand of OBJECT.
+fn object<'a>(key: &'a [u8], action: Action<'a>) -> Result<Command<'a>, CommandError<'a>> {
+    Ok(Command::Op { name: "OBJECT", op: Op::new(checked_key(key)?, action) })
 }
 
 fn keys(args: Args<'_>) -> Result<Args<'_>, CommandError<'_>> {

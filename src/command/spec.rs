@@ -102,6 +102,7 @@ impl Spec {
                 | Name::Command
                 | Name::Config
                 | Name::Debug
+                | Name::Function
                 | Name::Latency
                 | Name::Memory
                 | Name::Module
@@ -146,6 +147,7 @@ pub(super) enum Name {
     Exists,
     FlushAll,
     FlushDb,
+    Function,
     Hello,
     Help,
     Info,

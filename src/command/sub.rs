@@ -58,7 +58,7 @@ macro_rules! subs {
 }
 
 /// Subcommands by command, in the order of HELP.
-pub static SUBS: [Sub; 62] = numbered(subs! {
+pub static SUBS: [Sub; 68] = numbered(subs! {
     "acl|cat" -2 AclCat, "[category]" "Categories of commands, or the commands of one."
     "acl|getuser" 3 AclGetUser, "user" "What a user may do; there is the user default only."
     "acl|help" 2 Help, "" "This list."
@@ -101,13 +101,20 @@ pub static SUBS: [Sub; 62] = numbered(subs! {
     "config|rewrite" 2 ConfigRewrite, "" "An error: there is no file that a node would write."
     "config|set" -4 ConfigSet, "name value [name value ...]" "Sets parameters until the node ends."
     "debug|help" 2 Help, "" "This list."
+    "debug|protocol" 3 DebugProtocol, "string|integer|double|bignum|null|array|set|map|attrib|push|verbatim|true|false"
+        "An answer of that type, for those who write clients."
     "debug|sleep" 3 DebugSleep, "seconds" "Answers this client late; nobody else waits."
+    "function|flush" -2 FunctionFlush, "[ASYNC|SYNC]" "Nothing: there are no functions to forget."
+    "function|help" 2 Help, "" "This list."
+    "function|list" -2 FunctionList, "[LIBRARYNAME pattern] [WITHCODE]" "No functions."
     "latency|doctor" 2 LatencyDoctor, "" "What was slow, in words."
     "latency|help" 2 Help, "" "This list."
     "latency|history" 3 LatencyHistory, "event" "When an event was slow, and how slow."
     "latency|latest" 2 LatencyLatest, "" "The last and the worst of each event."
     "latency|reset" -2 LatencyReset, "[event ...]" "Forgets events; how many."
+    "memory|doctor" 2 MemoryDoctor, "" "What takes more memory than it should, in words."
     "memory|help" 2 Help, "" "This list."
+    "memory|stats" 2 MemoryStats, "" "What this node's memory is taken by."
     "memory|usage" -3 MemoryUsage, "key [SAMPLES n]" "Bytes that this node's copy of a key takes."
     "module|help" 2 Help, "" "This list."
     "module|list" 2 ModuleList, "" "No modules."
@@ -163,12 +170,17 @@ pub(super) enum SubName {
     ConfigResetStat,
     ConfigRewrite,
     ConfigSet,
+    DebugProtocol,
     DebugSleep,
+    FunctionFlush,
+    FunctionList,
     Help,
     LatencyDoctor,
     LatencyHistory,
     LatencyLatest,
     LatencyReset,
+    MemoryDoctor,
+    MemoryStats,
     MemoryUsage,
     ModuleList,
     ObjectEncoding,

@@ -18,7 +18,7 @@ macro_rules! specs {
 }
 
 /// Commands in the order of HELP.
-pub static TABLE: [Spec; 94] = numbered(specs! {
+pub static TABLE: [Spec; 95] = numbered(specs! {
     "get" 2 Name::Key(KeyName::Get), Data, "GET key"
         "The value of a key."
     "set" -3 Name::Key(KeyName::Set), Data, "SET key value [options]"
@@ -136,11 +136,13 @@ pub static TABLE: [Spec; 94] = numbered(specs! {
     "unwatch" 1 Name::Unwatch, Data, "UNWATCH"
         "Watches nothing any more."
     "eval" -3 Name::Eval, Data, "EVAL script numkeys [key ...] [arg ...]"
-        "Carries out a script that takes, extends or frees a lock."
+        "Carries out a script that takes, extends or frees a lock, or counts."
     "evalsha" -3 Name::EvalSha, Data, "EVALSHA sha1 numkeys [key ...] [arg ...]"
         "The same for a script that this node was shown."
     "script" -2 Name::Script, Data, "SCRIPT LOAD|EXISTS|FLUSH ..."
         "Shows this node a script, or asks which ones it knows."
+    "function" -2 Name::Function, Data, "FUNCTION LIST|FLUSH"
+        "There are no functions."
     "hello" -1 Name::Hello, Connection, "HELLO [2|3] [AUTH user pass] [SETNAME n]"
         "Chooses the version of RESP."
     "auth" -2 Name::Auth, Connection, "AUTH [user] password"
@@ -203,8 +205,8 @@ pub static TABLE: [Spec; 94] = numbered(specs! {
         "An error, as of a Redis whose cluster mode is off."
     "module" -2 Name::Module, Server, "MODULE LIST"
         "There are no modules."
-    "debug" -2 Name::Debug, Server, "DEBUG SLEEP seconds"
-        "Answers this client late; nobody else waits."
+    "debug" -2 Name::Debug, Server, "DEBUG SLEEP seconds | PROTOCOL type"
+        "A late answer, or one of each type of RESP: for tests of clients."
     "waitaof" 4 Name::WaitAof, Connection, "WAITAOF local replicas milliseconds"
         "Waits until what was written is on disks."
 });

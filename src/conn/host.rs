@@ -14,6 +14,11 @@ pub trait Host {
     /// A request is about to be answered, by whomever.
     fn begin(&mut self, _called: Called, _args: Args<'_>, _db: Db) {}
 
+    /// Whether anybody looks at what [`Host::begin`] is told.
+    fn is_watched(&self) -> bool {
+        false
+    }
+
     /// A request was answered; `failed` is the code of the error, if it was one.
     fn end(&mut self, _called: Called, _args: Args<'_>, _failed: Option<&'static str>) {}
 

@@ -121,11 +121,13 @@ pub struct Connection {
     closing: bool,
 }
 
-/// The last byte dropped, if any, was a CR: then an LF in the next bytes makes it the end of the
-/// line.
-#[derive(Clone, Copy, Debug, Hash)]
+/// An overlong line, as far as it came.
+#[derive(Clone, Copy, Debug, Default, Hash)]
 struct Dropped {
+    /// The last byte, if any, was a CR: then an LF in the next bytes makes it the end of the line.
     cr: bool,
+    /// Bytes so far.
+    size: usize,
 }
 
 /// Requests wait until at most so much is left of what made them wait.
@@ -397,7 +399,7 @@ impl Connection {
                         break;
                     }
                     Step::Overlong => {
-                        self.dropping = Some(Dropped { cr: false });
+                        self.dropping = Some(Dropped::default());
                         0
                     }
                     Step::Reject { error, consumed, style } => {
@@ -425,7 +427,7 @@ impl Connection {
         let called = Called::of(args);
         let command = called.and_then(|called| Command::of(called, args));
         if self.multi.is_open() && !command.is_ok_and(|command| multi::is_immediate(&command)) {
-            self.queue(args, command, style, limits);
+            self.queue(args, command, style, limits, host);
             return true;
         }
         if self.replies.has_open() && command.is_ok_and(|command| self.waits(&command)) {
@@ -439,20 +441,28 @@ impl Connection {
         true
     }
 
-    /// Drops an overlong line's bytes; answers when its end shows the style.
+    /// Drops an overlong line's bytes; answers when its end shows the style, or when it is so long that
+    /// it can't be meant as a line.
     fn drop_line(&mut self, bytes: &[u8], limits: &Limits) -> usize {
-        let before_cr = self.dropping.is_some_and(|dropped| dropped.cr);
+        let before = self.dropping.unwrap_or_default();
         let end = memchr(b'\n', bytes);
         let line = bytes.split_at(end.unwrap_or(bytes.len())).0;
-        let cr = line.last().map_or(before_cr, |&last| last == b'\r');
+        let cr = line.last().map_or(before.cr, |&last| last == b'\r');
+        let size = before.size + line.len();
         match end {
+            _ if size > limits.line_dropped_max => {
+                self.dropping = None;
+                self.refuse_line(limits, true);
+                self.closing = true;
+                bytes.len()
+            }
             Some(end) => {
                 self.dropping = None;
                 self.refuse_line(limits, cr);
                 end + 1
             }
             None => {
-                self.dropping = Some(Dropped { cr });
+                self.dropping = Some(Dropped { cr, size });
                 bytes.len()
             }
         }
@@ -485,6 +495,9 @@ impl Connection {
         self.voice = self.voice.next();
         if let Some(called) = called {
             self.last = Last(Some(called));
+            if matches!(command, Ok(Command::Exec)) && host.is_watched() {
+                self.show_queued(host);
+            }
             host.begin(called, args, self.db);
         }
         match command {

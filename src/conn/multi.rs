@@ -6,10 +6,10 @@
 //! carried out, for what follows it would be carried out unwatched.
 
 use crate::{
-    command::{Command, CommandError},
+    command::{Ask, Command, CommandError},
     limits::Limits,
     proto::{Args, Stored},
-    record::Version,
+    record::{Db, Version},
 };
 
 /// What is to be carried out together.
@@ -47,10 +47,14 @@ pub(super) struct Multi {
 /// Why a request is not queued. It breaks the transaction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum NotQueued {
+    /// As Redis has it, it is never part of a transaction.
+    Forbidden,
     /// There are too many, or too many bytes.
     Full,
     /// It can't be part of a transaction.
     NotOffered,
+    /// It selects another database, and a transaction is of one.
+    OtherDb,
 }
 
 impl Multi {
@@ -73,18 +77,19 @@ impl Multi {
         &mut self,
         args: Args<'_>,
         command: Option<&Command<'_>>,
+        db: Db,
         limits: &Limits,
     ) -> Result<(), NotQueued> {
         let requests = &mut self.transaction.requests;
         let size = requests.size() + args.iter().map(<[u8]>::len).sum::<usize>();
         let fits = requests.len() < limits.queue_max && size <= limits.queue_size_max;
-        let outcome = if !command.is_none_or(is_offered) {
-            Err(NotQueued::NotOffered)
-        } else if fits {
-            requests.push(args);
-            Ok(())
-        } else {
-            Err(NotQueued::Full)
+        let outcome = match command.map_or(Ok(()), |command| may_queue(command, db)) {
+            Ok(()) if fits => {
+                requests.push(args);
+                Ok(())
+            }
+            Ok(()) => Err(NotQueued::Full),
+            refused => refused,
         };
         self.broken |= outcome.is_err();
         outcome
@@ -112,6 +117,11 @@ impl Multi {
     /// Whether so many more keys can be watched.
     pub(super) const fn may_watch(&self, count: usize, limits: &Limits) -> bool {
         self.transaction.watched.len() + count <= limits.watched_max
+    }
+
+    /// What is to be carried out, unless it will not be.
+    pub(super) fn requests(&self) -> Option<&Stored> {
+        (self.open && !self.broken).then_some(&self.transaction.requests)
     }
 
     /// A WATCH waits for its answer.
@@ -173,21 +183,26 @@ pub(super) const fn is_immediate(command: &Command<'_>) -> bool {
 
 /// Whether a command can be part of a transaction: what is about keys by name, and what can be
 /// answered from nothing.
-const fn is_offered(command: &Command<'_>) -> bool {
-    matches!(
-        command,
+fn may_queue(command: &Command<'_>, selected: Db) -> Result<(), NotQueued> {
+    match command {
         Command::Copy { .. }
-            | Command::Del { .. }
-            | Command::Echo { .. }
-            | Command::Eval { .. }
-            | Command::Exists { .. }
-            | Command::Lcs { .. }
-            | Command::MGet { .. }
-            | Command::MSet { .. }
-            | Command::MSetNx { .. }
-            | Command::Op { .. }
-            | Command::Ping { .. }
-            | Command::Time
-            | Command::Unwatch
-    )
+        | Command::Del { .. }
+        | Command::Echo { .. }
+        | Command::Eval { .. }
+        | Command::Exists { .. }
+        | Command::Lcs { .. }
+        | Command::MGet { .. }
+        | Command::MSet { .. }
+        | Command::MSetNx { .. }
+        | Command::Op { .. }
+        | Command::Ping { .. }
+        | Command::Time
+        | Command::Unwatch => Ok(()),
+        Command::Select { db } if *db == selected => Ok(()),
+        Command::Select { .. } => Err(NotQueued::OtherDb),
+        Command::Ask(Ask::Shutdown) | Command::Save { background: false } => {
+            Err(NotQueued::Forbidden)
+        }
+        _ => Err(NotQueued::NotOffered),
+    }
 }

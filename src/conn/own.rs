@@ -5,7 +5,7 @@ use super::{
     multi::{self, NotQueued},
 };
 use crate::{
-    command::{ClientAsk, Command, CommandError, about, facts, help},
+    command::{Called, ClientAsk, Command, CommandError, about, facts, help},
     limits::Limits,
     proto::{Args, Style},
     record::Db,
@@ -16,6 +16,8 @@ const DEFAULT_USER: &[u8] = b"default";
 const NO_PASSWORDS: &str = "ERR AUTH <password> called without any password configured for the default user. \
                             Are you sure your configuration is correct?";
 const ABORTED: &str = "EXECABORT Transaction discarded because of previous errors.";
+const OTHER_DB: &str = "ERR SELECT of another database is not offered between MULTI and EXEC: a \
+    transaction is of one database, and so of one level";
 const NO_USER: &str = "WRONGPASS invalid username-password pair or user is disabled.";
 
 /// Whether requests are answered, as CLIENT REPLY has it.
@@ -162,6 +164,7 @@ impl Connection {
         command: Result<Command<'_>, CommandError<'_>>,
         style: Style,
         limits: &Limits,
+        host: &mut impl Host,
     ) {
         self.replies.set_silent(self.voice.is_silent());
         self.voice = self.voice.next();
@@ -170,11 +173,15 @@ impl Connection {
                 self.multi.clear();
             }
             self.multi.spoil();
-            return self.say_error(error, style);
+            self.say_error(error, style);
+            return host.refuse(error.called(), self.replies.last().failed);
         }
-        let queued = self.multi.queue(args, command.ok().as_ref(), limits);
+        let queued = self.multi.queue(args, command.ok().as_ref(), self.db, limits);
         self.replies.say(style, |reply| match queued {
             Ok(()) => reply.simple("QUEUED"),
+            Err(NotQueued::Forbidden) => {
+                reply.error("ERR Command not allowed inside a transaction");
+            }
             Err(NotQueued::Full) => {
                 let (most, bytes) = (limits.queue_max, limits.queue_size_max);
                 reply.error(format_args!(
@@ -186,7 +193,20 @@ impl Connection {
                 let name = name.to_ascii_uppercase();
                 reply.error(format_args!("ERR {name} is not offered between MULTI and EXEC"));
             }
+            Err(NotQueued::OtherDb) => reply.error(OTHER_DB),
         });
+        if queued.is_err() {
+            host.refuse(Called::of(args).ok(), self.replies.last().failed);
+        }
+    }
+
+    /// Shows what EXEC is about to have carried out, if it has.
+    pub(super) fn show_queued(&self, host: &mut impl Host) {
+        for args in self.multi.requests().into_iter().flat_map(|requests| requests.iter()) {
+            if let Ok(called) = Called::of(args) {
+                host.begin(called, args, self.db);
+            }
+        }
     }
 
     fn exec(&mut self, style: Style, host: &mut impl Host) {

@@ -17,8 +17,13 @@ use crate::{
 
 mod deferred;
 
-const LIMITS: Limits =
-    Limits { args_max: 8, line_size_max: 80, request_size_max: 3000, ..Limits::DEFAULT };
+const LIMITS: Limits = Limits {
+    args_max: 8,
+    line_size_max: 80,
+    line_dropped_max: 1000,
+    request_size_max: 3000,
+    ..Limits::DEFAULT
+};
 
 /// A connection, a store behind it, and a client that keeps what it reads.
 struct Pair {

@@ -17,6 +17,7 @@ use crate::{
 const LIMITS: Limits = Limits {
     args_max: 16,
     line_size_max: 64,
+    line_dropped_max: 128,
     request_size_max: 256,
     output_pause: 64,
     ..Limits::DEFAULT

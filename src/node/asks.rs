@@ -2,17 +2,13 @@
 //!
 //! What needs no other connection is answered at once, the rest is taken down as an inquiry.
 
-use super::{client::Executor, inquiry::About};
+use super::{client::Executor, inquiry::About, memory::RECORD_COST};
 use crate::{
     command::{Ask, parameters::Wrong},
     conn::{Done, Ticket, Wait},
     proto::{Args, reply::ReplyWriter},
     record::Db,
 };
-
-/// What a record takes besides its bytes: its place in a table, which is seven eighths full at most and
-/// half full on average, and what the allocator adds.
-const RECORD_COST: usize = 40;
 
 impl Executor<'_> {
     pub(super) fn ask(
@@ -39,6 +35,8 @@ impl Executor<'_> {
                 let wrote = *self.ever;
                 About::WaitAof { wrote, local, replicas, timeout }
             }
+            Ask::MemoryDoctor => About::MemoryDoctor,
+            Ask::MemoryStats => About::MemoryStats,
             Ask::MemoryUsage(key) => {
                 self.usage(db, key, reply);
                 return Done::Now(self.replica.journal.wait_for_key(db, key).map(Wait::Durable));
@@ -94,6 +92,8 @@ impl Executor<'_> {
             | Ask::ClientKill(_)
             | Ask::ClientList(_)
             | Ask::ConfigGet(_)
+            | Ask::MemoryDoctor
+            | Ask::MemoryStats
             | Ask::MemoryUsage(_)
             | Ask::Monitor
             | Ask::Rewrite

@@ -277,6 +277,10 @@ impl Host for Executor<'_> {
         }
     }
 
+    fn is_watched(&self) -> bool {
+        self.observer.feed.is_on()
+    }
+
     fn end(&mut self, called: Called, args: Args<'_>, failed: Option<&'static str>) {
         self.observer.count(called, failed);
         if self.observer.settings.slower_than_us == 0 {

@@ -377,6 +377,9 @@ impl Node {
             Origin::Part { gather, index } => {
                 if let Some(joined) = self.gathers.on_part(gather, index, answer) {
                     self.time(now, joined.link, joined.ticket);
+                    if let Some(counts) = joined.counts() {
+                        self.stats.count_each(now.mono, &mut self.observer, &counts);
+                    }
                     self.give_joined(&joined);
                 }
             }

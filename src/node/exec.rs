@@ -8,13 +8,13 @@
 
 use super::{
     client::{Executor, Place},
-    gather::{Element, Join, Shape},
+    gather::{Counts, Element, Join, Shape, Tally},
     moves,
     strong::request::Origin,
 };
 use crate::{
     command::{
-        Command, Script, ScriptAsk,
+        Called, Command, Script, ScriptAsk,
         batch::{self, BATCH_SIZE_MAX, Builder, How, Step},
         op::{Action, Answer, Condition, Expiry, Op, SetReply},
         script::{self, Shape as Lock},
@@ -142,13 +142,18 @@ impl Executor<'_> {
         reply: &mut ReplyWriter<'_>,
     ) -> Done {
         let mut plan = Plan::default();
+        let mut called = Vec::with_capacity(transaction.requests.len());
         for args in transaction.requests.iter() {
+            called.extend(Called::of(args));
             match Command::parse(args) {
                 Ok(command) => self.plan(place, command, &mut plan),
                 Err(error) if reply.style() == Style::Plain => plan.error(error.for_people()),
                 Err(error) => plan.error(error),
             }
         }
+        debug_assert_eq!(called.len(), plan.elements.len(), "only commands are queued");
+        let tally = Tally { since: self.now.mono, db: place.db, called };
+        let shape = Shape::Elements(plan.elements, tally);
         let watched = &transaction.watched;
         let watched_keys = watched.iter().map(|watched| &watched.key[..]);
         let slots = self.replica.store.slots();
@@ -162,19 +167,13 @@ impl Executor<'_> {
             None
         };
         if let Some(slot) = same {
-            return self.together(
-                place,
-                (slot, watched),
-                Shape::Elements(plan.elements),
-                &plan.parts,
-                reply,
-            );
+            return self.together(place, (slot, watched), shape, &plan.parts, reply);
         }
         if !watched.is_empty() {
             reply.error(WATCHED_ELSEWHERE);
             return Done::Now(None);
         }
-        self.one_by_one(place, Shape::Elements(plan.elements), &plan.parts, reply)
+        self.one_by_one(place, shape, &plan.parts, reply)
     }
 
     /// Adds what a request of a transaction comes to.
@@ -222,7 +221,8 @@ impl Executor<'_> {
             }
             Command::Ping { message: None } => plan.known(Answer::Status("PONG".into())),
             Command::Time => plan.known(self.time()),
-            Command::Unwatch => plan.known(Answer::Ok),
+            // Of the database that is selected already; others are not queued.
+            Command::Select { .. } | Command::Unwatch => plan.known(Answer::Ok),
             _ => plan.error("ERR this is not offered between MULTI and EXEC"),
         }
     }
@@ -267,6 +267,7 @@ impl Executor<'_> {
     ) -> Done {
         if parts.is_empty() {
             shape.write(&[], reply);
+            self.count(shape.counts(&[]));
             return Done::Now(None);
         }
         if !parts.iter().all(Part::is_read) {
@@ -281,6 +282,7 @@ impl Executor<'_> {
                 batch = batch.max(self.replica.journal.wait_for_key(place.db, op.key));
             }
             shape.write(&answers, reply);
+            self.count(shape.counts(&answers));
             return Done::Now(batch.map(Wait::Durable));
         }
         self.asked.on_begun(self.now.mono, place.ticket, place.db);
@@ -304,6 +306,13 @@ impl Executor<'_> {
             }
         }
         Done::Later(expected)
+    }
+
+    /// Counts the requests of a transaction that is answered at once.
+    fn count(&mut self, counts: Option<Counts>) {
+        if let Some(counts) = counts {
+            self.stats.count_each(self.now.mono, self.observer, &counts);
+        }
     }
 
     /// WATCH: the versions that its keys have.

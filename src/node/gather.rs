@@ -1,18 +1,26 @@
 //! Requests of several operations, whose answers become one reply. The operations may be apart, or
 //! one batch that answers for all of them.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::{
+    collections::{BTreeMap, VecDeque},
+    hash::{Hash, Hasher},
+};
 
 use super::{LinkId, strong::request::IN_DOUBT};
 use crate::{
     command::{
-        batch,
+        Called, batch,
         lcs::{self, LcsAsk},
         op::Answer,
     },
     conn::{Ticket, Watched},
     log::Batch,
-    proto::reply::ReplyWriter,
+    proto::{
+        Style,
+        reply::{ReplyWriter, error_code},
+    },
+    record::Db,
+    time::Instant,
 };
 
 /// How the answers of several operations become one.
@@ -34,7 +42,7 @@ pub(crate) enum Join {
 #[derive(Clone, Debug, Hash)]
 pub(crate) enum Shape {
     /// Of EXEC: a list, whose elements are these.
-    Elements(Vec<Element>),
+    Elements(Vec<Element>, Tally),
     /// All answers, joined.
     Joined(Join),
     /// Of WATCH: OK. The answers are the versions of these keys.
@@ -48,6 +56,30 @@ pub(crate) enum Element {
     Joined(Join, usize),
     /// What is known without any.
     Known(Answer<'static>),
+}
+
+/// What is known of the requests of a transaction, to count them once they are answered.
+#[derive(Clone, Debug)]
+pub(crate) struct Tally {
+    pub(crate) since: Instant,
+    pub(crate) db: Db,
+    /// One for each element.
+    pub(crate) called: Vec<Called>,
+}
+
+/// It is told, and decides nothing.
+impl Hash for Tally {
+    fn hash<H: Hasher>(&self, _: &mut H) {}
+}
+
+/// What is counted of a transaction that was carried out.
+pub(crate) struct Counts {
+    pub(crate) since: Instant,
+    pub(crate) db: Db,
+    /// Each request, with the code of its error.
+    pub(crate) calls: Vec<(Called, Option<&'static str>)>,
+    /// How many of them have keys.
+    pub(crate) keyed: u64,
 }
 
 /// Requests of several keys under way.
@@ -180,6 +212,11 @@ impl Joined {
         }
     }
 
+    /// If it is an EXEC that was carried out: what is counted of it.
+    pub(crate) fn counts(&self) -> Option<Counts> {
+        if self.whole.is_some() { None } else { self.shape.counts(&self.answers) }
+    }
+
     /// If it is a WATCH: what is watched now, unless that is not known.
     pub(crate) fn watched(&self) -> Option<Option<Vec<Watched>>> {
         let Shape::Watch(keys) = &self.shape else { return None };
@@ -194,16 +231,12 @@ impl Shape {
     /// Writes the answers as one.
     pub(crate) fn write(&self, answers: &[Answer<'_>], reply: &mut ReplyWriter<'_>) {
         match self {
-            Self::Elements(elements) => {
+            Self::Elements(elements, _) => {
                 reply.array(elements.len());
                 let mut rest = answers;
                 for element in elements {
                     match element {
-                        Element::Joined(join, count) => {
-                            let (own, others) = rest.split_at((*count).min(rest.len()));
-                            join.write(own, reply);
-                            rest = others;
-                        }
+                        Element::Joined(join, count) => join.write(take(&mut rest, *count), reply),
                         Element::Known(answer) => answer.write(reply),
                     }
                 }
@@ -211,6 +244,39 @@ impl Shape {
             Self::Joined(join) => join.write(answers, reply),
             Self::Watch(_) => reply.ok(),
         }
+    }
+
+    /// If it is of EXEC: what is counted of the transaction with these answers.
+    pub(crate) fn counts(&self, answers: &[Answer<'_>]) -> Option<Counts> {
+        let Self::Elements(elements, Tally { since, db, called }) = self else { return None };
+        let (mut rest, mut keyed) = (answers, 0);
+        let calls = elements.iter().zip(called).map(|(element, called)| {
+            let own = match element {
+                Element::Joined(_, count) => {
+                    keyed += 1;
+                    take(&mut rest, *count)
+                }
+                Element::Known(answer) => std::slice::from_ref(answer),
+            };
+            (*called, own.iter().find_map(failure))
+        });
+        let calls = calls.collect();
+        Some(Counts { since: *since, db: *db, calls, keyed })
+    }
+}
+
+/// The next so many answers.
+fn take<'s, 'a>(rest: &mut &'s [Answer<'a>], count: usize) -> &'s [Answer<'a>] {
+    let (own, others) = rest.split_at(count.min(rest.len()));
+    *rest = others;
+    own
+}
+
+/// The code of an answer that is an error.
+fn failure(answer: &Answer<'_>) -> Option<&'static str> {
+    match answer {
+        Answer::Error(text) => error_code(text.as_bytes(), Style::Plain),
+        _ => None,
     }
 }
 

@@ -11,7 +11,7 @@ use super::{
     LinkId, Node,
     consensus::new_birth,
     eventual::Refused,
-    links::{End, Side},
+    links::{End, PeerLink, Side},
     peers::Dialing,
     repair::{self, Unexpected, Wanted},
 };
@@ -25,6 +25,10 @@ use crate::{
     record::{Db, NodeId, Record, Version},
     time::Now,
 };
+
+/// What is said to whoever begins as nodes do and goes on otherwise.
+const NO_NODE: &[u8] =
+    b"-ERR Protocol error: a link that begins with a zero byte is one between nodes\r\n";
 
 /// Why we end a link between nodes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -477,7 +481,18 @@ impl Node {
             Some(Side::Accepted { from: None, .. }) | None => "a stranger",
         };
         tracing::warn!(from = who, "closed a node link: {reason}");
-        self.close(now, link);
+        match self.links.peer_mut(link) {
+            // Perhaps a client of Redis that has lost its place.
+            Some(PeerLink {
+                side: Side::Accepted { from: None, .. }, out, tail, closing, ..
+            }) => {
+                out.extend(NO_NODE);
+                *tail = Vec::new();
+                *closing = true;
+                self.links.touch(link);
+            }
+            Some(_) | None => self.close(now, link),
+        }
     }
 }
 

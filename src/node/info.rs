@@ -9,6 +9,7 @@ use super::{
     checkpoint::Checkpoint,
     eventual::{Replica, hlc_ms},
     formation::Formation,
+    gather::Counts,
     load::Load,
     observer::Observer,
     peers::Peers,
@@ -73,6 +74,18 @@ impl Stats {
     }
 }
 
+impl Stats {
+    /// The requests of a transaction are answered: each is a call of its own, as EXEC is.
+    pub(super) fn count_each(&mut self, now: Instant, observer: &mut Observer, counts: &Counts) {
+        let Counts { since, db, calls, keyed } = counts;
+        let micros = now.as_micros().saturating_sub(since.as_micros());
+        calls.iter().for_each(|call| observer.count_queued(*call, micros));
+        self.commands += calls.len() as u64;
+        // The first of those with keys is counted by EXEC, as an operation that was begun.
+        self.load.on_more(now, (*since, *db), keyed.saturating_sub(1));
+    }
+}
+
 /// Writes the lines of one section.
 type Section = fn(&Source<'_>, &mut String);
 
@@ -99,7 +112,7 @@ pub(super) struct Source<'a> {
 
 /// The text of INFO: sections of `name:value` lines, CRLF between them as Redis has it.
 pub(super) fn render(source: &Source<'_>) -> String {
-    let usual: [(&str, Section); 11] = [
+    let usual: [(&str, Section); 12] = [
         ("Server", server),
         ("Clients", clients),
         ("Memory", memory),
@@ -107,6 +120,7 @@ pub(super) fn render(source: &Source<'_>) -> String {
         ("Stats", stats),
         ("Load", load),
         ("Replication", replication),
+        ("CPU", |source, text| source.stats.load.write_processor(text)),
         ("Cluster", cluster),
         ("Strong", strong),
         ("Errorstats", |source, text| source.observer.write_errors(text)),
@@ -203,6 +217,9 @@ fn load(source: &Source<'_>, text: &mut String) {
 
 fn replication(source: &Source<'_>, text: &mut String) {
     line(text, format_args!("role:master"));
+    // As ROLE says it: no replica follows one node only.
+    line(text, format_args!("connected_slaves:0"));
+    line(text, format_args!("master_repl_offset:0"));
     line(text, format_args!("members:{}", source.members.len()));
     line(text, format_args!("peers_went_behind:{}", source.stats.behind));
     removal(source, text);

@@ -36,6 +36,10 @@ pub(crate) enum About {
     ClientKill(Kill<Box<[u8]>>),
     /// CLIENT LIST: of those with these numbers; of all without.
     ClientList(Option<Vec<u64>>),
+    /// MEMORY DOCTOR.
+    MemoryDoctor,
+    /// MEMORY STATS.
+    MemoryStats,
     /// MONITOR, to be shown in this style.
     Monitor(Style),
     /// SHUTDOWN.
@@ -63,6 +67,8 @@ impl Node {
                     self.tell_clients(now, place, |_, client| ids.contains(&client.id()));
                 }
                 About::Job(job) => self.chores.begin(place, job),
+                About::MemoryDoctor => self.judge_memory(place),
+                About::MemoryStats => self.tell_memory(place),
                 About::Monitor(style) => {
                     if self.observer.feed.add(link, style) {
                         self.reply(link, ticket, |writer| writer.ok());

@@ -43,6 +43,8 @@ pub struct Measured {
     pub log_sync_us_max: u64,
     /// Memory of the process, if the system tells.
     pub resident_bytes: Option<u64>,
+    /// Processor time of the process, in its own code and in the system's, if the system tells.
+    pub processor_us: Option<(u64, u64)>,
 }
 
 /// Everything that is counted here.
@@ -92,6 +94,37 @@ impl Load {
         if let Some(bytes) = self.measured.and_then(|measured| measured.resident_bytes) {
             line(text, format_args!("used_memory:{bytes}"));
             line(text, format_args!("used_memory_rss:{bytes}"));
+        }
+    }
+}
+
+impl Load {
+    /// Memory of the process, if the system tells.
+    pub(super) fn resident(&self) -> Option<u64> {
+        self.measured.and_then(|measured| measured.resident_bytes)
+    }
+
+    /// The lines of INFO about the processor. A node has no child processes.
+    pub(super) fn write_processor(&self, text: &mut String) {
+        let Some((user, system)) = self.measured.and_then(|measured| measured.processor_us) else {
+            return;
+        };
+        let times = [("sys", system), ("user", user), ("sys_children", 0), ("user_children", 0)];
+        for (name, micros) in times {
+            let (seconds, micros) = (micros / 1_000_000, micros % 1_000_000);
+            line(text, format_args!("used_cpu_{name}:{seconds}.{micros:06}"));
+        }
+    }
+
+    /// Requests of a transaction, which have keys and are answered with one that was begun: as many
+    /// more operations.
+    pub(super) fn on_more(&mut self, now: Instant, (since, db): (Instant, Db), count: u64) {
+        let at = usize::from(db.number());
+        if let (Some(begun), Some(latencies)) = (self.begun.get_mut(at), self.latencies.get_mut(at))
+        {
+            *begun += count;
+            let micros = now.as_micros().saturating_sub(since.as_micros());
+            (0..count).for_each(|_| latencies.record(now, micros));
         }
     }
 }

@@ -60,6 +60,7 @@ mod latency;
 mod links;
 mod load;
 mod locate;
+mod memory;
 mod monitor;
 mod moves;
 mod observer;

@@ -88,6 +88,18 @@ impl Observer {
         }
     }
 
+    /// A request of a transaction was answered with it, and was under way as long.
+    pub(crate) fn count_queued(
+        &mut self,
+        (called, failed): (Called, Option<&'static str>),
+        micros: u64,
+    ) {
+        self.count(called, failed);
+        if let Some(calls) = self.calls.get_mut(called.number()) {
+            calls.micros += micros;
+        }
+    }
+
     /// A request was refused.
     pub(crate) fn refuse(&mut self, called: Option<Called>, code: Option<&'static str>) {
         self.count_error(code);

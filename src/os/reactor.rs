@@ -236,8 +236,11 @@ impl Reactor {
     /// Measures what the node cannot, now and then. It wakes nobody for that.
     fn measure(&mut self, now: Now) {
         if now.mono >= self.measure_at {
-            let mut measured =
-                Measured { resident_bytes: memory::resident_bytes(), ..Measured::default() };
+            let mut measured = Measured {
+                resident_bytes: memory::resident_bytes(),
+                processor_us: memory::processor_us(),
+                ..Measured::default()
+            };
             self.disk.measure(&mut measured);
             self.node.handle_measured(measured);
             self.measure_at = now.mono + MEASURE_EVERY;

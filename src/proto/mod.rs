@@ -340,6 +340,8 @@ impl fmt::Display for RequestError {
             Self::BulkEnd => f.write_str("expected CRLF after a bulk string"),
             Self::BulkHeader => f.write_str("too big bulk count string"),
             Self::BulkLength => f.write_str("invalid bulk length"),
+            // As Redis shows an end of a line in an error.
+            Self::BulkSigil(b'\r' | b'\n') => f.write_str("expected '$', got ' '"),
             Self::BulkSigil(got) => write!(f, "expected '$', got '{}'", got.escape_ascii()),
             Self::Http => f.write_str("this looks like an HTTP request"),
             Self::LineSize { max } => {

@@ -183,6 +183,12 @@ impl<'a> ReplyWriter<'a> {
         }
     }
 
+    /// A whole reply in this style, or several.
+    pub fn written(&mut self, replies: &[u8]) {
+        debug_assert!(self.style != Style::Plain, "plain lists count their lines");
+        self.out.extend(replies);
+    }
+
     /// A map of `count` keys with their values, which the caller writes next, in turn.
     pub fn map(&mut self, count: usize) {
         self.list(b'%', count, 2 * count);

@@ -228,7 +228,7 @@ mod tests {
             ("*1\r\n$ 1\r\n", "ERR Protocol error: invalid bulk length"),
             ("*1\r\n$1x\r\n", "ERR Protocol error: invalid bulk length"),
             ("*1\r\n*1\r\n", "ERR Protocol error: expected '$', got '*'"),
-            ("*1\r\n\n", "ERR Protocol error: expected '$', got '\\n'"),
+            ("*1\r\n\n", "ERR Protocol error: expected '$', got ' '"),
             ("*1\r\n$1\r\nabc", "ERR Protocol error: expected CRLF after a bulk string"),
             (
                 "*5\r\n",

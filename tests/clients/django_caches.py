@@ -1,5 +1,6 @@
 """Django's own cache on Redis, and django-redis, in their usual use."""
 
+import concurrent.futures
 import time
 
 import django
@@ -98,9 +99,17 @@ def clear(cache):
 
 
 def script_numbers(cache):
-    """django-redis counts by a script of its own; where there is none it reads, adds and sets."""
-    cache.set("n", 5)
+    """django-redis counts by a script of its own, so that of many at once none gets lost."""
+    cache.set("n", 5, 300)
     same((cache.incr("n"), cache.incr("n", 4), cache.decr("n", 3), cache.get("n")), (6, 10, 7, 7))
+    same(0 < cache.ttl("n") <= 300, True)
+    raises(ValueError, lambda: cache.incr("missing"))
+    cache.delete("made")
+    same((cache.incr("made", 3, ignore_key_check=True), cache.incr("made")), (3, 4))
+    cache.set("many", 0)
+    with concurrent.futures.ThreadPoolExecutor(4) as pool:
+        list(pool.map(lambda _: cache.incr("many"), range(200)))
+    same(cache.get("many"), 200)
 
 
 names = {

@@ -337,6 +337,7 @@ CLIENT NO-EVICT maybe
 CLIENT NO-EVICT on
 SLOWLOG GET x
 SLOWLOG GET -2
+SLOWLOG Get 1 2
 SLOWLOG FOO
 SLOWLOG RESET
 SLOWLOG LEN
@@ -356,6 +357,7 @@ CONFIG GET slowlog-max-len
 CONFIG GET slowlog-log-slower-than
 CONFIG SET latency-monitor-threshold 5
 CONFIG GET latency-monitor-threshold
+CONFIG SET latency-monitor-threshold 0
 CONFIG REWRITE
 CONFIG RESETSTAT
 CONFIG GET
@@ -366,12 +368,35 @@ ACL WHOAMI
 ACL LIST
 ACL USERS
 ACL CAT nope
+ACL CAT read write
 ACL GETUSER default
 ACL GETUSER nobody
 ACL FOO
+DEBUG PROTOCOL string
+DEBUG PROTOCOL integer
+DEBUG PROTOCOL double
+DEBUG PROTOCOL bignum
+DEBUG PROTOCOL null
+DEBUG PROTOCOL array
+DEBUG PROTOCOL set
+DEBUG PROTOCOL map
+DEBUG PROTOCOL verbatim
+DEBUG PROTOCOL true
+DEBUG PROTOCOL FALSE
+DEBUG PROTOCOL nothing
+FUNCTION FLUSH
+FUNCTION FLUSH async
+FUNCTION FLUSH now
+FUNCTION FLUSH sync now
+FUNCTION LIST
+FUNCTION LIST now
+FUNCTION LIST LIBRARYNAME
+FUNCTION
 MODULE LIST
 MODULE FOO
 OBJECT FREQ a
+OBJECT FREQ nope
+OBJECT IDLETIME nope
 OBJECT FOO a
 OBJECT ENCODING
 MEMORY USAGE nope
@@ -473,6 +498,7 @@ pub(super) fn both() -> (Nodes, u16, Process) {
     let port = free_ports(1)[0];
     let mut redis = Command::new("redis-server");
     redis.args(["--port", &port.to_string(), "--save", "", "--appendonly", "no"]);
+    redis.args(["--enable-debug-command", "local"]);
     redis.current_dir(nodes.data.path());
     let redis = Process::spawn(redis);
     wait_until("a Redis", || TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_ok());

@@ -15,6 +15,7 @@ mod directory;
 mod failover;
 mod hostile;
 mod ledger;
+mod lines;
 mod program;
 mod redis_crate;
 mod replicas;

@@ -219,6 +219,12 @@ fn top_finds_all_nodes_by_one_and_shows_who_is_gone() {
         let node = &told["nodes"][2];
         node["node"] == gone.as_str() && node["error"].is_string() && node["suspected_by"] == 2
     });
+    // One that has no passwords refuses them, unless it is told whose they are.
+    let login = |flags: &[&str]| quorate(&[&["top", &one, "--once", "-i", "0.1"], flags].concat());
+    let refused = login(&["-a", "secret"]);
+    assert_eq!(refused.code, Some(1));
+    assert!(refused.stderr.contains("the password was not taken: ERR AUTH"), "{}", refused.stderr);
+    assert_eq!(login(&["-a", "secret", "--user", "default"]).code, Some(0));
     let outcome = quorate(&["top", "localhost:1", "--once"]);
     assert_eq!(outcome.code, Some(1));
     assert!(outcome.stderr.starts_with("quorate: no node answers: localhost:1: "));
@@ -275,6 +281,18 @@ fn bench_measures_levels_side_by_side_and_hides_no_error() {
         "{}",
         outcome.stderr
     );
+    // Who is not let in has nothing measured, and the other one is not shown the password.
+    let few = ["--level", "eventual", "-N", "60", "-a", "secret"];
+    let (outcome, _) = run(&[&few[..], &["--no-fill", "--against", first]].concat());
+    assert_eq!(outcome.code, Some(1));
+    assert!(outcome.stderr.contains("did not take the password: ERR AUTH"), "{}", outcome.stderr);
+    let (outcome, told) = run(&[&few[..], &["--user", "default", "--against", first]].concat());
+    assert_eq!(outcome.code, Some(0), "{}", outcome.stderr);
+    assert_eq!(told[1]["errors"], serde_json::json!({}), "{told}");
+    let (outcome, _) =
+        run(&["--level", "eventual", "-N", "60", "--against", first, "--against-password", "x"]);
+    let failure = format!("{first} did not take the password: ERR AUTH");
+    assert!(outcome.stderr.contains(&failure), "{}", outcome.stderr);
     let nobody = quorate(&["bench", "localhost:1"]);
     assert_eq!(nobody.code, Some(1));
     assert!(nobody.stderr.starts_with("quorate: can't talk to localhost:1: "), "{}", nobody.stderr);

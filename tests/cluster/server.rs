@@ -35,6 +35,34 @@ fn a_client_is_known_by_its_address_and_can_be_sent_away() {
     assert_eq!(asks.ask(&format!("CLIENT KILL {address}")), "ERR No such client");
 }
 
+/// The requests of a transaction show when EXEC has them carried out, in front of it, and no others.
+#[test]
+fn a_monitor_sees_a_transaction_when_it_is_carried_out() {
+    let nodes = Nodes::start(1);
+    let (mut reads, mut asks) = (nodes.client(0), nodes.client(0));
+    asks.wait_for("SET n 1", "OK");
+    assert_eq!(reads.ask("MONITOR"), "OK");
+    asks.send(b"MULTI\nSET n 5\nINCR n\nEXEC\nMULTI\nSET n 7\nDISCARD\n");
+    asks.send(b"MULTI\nINCR n\nNONSENSE\nEXEC\nGET n\n");
+    let mut seen = Vec::new();
+    while seen.last().is_none_or(|words| words != "\"GET\" \"n\"") {
+        let line = reads.line().expect("in time").expect("it is not closed");
+        seen.push(line.split_once("] ").expect("an address in front").1.to_owned());
+    }
+    let expected = [
+        "\"MULTI\"",
+        "\"SET\" \"n\" \"5\"",
+        "\"INCR\" \"n\"",
+        "\"EXEC\"",
+        "\"MULTI\"",
+        "\"DISCARD\"",
+        "\"MULTI\"",
+        "\"EXEC\"",
+        "\"GET\" \"n\"",
+    ];
+    assert_eq!(seen, expected);
+}
+
 /// A monitor that reads sees everything; one that does not is closed before it costs much.
 #[test]
 fn a_monitor_that_does_not_read_is_closed() {
@@ -68,6 +96,21 @@ fn a_monitor_that_does_not_read_is_closed() {
     assert!(asks.info("stats").contains("stalled_connections:1\r"));
     let grown = nodes.process(0).memory_peak() - before;
     assert!(grown < 64 << 20, "{grown} bytes more");
+}
+
+/// What dashboards look for, in the section where Redis has it and in no other.
+#[test]
+fn info_tells_of_the_processor_by_itself() {
+    let nodes = Nodes::start(1);
+    let mut client = nodes.client(0);
+    wait_until("the driver's figures", || client.info("cpu").contains("used_cpu_user:"));
+    let told = client.info("cpu");
+    let seconds = told.split("used_cpu_user:").nth(1).and_then(|rest| rest.lines().next());
+    assert!(seconds.and_then(|text| text.parse::<f64>().ok()).is_some_and(|s| s < 60.0), "{told}");
+    assert!(!told.contains("used_memory") && !told.contains("cmdstat_"), "{told}");
+    let all = client.info("everything");
+    let fields = ["used_cpu_sys:", "used_memory:", "master_repl_offset:", "cmdstat_info:"];
+    assert!(fields.iter().all(|field| all.matches(field).count() == 1), "{all}");
 }
 
 #[test]

@@ -1,8 +1,8 @@
 //! Transactions: replies are those of Redis, on one connection and with another one that writes in
 //! between; and on three nodes, of which one is killed, what happens at one moment is seen so.
 //!
-//! Not drawn, because they differ on purpose: SELECT, HELLO and the like between MULTI and EXEC,
-//! which are refused here; MSETNX, RENAMENX and COPY across slots; and what `differential` explains.
+//! Not drawn, because they differ on purpose: SELECT of another database, HELLO and the like between
+//! MULTI and EXEC, which are refused here; MSETNX, RENAMENX and COPY across slots; and what `differential` explains.
 
 use std::{
     sync::{
@@ -16,7 +16,7 @@ use std::{
 use quorate::rng::Rng;
 
 use super::{
-    common::{Nodes, installed, wait_until},
+    common::{Client, Nodes, installed, wait_until},
     differential::{Drawing, Server, both, request},
 };
 
@@ -194,6 +194,109 @@ fn what_others_write_meanwhile_counts_as_in_redis() {
     let shown = differ.iter().take(20).cloned().collect::<Vec<String>>().join("\n");
     assert!(differ.is_empty(), "{} replies differ:\n{shown}", differ.len());
     assert!(failed > 50, "only {failed} of them failed");
+}
+
+/// Sessions, whose requests have an empty line between those of one and the next.
+const COUNTED: &str = "\
+SET n 1
+SET s text
+MULTI
+INCR n
+INCR s
+GET n
+MGET n s
+PING
+EXEC
+
+MULTI
+SET n 2 NONSENSE
+SET n 2
+EXEC
+
+MULTI
+GET
+NONSENSE
+INCR n
+EXEC
+
+MULTI
+SAVE
+EXEC
+
+MULTI
+SELECT 0
+ECHO a
+EXEC
+
+MULTI
+EXEC
+
+MULTI
+INCR n
+DISCARD
+
+EXEC
+WATCH n
+SET n 5
+MULTI
+INCR n
+GET n
+EXEC";
+
+/// Calls, refusals and failures of each command, and errors of each kind.
+fn counted(server: &mut Server) -> Vec<String> {
+    let mut lines = Vec::new();
+    for section in ["commandstats", "errorstats"] {
+        server.send(&request(&words(&format!("INFO {section}"))));
+        let text = String::from_utf8(server.reply()).expect("text");
+        let kept = text.lines().filter(|line| !line.contains("cmdstat_info"));
+        let kept =
+            kept.filter_map(|line| line.split_once(':').filter(|(name, _)| name.contains("stat_")));
+        lines.extend(kept.map(|(name, figures)| {
+            let figures = figures.split(',').filter(|figure| !figure.starts_with("usec"));
+            format!("{name}:{}", figures.collect::<Vec<_>>().join(","))
+        }));
+    }
+    lines.sort();
+    lines
+}
+
+/// A request that was queued is a call when it is carried out, and its failure is its own.
+#[test]
+fn requests_of_transactions_are_counted_as_in_redis() {
+    if !installed("redis-server") {
+        return;
+    }
+    let (nodes, port, _redis) = both();
+    let mut servers = [Server::connect(nodes.ports[0]), Server::connect(port)];
+    for session in COUNTED.split("\n\n") {
+        let requests: Vec<_> = session.lines().map(words).collect();
+        let reset = [words("CONFIG RESETSTAT")];
+        assert_eq!(compare(&mut servers, &reset), [""; 0]);
+        assert_eq!(compare(&mut servers, &requests), [""; 0]);
+        let [ours, theirs] = servers.each_mut().map(counted);
+        assert_eq!(ours, theirs, "{session}");
+        assert!(ours.iter().any(|line| line.contains("_exec:") || line.contains("_discard:")));
+    }
+    // Each is an operation too, and has a latency.
+    let mut client = nodes.client(0);
+    let begun = |client: &mut Client| {
+        let info = client.info("load");
+        let line = |name: &str| {
+            let line = info.lines().find_map(|line| line.strip_prefix(name)).expect("a line");
+            let digits = line.split(|c: char| !c.is_ascii_digit()).next().expect("a number");
+            digits.parse::<u64>().expect("a number")
+        };
+        (line("requests_strong:"), line("latency_us_strong:count="))
+    };
+    let (requests, latencies) = begun(&mut client);
+    let (_, begin) = (servers[0].send(&request(&words("MULTI"))), servers[0].reply());
+    assert_eq!(begin, b"+OK\r\n");
+    let both = [words("SET n 1"), words("PING"), words("MGET n s"), words("INCR n"), words("EXEC")];
+    let bytes: Vec<u8> = both.iter().flat_map(|words| request(words)).collect();
+    servers[0].send(&bytes);
+    both.iter().for_each(|_| drop(servers[0].reply()));
+    assert_eq!(begun(&mut client), (requests + 3, latencies + 3));
 }
 
 /// The replies to requests, or nothing if the connection breaks.

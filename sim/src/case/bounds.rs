@@ -18,6 +18,9 @@ struct MillisShape(u64);
 pub(super) struct LimitsShape {
     args_max: usize,
     line_size_max: usize,
+    /// Cases don't vary it.
+    #[serde(skip, default = "line_dropped_max")]
+    line_dropped_max: usize,
     request_size_max: usize,
     output_pause: usize,
     #[serde(default = "requests_open_max")]
@@ -58,6 +61,10 @@ pub(super) struct LimitsShape {
 
 const fn batch_keys_bits() -> usize {
     Limits::DEFAULT.batch_keys_bits
+}
+
+const fn line_dropped_max() -> usize {
+    Limits::DEFAULT.line_dropped_max
 }
 
 const fn log_gathered_max() -> usize {

@@ -22,7 +22,7 @@ use super::{
     replies::{self, Said},
     tally::Tally,
 };
-use crate::cli::resp::append_request;
+use crate::cli::resp::{Credentials, append_request};
 
 /// A request without an answer for so long has none.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -57,8 +57,15 @@ pub(super) enum End {
     Requests(u64),
 }
 
-/// Runs round number `round` against these addresses, in database `db`. `look` is told now and then
-/// how far it is.
+/// Whom to ask, and as who.
+#[derive(Clone, Copy)]
+pub(super) struct Goal<'p> {
+    pub(super) addresses: &'p [SocketAddr],
+    pub(super) credentials: &'p Credentials,
+    pub(super) db: u16,
+}
+
+/// Runs round number `round` against a goal. `look` is told now and then how far it is.
 ///
 /// # Errors
 /// If the system has no event queue.
@@ -66,13 +73,13 @@ pub(super) fn run(
     plan: &Plan,
     pressure: Pressure,
     round: u64,
-    (addresses, db): (&[SocketAddr], u16),
+    goal: Goal<'_>,
     look: &mut dyn FnMut(&Tally, Duration),
 ) -> io::Result<Tally> {
     let begin = Instant::now();
     let links = (0..pressure.clients).map(|number| Link {
         number,
-        node: number as usize % addresses.len(),
+        node: number as usize % goal.addresses.len(),
         stream: None,
         dial_at: begin,
         ready: false,
@@ -85,8 +92,7 @@ pub(super) fn run(
     let mut load = Load {
         plan,
         pressure,
-        addresses,
-        db,
+        goal,
         poll: Poll::new()?,
         links: links.collect(),
         tally: Tally::new(),
@@ -101,8 +107,7 @@ pub(super) fn run(
 struct Load<'p> {
     plan: &'p Plan,
     pressure: Pressure,
-    addresses: &'p [SocketAddr],
-    db: u16,
+    goal: Goal<'p>,
     poll: Poll,
     links: Vec<Link<'p>>,
     tally: Tally,
@@ -220,7 +225,7 @@ impl Load<'_> {
 
     fn dial(&mut self, at: usize, now: Instant) {
         let link = &mut self.links[at];
-        let address = self.addresses[link.node];
+        let address = self.goal.addresses[link.node];
         let stream = TcpStream::connect(address).and_then(|mut stream| {
             let interests = Interest::READABLE | Interest::WRITABLE;
             self.poll.registry().register(&mut stream, Token(at), interests)?;
@@ -229,8 +234,13 @@ impl Load<'_> {
         match stream {
             Ok(stream) => {
                 link.stream = Some(stream);
-                append_request(&["SELECT", &self.db.to_string()], &mut link.out);
-                link.flying.push_back(Flying { kind: None, since: now, sent: now });
+                let opening = Flying { kind: None, since: now, sent: now };
+                if let Some(words) = self.goal.credentials.request() {
+                    append_request(&words, &mut link.out);
+                    link.flying.push_back(opening);
+                }
+                append_request(&["SELECT", &self.goal.db.to_string()], &mut link.out);
+                link.flying.push_back(opening);
             }
             Err(error) => self.lose(at, &error.to_string()),
         }
@@ -296,8 +306,11 @@ impl Load<'_> {
             taken += size;
             let flying = link.flying.pop_front().ok_or("an answer to nothing")?;
             match (flying.kind, said) {
-                (None, Said::Error(error)) => return Err(format!("SELECT: {error}")),
-                (None, _) => link.ready = true,
+                (None, Said::Error(error)) => {
+                    let asked = if link.is_opening() { "AUTH" } else { "SELECT" };
+                    return Err(format!("{asked}: {error}"));
+                }
+                (None, _) => link.ready = !link.is_opening(),
                 (Some(_), Said::Error(error)) => self.tally.fail(&error),
                 (Some(kind), said) => {
                     self.tally.misses += u64::from(said == Said::Nothing);
@@ -327,7 +340,7 @@ impl Load<'_> {
         link.out.clear();
         link.input.clear();
         link.ready = false;
-        link.node = (link.node + 1) % self.addresses.len();
+        link.node = (link.node + 1) % self.goal.addresses.len();
         link.dial_at = Instant::now() + REST;
     }
 
@@ -382,6 +395,11 @@ impl Load<'_> {
 }
 
 impl Link<'_> {
+    /// Whether what opens the connection has no answer yet: AUTH goes in front of SELECT.
+    fn is_opening(&self) -> bool {
+        self.flying.iter().any(|flying| flying.kind.is_none())
+    }
+
     fn has_room(&self, pipeline: usize) -> bool {
         self.stream.is_some() && self.ready && self.flying.len() < pipeline
     }

@@ -18,7 +18,13 @@ use std::{
 
 use clap::Args;
 
-use super::{Failure, level::Level, resp::Target, say};
+use super::{
+    Failure,
+    level::Level,
+    login::Login,
+    resp::{Connection, Credentials, Target},
+    say,
+};
 use load::{End, Pressure};
 use plan::Plan;
 use report::Measured;
@@ -26,6 +32,8 @@ use tally::Tally;
 
 /// Requests of a connection on their way while keys get their first values.
 const FILL_PIPELINE: usize = 16;
+/// How long somebody may take to say whether the password is right.
+const PATIENCE: Duration = Duration::from_secs(5);
 /// The most bytes of a value.
 const SIZE_MAX: usize = 1024 * 1024;
 
@@ -35,6 +43,7 @@ Examples:
   quorate bench --level strong,quorum,eventual --reads 90 --clients 20
   quorate bench --against localhost:6379 --rounds 5    a Redis beside it, turn by turn
   quorate bench --rate 2000 --seconds 20               2000 requests a second, come what may
+  quorate bench -a PASSWORD                            QUORATE_PASSWORD may hold it
   quorate bench --zipf --keys 1000000 --value-size 100-4000 --pipeline 16 --json
 
 Without --rate the loop is closed: each client asks again when it has its answer, so a node that
@@ -71,6 +80,13 @@ pub(crate) struct Bench {
     /// Database of --against
     #[arg(long, value_name = "DB", default_value_t = 0, requires = "against")]
     against_db: u16,
+
+    /// Password of --against, which gets no other
+    #[arg(long, value_name = "PASSWORD", requires = "against")]
+    against_password: Option<String>,
+
+    #[command(flatten)]
+    login: Login,
 
     /// Connections
     #[arg(short, long, default_value_t = 50, value_parser = clap::value_parser!(u64).range(1..=10_000))]
@@ -139,6 +155,7 @@ struct Subject {
     name: String,
     addresses: Vec<SocketAddr>,
     db: u16,
+    credentials: Credentials,
 }
 
 impl Bench {
@@ -185,18 +202,22 @@ impl Bench {
     }
 
     fn subjects(&self) -> Result<Vec<Subject>, Failure> {
-        let addresses = resolve(&self.nodes)?;
+        let credentials = self.login.credentials();
+        let addresses = resolve(&self.nodes, &credentials)?;
         let mut levels = self.level.clone();
         levels.dedup();
         let own = |level: &Level| Subject {
             name: level.name().to_owned(),
             addresses: addresses.clone(),
             db: level.db().number().into(),
+            credentials: credentials.clone(),
         };
         let mut subjects: Vec<Subject> = levels.iter().map(own).collect();
         if !self.against.is_empty() {
-            let (name, addresses) = (self.against.join(","), resolve(&self.against)?);
-            subjects.push(Subject { name, addresses, db: self.against_db });
+            let credentials = Credentials { user: None, password: self.against_password.clone() };
+            let addresses = resolve(&self.against, &credentials)?;
+            let name = self.against.join(",");
+            subjects.push(Subject { name, addresses, db: self.against_db, credentials });
         }
         Ok(subjects)
     }
@@ -267,7 +288,11 @@ fn measure(
             );
         }
     };
-    let target = (&subject.addresses[..], subject.db);
+    let target = load::Goal {
+        addresses: &subject.addresses,
+        credentials: &subject.credentials,
+        db: subject.db,
+    };
     let tally = load::run(plan, pressure, round, target, &mut look)?;
     if shows {
         let _ = write!(io::stderr(), "\r\x1b[K");
@@ -275,12 +300,20 @@ fn measure(
     Ok(tally)
 }
 
-/// Where each can be reached.
-fn resolve(nodes: &[String]) -> Result<Vec<SocketAddr>, Failure> {
+/// Where each can be reached. A password that one does not take is found out now, not by every connection.
+fn resolve(nodes: &[String], credentials: &Credentials) -> Result<Vec<SocketAddr>, Failure> {
     let resolve = |node: &String| {
         let target = Target::parse(node).map_err(Failure::Refused)?;
-        let address = target.dial().and_then(|stream| stream.peer_addr());
-        address.map_err(|error| Failure::Remote(format!("can't talk to {target}: {error}")))
+        let failed = |error| Failure::Remote(format!("can't talk to {target}: {error}"));
+        let address = target.dial().and_then(|stream| stream.peer_addr()).map_err(failed)?;
+        if credentials.password.is_some() {
+            let open = Connection::open(&target, credentials, false, Some(PATIENCE));
+            if let Some(refusal) = open.map_err(failed)?.refusal {
+                let error = format!("{target} did not take the password: {refusal}");
+                return Err(Failure::Remote(error));
+            }
+        }
+        Ok(address)
     };
     nodes.iter().map(resolve).collect()
 }

@@ -70,6 +70,14 @@ pub(in crate::cli) struct Credentials {
     pub(in crate::cli) password: Option<String>,
 }
 
+impl Credentials {
+    /// The request that shows them, if there is a password.
+    pub(in crate::cli) fn request(&self) -> Option<Vec<&str>> {
+        let password = self.password.as_deref()?;
+        Some(["AUTH"].into_iter().chain(self.user.as_deref()).chain([password]).collect())
+    }
+}
+
 /// An open connection.
 pub(in crate::cli) struct Connection {
     reader: BufReader<TcpStream>,
@@ -99,12 +107,7 @@ impl Connection {
     }
 
     fn introduce(&mut self, credentials: &Credentials, resp3: bool) -> io::Result<()> {
-        if let Some(password) = &credentials.password {
-            let user = credentials.user.as_deref().map(str::as_bytes);
-            let words: Vec<&[u8]> = std::iter::once(&b"AUTH"[..])
-                .chain(user)
-                .chain(std::iter::once(password.as_bytes()))
-                .collect();
+        if let Some(words) = credentials.request() {
             self.refusal = self.ask(&words)?.error().map(str::to_owned);
         }
         let version: &[u8] = if resp3 { b"3" } else { b"2" };

@@ -26,14 +26,12 @@ use quorate::command::help;
 use super::{
     Failure,
     level::Level,
-    resp::{BULK_SIZE_MAX, Credentials, Target},
+    login::Login,
+    resp::{BULK_SIZE_MAX, Target},
 };
 use editor::{LineEditor, Typed};
 use render::Look;
 use session::{Lost, Session, WINDOW};
-
-/// Where the password may stand, so that no list of processes shows it.
-const PASSWORD_VARIABLE: &str = "QUORATE_PASSWORD";
 
 const EXAMPLES: &str = "\
 Examples:
@@ -71,13 +69,8 @@ pub(crate) struct Cli {
     #[arg(value_name = "strong|quorum|eventual")]
     level: Option<Level>,
 
-    /// Password
-    #[arg(short = 'a', long)]
-    password: Option<String>,
-
-    /// User, if it is not the default one
-    #[arg(long)]
-    user: Option<String>,
+    #[command(flatten)]
+    login: Login,
 
     /// Speak RESP2
     #[arg(short = '2')]
@@ -113,8 +106,7 @@ impl Cli {
     pub(crate) fn run(self) -> Result<(), Failure> {
         let look = self.look();
         let target = Target { host: self.host, port: self.port };
-        let password = self.password.or_else(|| env::var(PASSWORD_VARIABLE).ok());
-        let credentials = Credentials { user: self.user, password };
+        let credentials = self.login.credentials();
         let database = self.level.map_or(self.db, |level| level.db().number().into());
         let database = database.to_string().into_bytes();
         let mut session = Session::new(target, credentials, database, !self.resp2);

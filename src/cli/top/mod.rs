@@ -17,6 +17,7 @@ use clap::Args;
 
 use super::{
     Failure,
+    login::Login,
     resp::{Connection, Credentials, Target},
 };
 use sample::Sample;
@@ -31,6 +32,7 @@ Examples:
   quorate top localhost:9001 -i 5      found by another node, every 5 seconds
   quorate top --once                   once, after a second
   quorate top --json                   an object a line, for programs
+  quorate top -a PASSWORD              a cluster that wants one; QUORATE_PASSWORD may hold it
 
 ops/s and syncs count from one look to the next. Latencies are those of the last 10 to 20 seconds,
 from when a node has read a request to when it has the answer. Lag is what a node has not
@@ -56,11 +58,15 @@ pub(crate) struct Top {
     /// Print JSON
     #[arg(long)]
     json: bool,
+
+    #[command(flatten)]
+    login: Login,
 }
 
 /// One node, and what it told.
 struct Node {
     target: Target,
+    credentials: Credentials,
     connection: Option<Connection>,
     now: Result<Sample, String>,
     before: Option<Sample>,
@@ -74,15 +80,16 @@ impl Top {
             return Err(Failure::Refused("the interval must be 0.05 to 3600 seconds".to_owned()));
         }
         let interval = Duration::from_secs_f64(interval);
+        let credentials = self.login.credentials();
         let mut nodes = BTreeMap::new();
         for name in &self.nodes {
             let target = Target::parse(name).map_err(Failure::Refused)?;
-            nodes.insert(target.to_string(), Node::new(target));
+            nodes.insert(target.to_string(), Node::new(target, credentials.clone()));
         }
         look(&mut nodes);
         loop {
             let begun = Instant::now();
-            let found = meet(&mut nodes);
+            let found = meet(&mut nodes, &credentials);
             if nodes.values().all(|node| node.now.is_err()) {
                 return Err(no_answer(&nodes));
             }
@@ -137,7 +144,7 @@ fn look(nodes: &mut BTreeMap<String, Node>) {
 }
 
 /// Calls nodes what they call themselves, and takes in those that they name. Whether there were any.
-fn meet(nodes: &mut BTreeMap<String, Node>) -> bool {
+fn meet(nodes: &mut BTreeMap<String, Node>, credentials: &Credentials) -> bool {
     *nodes = std::mem::take(nodes)
         .into_iter()
         .map(|(name, node)| {
@@ -151,15 +158,16 @@ fn meet(nodes: &mut BTreeMap<String, Node>) -> bool {
     let before = nodes.len();
     for name in named {
         if let Ok(target) = Target::parse(&name) {
-            nodes.entry(name).or_insert_with(|| Node::new(target));
+            nodes.entry(name).or_insert_with(|| Node::new(target, credentials.clone()));
         }
     }
     nodes.len() > before
 }
 
 impl Node {
-    fn new(target: Target) -> Self {
-        Self { target, connection: None, now: Err("not asked yet".to_owned()), before: None }
+    fn new(target: Target, credentials: Credentials) -> Self {
+        let now = Err("not asked yet".to_owned());
+        Self { target, credentials, connection: None, now, before: None }
     }
 
     fn look(&mut self) {
@@ -177,8 +185,12 @@ impl Node {
         let connection = match self.connection.take() {
             Some(connection) => self.connection.insert(connection),
             None => {
-                let open =
-                    Connection::open(&self.target, &Credentials::default(), true, Some(PATIENCE))?;
+                let (target, credentials) = (&self.target, &self.credentials);
+                let mut open = Connection::open(target, credentials, true, Some(PATIENCE))?;
+                if let Some(refusal) = open.refusal.take() {
+                    let error = format!("the password was not taken: {refusal}");
+                    return Err(io::Error::other(error));
+                }
                 self.connection.insert(open)
             }
         };

@@ -14,6 +14,11 @@ use crate::{proto::integer, record::VALUE_SIZE_MAX};
 pub(super) const OVERFLOW: &str = "ERR increment or decrement would overflow";
 pub(in crate::command) const TOO_LONG: &str =
     "ERR string exceeds maximum allowed size (proto-max-bulk-len)";
+const NO_FREQUENCY: &str = "ERR An LFU maxmemory policy is not selected, access frequency not \
+    tracked. Please note that \
+    when switching between policies at runtime LRU and LFU data will take some time to adjust.";
+/// Redis says so of policies that are not about time; it is no policy here, so its words are ours.
+const NO_IDLE_TIME: &str = "ERR idle time not tracked: nothing is ever evicted for its age";
 /// The longest value that Redis holds beside its key.
 const EMBEDDED_SIZE_MAX: usize = 44;
 
@@ -43,6 +48,8 @@ impl<'a> Op<'a> {
             Action::GetExpire { expiry } => expiry::get_expire(held, expiry, wall_ms),
             Action::GetRange { start, end } => (Effect::None, bits::range(held, start, end)),
             Action::Increment { by } => number::increment(held, by),
+            Action::IncrementHeld { .. } if held.is_none() => (Effect::None, Answer::Nil),
+            Action::IncrementHeld { by } => number::increment(held, by),
             Action::IncrementFloat { by } => number::increment_float(held, by),
             Action::Persist => expiry::persist(held),
             Action::Set { value, condition, reply, expiry } => {
@@ -55,6 +62,11 @@ impl<'a> Op<'a> {
             Action::Type => {
                 let name = if held.is_some() { "string" } else { "none" };
                 (Effect::None, Answer::Status(Cow::Borrowed(name)))
+            }
+            Action::Untracked { .. } if held.is_none() => (Effect::None, Answer::Nil),
+            Action::Untracked { idle } => {
+                let error = if idle { NO_IDLE_TIME } else { NO_FREQUENCY };
+                (Effect::None, Answer::Error(Cow::Borrowed(error)))
             }
             Action::Version => {
                 let digits = |held: Held<'_>| format!("{:032x}", held.version.to_bits());

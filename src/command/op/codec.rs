@@ -45,6 +45,8 @@ pub(super) const SET_RANGE: u8 = 21;
 pub(super) const TTL: u8 = 22;
 pub(super) const TYPE: u8 = 23;
 pub(super) const EXTEND: u8 = 24;
+pub(super) const UNTRACKED: u8 = 25;
+pub(super) const INCREMENT_HELD: u8 = 26;
 
 const REPLY_SHIFT: u8 = 4;
 const EXPIRY_SHIFT: u8 = 6;
@@ -58,14 +60,16 @@ impl<'a> Op<'a> {
         let body = match self.action {
             Action::Append { value } | Action::IncrementFloat { by: value } => value.len(),
             Action::BitCount { range: Some(_), .. } => 17,
-            Action::BitCount { range: None, .. } | Action::Ttl { .. } => 1,
+            Action::BitCount { range: None, .. }
+            | Action::Ttl { .. }
+            | Action::Untracked { .. } => 1,
             Action::DeleteIf { condition } => 1 + condition.size(),
             Action::Expire { expiry, .. } => 2 + expiry.size(),
             Action::Extend { value, .. } => 9 + value.len(),
             Action::GetBit { .. } => 4,
             Action::GetExpire { expiry } => 1 + expiry.size(),
             Action::GetRange { .. } => 16,
-            Action::Increment { .. } => 8,
+            Action::Increment { .. } | Action::IncrementHeld { .. } => 8,
             Action::Set { value, condition, expiry, .. } => {
                 1 + expiry.size() + condition.size() + value.len()
             }
@@ -122,7 +126,9 @@ impl<'a> Op<'a> {
                 out.extend_from_slice(&start.to_le_bytes());
                 out.extend_from_slice(&end.to_le_bytes());
             }
-            Action::Increment { by } => out.extend_from_slice(&by.to_le_bytes()),
+            Action::Increment { by } | Action::IncrementHeld { by } => {
+                out.extend_from_slice(&by.to_le_bytes());
+            }
             Action::Set { value, condition, reply, expiry } => {
                 debug_assert!(value.len() <= VALUE_SIZE_MAX);
                 encode_how(out, condition, reply, expiry);
@@ -139,6 +145,7 @@ impl<'a> Op<'a> {
             Action::Ttl { form } => {
                 out.push(u8::from(form.millis) | u8::from(form.absolute) << 1);
             }
+            Action::Untracked { idle } => out.push(u8::from(idle)),
             Action::Delete
             | Action::Digest
             | Action::Encoding
@@ -204,6 +211,7 @@ fn decode_action<'a>(kind: u8, body: &mut &'a [u8]) -> Option<Action<'a>> {
         }
         GET_RANGE => Action::GetRange { start: long(body)?, end: long(body)? },
         INCREMENT => Action::Increment { by: long(body)? },
+        INCREMENT_HELD => Action::IncrementHeld { by: long(body)? },
         INCREMENT_FLOAT => {
             let by = rest(body)?;
             float(by).map(|_| Action::IncrementFloat { by })?
@@ -224,6 +232,7 @@ fn decode_action<'a>(kind: u8, body: &mut &'a [u8]) -> Option<Action<'a>> {
             Action::Ttl { form: TimeForm { millis: flags & 1 != 0, absolute: flags & 2 != 0 } }
         }
         TYPE => Action::Type,
+        UNTRACKED => Action::Untracked { idle: bits(body, 1)? == 1 },
         VERSION => Action::Version,
         _ => return None,
     })
@@ -247,6 +256,7 @@ impl Action<'_> {
             Self::GetExpire { .. } => GET_EXPIRE,
             Self::GetRange { .. } => GET_RANGE,
             Self::Increment { .. } => INCREMENT,
+            Self::IncrementHeld { .. } => INCREMENT_HELD,
             Self::IncrementFloat { .. } => INCREMENT_FLOAT,
             Self::Persist => PERSIST,
             Self::Set { .. } => SET,
@@ -255,6 +265,7 @@ impl Action<'_> {
             Self::Strlen => STRLEN,
             Self::Ttl { .. } => TTL,
             Self::Type => TYPE,
+            Self::Untracked { .. } => UNTRACKED,
             Self::Version => VERSION,
         }
     }

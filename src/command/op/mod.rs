@@ -120,6 +120,11 @@ pub enum Action<'a> {
         /// A number as [`float`] reads it.
         by: &'a [u8],
     },
+    /// Of a script: adds to a number if there is one; the sum.
+    IncrementHeld {
+        /// May be negative.
+        by: i64,
+    },
     /// PERSIST: 1 if the key had an end and now has none, else 0.
     Persist,
     /// SET, SETNX, SETEX, GETSET.
@@ -156,6 +161,11 @@ pub enum Action<'a> {
     },
     /// TYPE: `string`, or `none`.
     Type,
+    /// OBJECT IDLETIME and FREQ: an error if there is a key, for neither is kept.
+    Untracked {
+        /// Which of the two.
+        idle: bool,
+    },
     /// VERSION: the key's version as 32 hexadecimal digits, which have the order of the versions.
     Version,
 }
@@ -238,6 +248,7 @@ impl<'a> Op<'a> {
             | Action::Strlen
             | Action::Ttl { .. }
             | Action::Type
+            | Action::Untracked { .. }
             | Action::Version => true,
             Action::Append { .. }
             | Action::Delete
@@ -248,6 +259,7 @@ impl<'a> Op<'a> {
             | Action::GetExpire { .. }
             | Action::Increment { .. }
             | Action::IncrementFloat { .. }
+            | Action::IncrementHeld { .. }
             | Action::Persist
             | Action::Set { .. }
             | Action::SetBit { .. }

@@ -57,6 +57,18 @@ fn increments_keep_the_expiry_and_refuse_what_is_no_number() {
 }
 
 #[test]
+fn what_is_not_there_is_not_counted() {
+    let by = |by| Action::IncrementHeld { by };
+    let none = &Effect::None;
+    check(by(1), None, none, &Answer::Nil);
+    check(by(-3), Some(b"5"), &put(b"2", DEADLINE), &Answer::Integer(2));
+    check(by(1), Some(b"x"), none, &error(NOT_AN_INTEGER));
+    check(Action::Untracked { idle: true }, None, none, &Answer::Nil);
+    let (did, said) = Op::new(b"k", Action::Untracked { idle: false }).apply(Some(held(b"v")), 0);
+    assert!(did == Effect::None && matches!(said, Answer::Error(_)), "{said:?}");
+}
+
+#[test]
 fn appends_keep_the_expiry_and_stop_at_the_longest_value() {
     let append = |value| Action::Append { value };
     check(append(b"ab"), None, &put(b"ab", None), &Answer::Integer(2));

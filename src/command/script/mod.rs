@@ -1,6 +1,7 @@
-//! Lock scripts: what clients send as Lua to take, extend and free locks, recognised by its shape.
+//! Scripts: what clients send as Lua to take, extend and free locks, and what Django's cache counts
+//! with, recognised by its shape.
 //!
-//! There is no Lua here. The scripts of the common lock libraries come to one operation on one key
+//! There is no Lua here. The scripts of the common libraries come to one operation on one key
 //! each, and that is what is carried out, in one order with all others. A script is recognised if
 //! its tokens are those of a known one ([`shape`]); comments, spaces, quotes, semicolons and the
 //! names of local variables may differ. What is not known for certain is refused: a script that is
@@ -17,7 +18,7 @@ mod shape;
 pub use sha1::{HASH_SIZE, Hash, hash, hash_of_hex};
 pub use shape::shape;
 
-/// What a script does to the lock that its one key is, if the lock's value is the first argument.
+/// What a script does to its one key; to a lock, if the lock's value is the first argument.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Shape {
     /// Sets the lock for so many milliseconds, if there is none.
@@ -30,6 +31,11 @@ pub enum Shape {
         /// Milliseconds of a unit.
         unit: i64,
     },
+    /// Adds the first argument to the number that the key holds.
+    Count {
+        /// Answers nil if there is no key, instead of counting from 0.
+        held: bool,
+    },
     /// Frees the lock.
     Release,
     /// Sets the lock anew for so many milliseconds.
@@ -41,8 +47,8 @@ pub enum Shape {
 pub enum Unfit {
     /// It has not one key, or lacks arguments.
     Arguments,
-    /// A time that is none.
-    Time,
+    /// A number that is none.
+    Number,
 }
 
 impl Unfit {
@@ -51,16 +57,17 @@ impl Unfit {
     pub const fn error(self) -> &'static str {
         match self {
             Self::Arguments => {
-                "ERR a lock script takes one key, the lock's value, and its time if it sets one"
+                "ERR this script takes one key, then the lock's value or a number, and a time if it sets one"
             }
-            Self::Time => "ERR value is not an integer or out of range",
+            Self::Number => "ERR value is not an integer or out of range",
         }
     }
 }
 
 /// What clients are told of a script that is not recognised.
 pub const NO_LUA: &str = "ERR there is no Lua engine here: only the scripts of common lock libraries \
-    are known (compare a key with a value, then DEL, PEXPIRE or SET it), and this is none of them";
+    are known (compare a key with a value, then DEL, PEXPIRE or SET it), and the one that \
+    django-redis counts with; this is none of them";
 /// What clients are told when there is no room for another script.
 pub const FULL: &str = "ERR too many scripts are known; SCRIPT FLUSH forgets them";
 /// What clients are told of a hash that is not known; they send the script then.
@@ -78,10 +85,10 @@ impl Shape {
         };
         let time = || {
             let time = integer(arguments.get(1).ok_or(Unfit::Arguments)?);
-            time.ok_or(Unfit::Time)
+            time.ok_or(Unfit::Number)
         };
         let set = |condition, time: i64| {
-            let expiry = if time > 0 { Expiry::In(time) } else { return Err(Unfit::Time) };
+            let expiry = if time > 0 { Expiry::In(time) } else { return Err(Unfit::Number) };
             Ok(Action::Set { value, condition, reply: SetReply::Flag, expiry })
         };
         match self {
@@ -91,8 +98,12 @@ impl Shape {
                 Ok(Action::Extend { value, by: time()?, add, ends: true })
             }
             Self::Expire { unit } => {
-                let by = time()?.checked_mul(unit).ok_or(Unfit::Time)?;
+                let by = time()?.checked_mul(unit).ok_or(Unfit::Number)?;
                 Ok(Action::Extend { value, by, add: false, ends: false })
+            }
+            Self::Count { held } => {
+                let by = integer(value).ok_or(Unfit::Number)?;
+                Ok(if held { Action::IncrementHeld { by } } else { Action::Increment { by } })
             }
             Self::Release => Ok(Action::DeleteIf { condition: Condition::Equal(value) }),
             Self::Renew => set(Condition::Equal(value), time()?),

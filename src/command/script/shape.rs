@@ -22,7 +22,7 @@ const SIGNS: [&str; 17] =
     ["==", "~=", "<=", ">=", "..", "=", "<", ">", "(", ")", "[", "]", ",", ".", "+", "-", "#"];
 
 /// Normal forms, and what they come to.
-const KNOWN: [(&str, Shape); 16] = [
+const KNOWN: [(&str, Shape); 18] = [
     // Compare and delete, as in the documentation of SET.
     ("if get == ARGV1 then return del else return 0 end", Shape::Release),
     ("if get == ARGV1 then return del end return 0", Shape::Release),
@@ -66,6 +66,13 @@ const KNOWN: [(&str, Shape); 16] = [
          return # KEYS",
         Shape::Acquire,
     ),
+    // django-redis, the second one for keys that need not be there.
+    (
+        "local v1 = redis.call ( 'exists' , KEYS1 ) if ( v1 == 1 ) then return incrby else return \
+         false end",
+        Shape::Count { held: true },
+    ),
+    ("return incrby", Shape::Count { held: false }),
     // rslock.
     (
         "if get ~= ARGV1 then return 0 else if redis.call ( 'set' , KEYS1 , ARGV1 , 'px' , ARGV2 ) ~= \
@@ -75,12 +82,13 @@ const KNOWN: [(&str, Shape); 16] = [
 ];
 
 /// Calls on the one key with the arguments that all scripts give them; so the forms stay readable.
-const CALLS: [(&str, &str); 5] = [
+const CALLS: [(&str, &str); 6] = [
     ("redis.call ( 'get' , KEYS1 )", "get"),
     ("redis.call ( 'del' , KEYS1 )", "del"),
     ("redis.call ( 'pttl' , KEYS1 )", "pttl"),
     ("redis.call ( 'pexpire' , KEYS1 , ARGV2 )", "pexpire"),
     ("redis.call ( 'expire' , KEYS1 , ARGV2 )", "expire"),
+    ("redis.call ( 'incrby' , KEYS1 , ARGV1 )", "incrby"),
 ];
 
 /// What a script comes to, if it is known.

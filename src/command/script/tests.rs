@@ -157,6 +157,31 @@ fn what_is_nearly_one_is_none() {
     assert_eq!(shape(format!("{other} redis.call('del', KEYS[1]) return 1").as_bytes()), None);
 }
 
+/// With and without a look at whether there is anything.
+#[test]
+fn the_scripts_of_django_redis() {
+    let held = "
+                    local exists = redis.call('EXISTS', KEYS[1])
+                    if (exists == 1) then
+                        return redis.call('INCRBY', KEYS[1], ARGV[1])
+                    else return false end
+                    ";
+    let any = "
+                    return redis.call('INCRBY', KEYS[1], ARGV[1])
+                    ";
+    check(&[(held, Shape::Count { held: true }), (any, Shape::Count { held: false })]);
+    for (from, to) in [("== 1", "== 0"), ("INCRBY", "DECRBY"), ("false", "nil"), ("EXISTS", "GET")]
+    {
+        let script = held.replacen(from, to, 1);
+        assert_ne!(script, held);
+        assert_eq!(shape(script.as_bytes()), None, "{script}");
+    }
+    assert_eq!(told(Shape::Count { held: true }, "1 n -7"), "IncrementHeld { by: -7 }");
+    assert_eq!(told(Shape::Count { held: false }, "1 n 7"), "Increment { by: 7 }");
+    assert_eq!(told(Shape::Count { held: true }, "1 n 1.5"), Unfit::Number.error());
+    assert_eq!(told(Shape::Count { held: true }, "1 n"), Unfit::Arguments.error());
+}
+
 /// What a script of a shape does, told as the operation, or the error.
 fn told(shape: Shape, rest: &str) -> String {
     let line = format!("EVALSHA 0 {rest}\n");
@@ -205,7 +230,7 @@ fn scripts_come_to_operations() {
         assert_eq!(told(shape, rest), Unfit::Arguments.error(), "{rest}");
     }
     for rest in ["1 lock me x", "1 lock me 9223372036854775807"] {
-        assert_eq!(told(Shape::Expire { unit: 1000 }, rest), Unfit::Time.error(), "{rest}");
+        assert_eq!(told(Shape::Expire { unit: 1000 }, rest), Unfit::Number.error(), "{rest}");
     }
-    assert_eq!(told(Shape::Acquire, "1 lock me 0"), Unfit::Time.error());
+    assert_eq!(told(Shape::Acquire, "1 lock me 0"), Unfit::Number.error());
 }

@@ -288,7 +288,9 @@ impl Part {
             11 => Action::SetRange { offset, value: &self.value },
             12 => Action::Ttl { form: TimeForm { millis: flag(0), absolute: flag(1) } },
             13 => Action::Type,
-            14 => Action::Extend { value: &self.value, by: start, add: flag(0), ends: flag(1) },
+            14 => Action::Untracked { idle: flag(0) },
+            15 => Action::IncrementHeld { by: start },
+            16 => Action::Extend { value: &self.value, by: start, add: flag(0), ends: flag(1) },
             _ => Action::Set { value: &self.value, condition, reply, expiry: self.expiry },
         }
     }
@@ -302,7 +304,7 @@ fn drawn() -> impl Strategy<Value = Part> {
         any::<i64>().prop_map(Expiry::In),
     ];
     let numbers = (any::<i64>(), any::<i64>());
-    (0..16_u8, numbers, expiry, 0..16_u8, values()).prop_map(
+    (0..18_u8, numbers, expiry, 0..16_u8, values()).prop_map(
         |(kind, numbers, expiry, flags, value)| Part { kind, numbers, expiry, flags, value },
     )
 }
