@@ -156,6 +156,9 @@ fn main() -> ExitCode {
     }
 }
 
+/// The heading of the part of the kill table that is not ours.
+const SEARCHED: &str = "Shown by the exhaustive search";
+
 /// Where the kept cases are.
 fn kept_cases() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../tests/cases")
@@ -251,8 +254,12 @@ fn save(flags: &Flags, case: &Case, out: &mut impl Write) -> io::Result<()> {
 }
 
 fn hunt_all(flags: &Flags, out: &mut impl Write) -> io::Result<u8> {
-    let (code, table) = hunt(flags.tier, flags.from, out)?;
+    let (code, mut table) = hunt(flags.tier, flags.from, flags.jobs, out)?;
     if let Some(path) = &flags.table {
+        // What the search shows is printed by its test.
+        let before = fs::read_to_string(path).unwrap_or_default();
+        let searched = before.split("\n## ").find(|part| part.starts_with(SEARCHED));
+        searched.into_iter().for_each(|part| table += &format!("\n## {}\n", part.trim_end()));
         fs::write(path, table)?;
     }
     Ok(code)
