@@ -48,6 +48,10 @@ struct Seen {
     turns: u32,
     changes: u32,
     looks: u32,
+    /// It recovers: what it has in the strong database counts for nothing, and is replaced.
+    recovers: bool,
+    /// It did at the last look.
+    recovered: bool,
     /// What it held at the last look, by key.
     held: [BTreeMap<Vec<u8>, Held>; Db::COUNT],
 }
@@ -102,6 +106,11 @@ impl Growth {
         self.removed[node].clear();
     }
 
+    /// Whether a node does not vote because it may have lost something.
+    pub fn note_recovery(&mut self, node: usize, recovers: bool) {
+        self.nodes[node].recovers = recovers;
+    }
+
     /// The tombstones that the last look found removed from databases 1 and 2.
     pub fn take_removed(&mut self) -> Vec<(Db, Vec<u8>, u128)> {
         std::mem::take(&mut self.removed_now)
@@ -146,7 +155,8 @@ impl Growth {
                     Some(old) if *old == (Held { look: old.look, ..held }) => old.look = look,
                     Some(old) => {
                         let old = std::mem::replace(old, held);
-                        if version < old.version && old.version > flushed {
+                        let replaced = db == Db::STRONG && seen.recovered;
+                        if version < old.version && old.version > flushed && !replaced {
                             let now = Some(version);
                             self.went_back(node, life, (db, record.key), old.version, now);
                         }
@@ -170,6 +180,7 @@ impl Growth {
                 !gone
             });
         }
+        seen.recovered = seen.recovers;
         self.nodes[node] = seen;
     }
 
@@ -263,6 +274,28 @@ mod tests {
         growth.forget(0);
         growth.look(0, 2, &store(5, b"a"), Some(0));
         assert_eq!(growth.check(), Ok(()));
+    }
+
+    #[test]
+    fn who_recovers_may_go_back_in_the_strong_database() {
+        for (db, recovers, good) in
+            [(Db::STRONG, true, true), (Db::STRONG, false, false), (Db::QUORUM, true, false)]
+        {
+            let held = |hlc| {
+                let (mut store, version) = (Store::new(4, 1, 1), Version::stamp(hlc, NodeId(0), 1));
+                let value = Some(&b"a"[..]);
+                store.merge(&Record { db, key: b"k", version, expires_at_ms: None, value });
+                store
+            };
+            let mut growth = Growth::new(1);
+            growth.note_recovery(0, recovers);
+            growth.look(0, 1, &held(5), Some(0));
+            growth.note_recovery(0, false);
+            growth.look(0, 1, &held(4), Some(0));
+            assert_eq!(growth.check().is_ok(), good, "{db:?}, {recovers}");
+            growth.look(0, 1, &held(3), Some(0));
+            assert!(growth.check().is_err(), "it votes by then");
+        }
     }
 
     #[test]

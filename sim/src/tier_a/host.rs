@@ -327,6 +327,7 @@ impl World<'_> {
         self.bounds(id, &node);
         let floor = node.floor();
         self.growth.note_floor(id, floor, node.is_durable());
+        self.growth.note_recovery(id, !node.votes());
         let looked = self.growth.sample(id, self.hosts[id].life, node.store(), floor);
         self.on_tape(|tape, now_us| tape.on_turn(now_us, id, &node));
         self.hosts[id].node = Some(node);
