@@ -13,6 +13,9 @@
 //!
 //! [`check`] holds the checkers of linearizability. A run that is to be looked at is kept on a
 //! [`tape`], of which a [`page`] is made.
+//!
+//! `docs/simulator.md` tells how to use all that and how to add to it, and what no workload does yet;
+//! `docs/evidence.md` what was checked with it.
 
 pub mod batch;
 pub mod birth;
