@@ -298,6 +298,9 @@ named! {
         RecoveryDropsPromise => "recovery_drops_promise",
         /// A recovering node keeps what only its disk shows.
         RecoveryKeepsDisk => "recovery_keeps_disk",
+        /// A node that recovers keeps what it has of a key whose newer tombstone is dropped before it is
+        /// fetched.
+        RecoveryKeepsDropped => "recovery_keeps_dropped",
         /// A write that was stamped is refused as if it had not been.
         RefusedAfterStamp => "refused_after_stamp",
         /// A walk leaves out the last differing slot of each span.

@@ -73,6 +73,7 @@ mod planted {
         (Mutant::RecoversFromFew, "power failure"),
         (Mutant::RecoveryDropsPromise, "promise lost"),
         (Mutant::RecoveryKeepsDisk, "drop and power failure"),
+        (Mutant::RecoveryKeepsDropped, "drop and power failure"),
         (Mutant::SeqReused, "leader restarts"),
         (Mutant::UndurableShown, "slow disk"),
         (Mutant::UnknownRetried, "forwarded"),

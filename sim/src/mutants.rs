@@ -2,8 +2,8 @@
 //!
 //! An oracle that has never failed proves nothing by passing. A bug that survives is a failure of
 //! the simulator: of its oracles, its faults or its workload. Some show only in one narrow course of
-//! things that seeds hardly ever draw: those have a case written by hand. The table that is kept, `sim/KILLS.md`,
-//! is what one run of [`hunt`] found; each bug has a line in it and a kept case that kills it.
+//! things that seeds hardly ever draw: those have a case written by hand. The table that is kept,
+//! `sim/KILLS.md`, is what one run of [`hunt`] found; each bug has a line in it and a kept case that kills it.
 
 use std::{
     fmt::Write as _,
@@ -41,20 +41,21 @@ Written by `cargo run --release -p sim --features mutants -- --mutants --jobs 2 
 are played with one bug planted until an oracle fails, for 60 seconds at most. Seconds are those of one core, with the
 other at work too; the rest is the same everywhere.
 
-Each bug has a kept case that passes, and fails with its bug planted; or a script, where it shows in one narrow course
-of things on one node; `cargo test` plays them. Of bugs that no seed showed in time the case was made by hand: the course
-was thought out, its times, nodes and chance were searched for. The last column tells how many of 24 neighbours of the
-case (its times shifted by 2 % at most, and other chance) kill the bug too: a case with few is the next that a change of
-timing makes useless, and `--renew` finds another.
+Each bug has a kept case that passes, and fails with its bug planted; or a script or a setup of the exhaustive search,
+where it shows in one narrow course of things; the tests play them. Of bugs that no seed showed in time the case was
+made by hand: the course was thought out, its times, nodes and chance were searched for. The last column tells how many
+of 24 neighbours of the case (its times shifted by 2 % at most, and other chance) kill the bug too: a case with few is
+the next that a change of timing makes useless, and `--renew` finds another.
 
 ";
 
-/// Bugs that a script kills, for they show in one narrow course of things on one node.
-const SCRIPTS: [(Mutant, &str); 4] = [
-    (Mutant::BatchSentApart, "batches_apart"),
-    (Mutant::ExpiredAboveFloor, "expired"),
-    (Mutant::FloorIgnored, "tombstones_lost"),
-    (Mutant::FloorRowOutlived, "tombstones_wiped"),
+/// Bugs that a script kills or the exhaustive search, for they show in one narrow course of things.
+const SCRIPTS: [(Mutant, &str); 5] = [
+    (Mutant::BatchSentApart, "scripts/batches_apart.txt"),
+    (Mutant::ExpiredAboveFloor, "scripts/expired.txt"),
+    (Mutant::FloorIgnored, "scripts/tombstones_lost.txt"),
+    (Mutant::FloorRowOutlived, "scripts/tombstones_wiped.txt"),
+    (Mutant::RecoveryKeepsDropped, "explore.rs"),
 ];
 
 /// How one bug died, or did not.
@@ -107,7 +108,8 @@ pub fn hunt(tier: Tier, from: u64, jobs: usize, out: &mut impl Write) -> io::Res
     all.iter().filter(|hunted| hunted.is_dead()).for_each(|hunted| table += &hunted.line());
     let by_seeds = all.iter().filter(|hunted| hunted.failure.is_some()).count();
     let sum = format!(
-        "{} planted bugs: {by_seeds} that seeds show in time, {} that only their case or script shows, {} open",
+        "{} planted bugs: {by_seeds} that seeds show in time, {} that only their case or script \
+         shows, {} open",
         all.len(),
         all.len() - by_seeds - survivors.len(),
         survivors.len()
@@ -178,13 +180,14 @@ impl Hunted {
                 let file = format!("[{shape}](../tests/cases/{name}.json)");
                 format!("{file} | {} | {strength} of {NEIGHBOURS}", failure.oracle)
             }
-            (None, Some(script)) => format!("`tests/scripts/{script}.txt` | script | -"),
+            (None, Some(script)) => format!("`tests/{script}` | its own | -"),
             (None, None) => "SURVIVED | - | -".to_owned(),
         };
         format!("| {name} | {what} | {seeds} | {seconds:.1} | {oracle} | {last} |\n")
     }
 }
 
+/// The file that shows a bug without a kept case.
 fn script(mutant: Mutant) -> Option<&'static str> {
     SCRIPTS.iter().find(|(other, _)| *other == mutant).map(|(_, script)| *script)
 }

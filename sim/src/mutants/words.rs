@@ -71,6 +71,10 @@ const WORDS: &[(Mutant, &str)] = &[
     (Mutant::RecoversFromFew, "a node recovers from one member too few"),
     (Mutant::RecoveryDropsPromise, "a recovering node does not take over what others promised"),
     (Mutant::RecoveryKeepsDisk, "a recovering node keeps what only its disk shows"),
+    (
+        Mutant::RecoveryKeepsDropped,
+        "who recovers keeps what a tombstone deleted that is dropped before it comes",
+    ),
     (Mutant::RefusedAfterStamp, "a stamped write is refused as if it had not been"),
     (Mutant::RepairSkipsSlot, "a walk leaves out the last differing slot of each span"),
     (Mutant::RepliesSwapped, "two replies of one pipeline change places"),

@@ -413,6 +413,7 @@ impl Strong {
             let bytes = bytes?;
             came += 1;
             if bytes.is_empty() {
+                // It was a tombstone that has been dropped since.
                 continue;
             }
             let record = Record::decode(bytes).ok().filter(|record| record.db == Db::STRONG)?;
@@ -427,7 +428,8 @@ impl Strong {
         *awaited = awaited.checked_sub(came)?;
         work.missing = work.missing.checked_sub(came)?;
         if work.missing == 0 {
-            recovery.under_way.remove(&slot);
+            let work = recovery.under_way.remove(&slot).unwrap_or_default();
+            drop_outdated(ctx, &work);
             self.rebuild(ctx);
         }
         Some(())
@@ -457,6 +459,20 @@ impl Strong {
     /// Whether recovery is complete, except that the log is to have it. True once.
     pub(crate) fn poll_recovered(&mut self) -> bool {
         std::mem::take(&mut self.recovered)
+    }
+}
+
+/// What was shown in a newer version that did not come is gone for good: ours is older.
+fn drop_outdated(ctx: &mut Ctx<'_>, work: &Work) {
+    let shown = work.newest.iter().filter(|(_, (_, holder))| holder.is_some());
+    for (key, (newest, _)) in shown {
+        let held = ctx.replica.store.get(Db::STRONG, key).map(|record| record.version);
+        if let Some(version) = held.filter(|version| version < newest)
+            && !planted(Mutant::RecoveryKeepsDropped)
+        {
+            reached(Hook::RecoveryRemoved);
+            ctx.replica.remove_strong(key, version);
+        }
     }
 }
 
