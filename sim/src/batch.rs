@@ -253,8 +253,9 @@ impl Summary {
         for (hook, count) in Hook::ALL.iter().zip(&self.reached.hooks) {
             writeln!(out, "  {:20} passed {count:12} times", hook.name())?;
         }
-        let Reached { answered, behind, copied, .. } = self.reached;
+        let Reached { answered, behind, copied, undecided, .. } = self.reached;
         writeln!(out, "  {answered} requests answered, {behind} streams overflowed,")?;
+        writeln!(out, "  {undecided} keys' histories undecided, for they are too long to search,")?;
         writeln!(out, "  {copied} records copied by repair; replicas became one within")?;
         writeln!(out, "  {} ms (seed {})", self.slowest.0, self.slowest.1)?;
         if let Some(class) = self.idle_class() {

@@ -37,6 +37,8 @@ pub struct Reached {
     pub copied: u64,
     /// Requests answered.
     pub answered: u64,
+    /// Histories of a key or a pair of keys for which the search for an order took too long.
+    pub undecided: u64,
     /// How often each hook was passed, in the order of [`quorate::probe::Hook::ALL`].
     pub hooks: Vec<u64>,
 }
@@ -47,6 +49,7 @@ impl Reached {
         self.behind += other.behind;
         self.copied += other.copied;
         self.answered += other.answered;
+        self.undecided += other.undecided;
         self.hooks.resize(self.hooks.len().max(other.hooks.len()), 0);
         for (sum, count) in self.hooks.iter_mut().zip(&other.hooks) {
             *sum += count;

@@ -129,26 +129,25 @@ pub enum Kind {
     Safety,
 }
 
-/// Asks all oracles that need no waiting.
+/// Asks all oracles that need no waiting. How many histories none could decide on.
 ///
 /// # Errors
 /// The first thing that is untrue.
-pub fn check(observed: &Observed) -> Result<(), Failure> {
+pub fn check(observed: &Observed) -> Result<u64, Failure> {
     for entry in &observed.history {
         if let Outcome::Wrong(reply) = &entry.outcome {
             let detail = format!("{:?} on n{} was answered {reply}", entry.op, entry.node);
             return Err(Failure::new(Kind::Safety, "replies", &detail));
         }
     }
-    linear::check(observed)?;
-    together::check(observed)?;
+    let undecided = linear::check(observed)? + together::check(observed)?;
     thin_air::check(observed)?;
     if observed.nodes_keep_memory {
         acknowledged::check(observed)?;
         flushed::check(observed)?;
         shown::check(observed)?;
     }
-    Ok(())
+    Ok(undecided)
 }
 
 impl Replica {

@@ -274,7 +274,8 @@ impl World<'_> {
                 ..Observed::default()
             };
         }
-        let outcome = oracle::check(&observed).and_then(|()| {
+        let outcome = oracle::check(&observed).and_then(|undecided| {
+            self.undecided = undecided;
             // Digests were equal; that the replicas are is what they stand for.
             let difference = convergence::difference(&observed.replicas, self.must_agree());
             difference.filter(|_| settled).map_or(Ok(()), Err)

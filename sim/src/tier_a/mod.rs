@@ -54,6 +54,8 @@ struct World<'c> {
     hosts: Vec<Host>,
     players: Vec<Player>,
     history: Vec<Entry>,
+    /// Histories that no oracle could decide on.
+    undecided: u64,
     trace: Trace,
     growth: Growth,
     /// How often each node passed each hook.
@@ -127,6 +129,7 @@ impl<'c> World<'c> {
             down: vec![0; config.nodes],
             quiet: false,
             refused_select: false,
+            undecided: 0,
             broken: None,
             disk_failure: None,
             lost: false,
@@ -172,7 +175,7 @@ impl<'c> World<'c> {
             simulated_ms: self.net.now_us / 1000,
             settled_ms,
             fired: self.fired,
-            reached: Reached { behind, copied, answered, hooks },
+            reached: Reached { behind, copied, answered, undecided: self.undecided, hooks },
             history: std::mem::take(&mut self.history),
             failure,
         }

@@ -114,12 +114,16 @@ pub fn run(case: &Case) -> Report {
     let mut run = Run { sim, shared, weather: weather::Weather::new(&case) };
     let outcome = run.play();
     let simulated_ms = run.now_ms();
-    let reached = run.reached(&history.borrow());
+    let mut reached = run.reached(&history.borrow());
     let observed = run.observe(history.borrow().clone(), outcome.is_ok());
     // Hosts end here, while the simulation can still tell them so.
     drop(run.sim);
     let (settled_ms, failure) = match outcome {
-        Ok(settled_ms) => (Some(settled_ms), run.shared.check(&observed).err()),
+        Ok(settled_ms) => {
+            let checked = run.shared.check(&observed);
+            reached.undecided = checked.as_ref().copied().unwrap_or(0);
+            (Some(settled_ms), checked.err())
+        }
         // Where something is also untrue, that comes first: it is the better clue.
         Err(late) if late.kind == Kind::Liveness => {
             (None, Some(run.shared.check(&observed).err().unwrap_or(late)))
@@ -252,7 +256,7 @@ impl Run {
 }
 
 impl Shared {
-    fn check(&self, observed: &Observed) -> Result<(), Failure> {
+    fn check(&self, observed: &Observed) -> Result<u64, Failure> {
         for (number, node) in self.nodes.borrow().iter().enumerate() {
             let Some(node) = node else { continue };
             let node = node.borrow();
