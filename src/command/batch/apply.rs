@@ -9,6 +9,8 @@ use crate::{
     record::{Db, Record, Version},
 };
 
+/// In the number of a watched version: it was a tombstone's. Numbers do not count up so far.
+const DELETED: u128 = 1 << 63;
 const NO_SUCH_KEY: &str = "ERR no such key";
 
 /// What a batch comes to.
@@ -58,7 +60,7 @@ impl Batch<'_> {
     ) -> Result<Applied, Answer<'static>> {
         let (changed, records) = (BTreeMap::new(), PhantomData);
         let mut view = View { held, wall_ms, stamp, changed, looked_at: 0, records };
-        let changed = self.watches().any(|(key, version)| view.version(key) != version);
+        let changed = self.watches().any(|(key, watched)| view.has_changed(key, watched));
         if changed && !planted(Mutant::WatchIgnored) {
             return Ok(Applied { answer: Answer::NilList, written: Vec::new() });
         }
@@ -129,7 +131,7 @@ impl<'s, H: Fn(&[u8]) -> Option<Record<'s>>, S: FnMut() -> Version> View<'s, H, 
                 Answer::Integer(i64::from(free))
             }
             Step::Watch { key } => {
-                let bits = self.version(key).to_bits().to_le_bytes();
+                let bits = self.watched(key).to_bits().to_le_bytes();
                 Answer::Bulk(Cow::Owned(bits.to_vec()))
             }
         }
@@ -164,12 +166,24 @@ impl<'s, H: Fn(&[u8]) -> Option<Record<'s>>, S: FnMut() -> Version> View<'s, H, 
         Held::of(&record, self.wall_ms)
     }
 
-    /// The version of what is held of a key, a tombstone's too.
-    fn version(&self, key: &[u8]) -> Version {
-        match self.changed.get(key) {
-            Some(written) => written.version,
-            None => (self.held)(key).map_or(Version::NONE, |record| record.version),
-        }
+    /// The version of what is held of a key, a tombstone's too, as it is watched.
+    fn watched(&self, key: &[u8]) -> Version {
+        let held = match self.changed.get(key) {
+            Some(Written { version, value, .. }) => Some((*version, value.is_none())),
+            None => (self.held)(key).map(|record| (record.version, record.value.is_none())),
+        };
+        held.map_or(Version::NONE, |(version, deleted)| match deleted {
+            true => Version::from_bits(version.to_bits() | DELETED),
+            false => version,
+        })
+    }
+
+    /// Whether a key is not as it was. A tombstone that was dropped meanwhile is no change: the key was
+    /// absent and is.
+    fn has_changed(&self, key: &[u8], watched: Version) -> bool {
+        let now = self.watched(key);
+        let dropped = now == Version::NONE && watched.to_bits() & DELETED != 0;
+        now != watched && !dropped
     }
 
     fn write(&mut self, key: &[u8], value: Option<Vec<u8>>, expires_at_ms: Option<u64>) {

@@ -103,8 +103,14 @@ fn what_is_watched_is_compared_by_version_a_tombstones_too() {
     let held = held(&[("k", 1, Some("v"), None), ("t", 2, None, None)]);
     let steps = [op("k", set(b"new"))];
     let done = "Ok | k=new@100";
+    let tombstone = |seq| Version::from_bits(version(seq).to_bits() | 1 << 63);
     for (watches, wanted) in [
-        (&[("k", version(1)), ("t", version(2)), ("none", Version::NONE)][..], done),
+        (&[("k", version(1)), ("t", tombstone(2)), ("none", Version::NONE)][..], done),
+        // It was one, and was dropped.
+        (&[("none", tombstone(2))], done),
+        (&[("t", tombstone(1))], "NilList |"),
+        (&[("k", tombstone(1))], "NilList |"),
+        (&[("t", version(2))], "NilList |"),
         (&[("k", version(2))], "NilList |"),
         (&[("k", version(1)), ("t", Version::NONE)], "NilList |"),
         (&[("none", version(1))], "NilList |"),
@@ -116,7 +122,7 @@ fn what_is_watched_is_compared_by_version_a_tombstones_too() {
         panic!("a list")
     };
     let versions: Vec<_> = answers.iter().map(watched).collect();
-    assert_eq!(versions, [Some(version(2)), Some(Version::NONE)]);
+    assert_eq!(versions, [Some(tombstone(2)), Some(Version::NONE)]);
     assert_eq!(watched(&Answer::Ok), None);
 }
 
