@@ -356,8 +356,10 @@ impl World<'_> {
                     // The operator reads what it says, and repairs.
                     self.lost = true;
                     if self.hosts.len() == 1 {
-                        // There is no other copy, however old it is.
+                        // There is no other copy, however old it is. If even that the cluster had
+                        // formed is gone, it forms anew, which is a cold start by another name.
                         self.cold_lost.on_loss(0);
+                        self.cold_lost.on_cold_start(self.net.now_us);
                     }
                     mode = Mode::Repair { suffix: self.hosts[id].life.to_string() };
                     self.record(id, EventKind::DiskFailed, 1, &[]);
