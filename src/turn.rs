@@ -35,8 +35,8 @@ pub trait Storage {
     /// Whether the disk has no batch, so that it would take one.
     fn is_idle(&self) -> bool;
 
-    /// Takes a batch for the log; ends in [`Node::handle_durable`].
-    fn append(&mut self, append: Append<'_>);
+    /// Takes a batch for the log. If that is still under way, it ends in [`Node::handle_durable`].
+    fn append(&mut self, append: Append<'_>) -> Appended;
 
     /// Whether the disk takes another piece of a checkpoint now.
     fn has_image_room(&self) -> bool;
@@ -48,10 +48,21 @@ pub trait Storage {
     fn set_recovered(&mut self);
 }
 
+/// What became of a batch that a disk was given.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use = "what waits for a batch that is durable must be told"]
+pub enum Appended {
+    /// It is durable already.
+    Durable,
+    /// The driver will say.
+    UnderWay,
+}
+
 /// Carries out what the node decided this turn.
 ///
 /// The order is the rule: first the disk gets what is to be durable, one batch at a time, so that
-/// it works while the next one gathers; then a piece of a checkpoint, and word that what was lost is
+/// it works while the next one gathers, and if it is done at once, that is an input of this turn;
+/// then a piece of a checkpoint, and word that what was lost is
 /// there again; then bytes leave, those only that need not wait for the disk; then closes and dials,
 /// so that a closing link's last words are out before it goes.
 pub fn finish_turn<T, S>(node: &mut Node, now: Now, transport: &mut T, storage: &mut S)
@@ -60,10 +71,14 @@ where
     S: Storage + ?Sized,
 {
     node.end_inputs(now);
-    if storage.is_idle()
+    while storage.is_idle()
         && let Some(append) = node.poll_append()
     {
-        storage.append(append);
+        let batch = append.batch;
+        if storage.append(append) == Appended::Durable {
+            node.handle_durable(now, batch);
+            node.end_inputs(now);
+        }
     }
     if let Some(part) = node.poll_image(storage.has_image_room()) {
         storage.write_image(part);

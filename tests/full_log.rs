@@ -10,7 +10,7 @@ use quorate::{
     node::{Addresses, Append, ImagePart, LinkId, Node, NodeConfig, Origin},
     record::NodeId,
     time::{Instant, Now},
-    turn::{Storage, Transport, finish_turn},
+    turn::{Appended, Storage, Transport, finish_turn},
 };
 
 const NOW: Now = Now { mono: Instant::ZERO, wall_ms: 1_700_000_000_000 };
@@ -47,10 +47,11 @@ impl Storage for SlowDisk {
         self.at_work.is_none()
     }
 
-    fn append(&mut self, append: Append<'_>) {
+    fn append(&mut self, append: Append<'_>) -> Appended {
         self.at_work = Some(append.batch);
         self.sizes.push(append.entries.len());
         append.entries.clear();
+        Appended::UnderWay
     }
 
     fn has_image_room(&self) -> bool {

@@ -5,7 +5,7 @@ use crate::{
     log::{self, Batch, Entry},
     node::{Append, Found, ImagePart, Node},
     time::Now,
-    turn::Storage,
+    turn::{Appended, Storage},
 };
 
 /// What was logged, and how much of it is safe.
@@ -66,9 +66,10 @@ impl Storage for Disk {
         self.at_work.is_none()
     }
 
-    fn append(&mut self, append: Append<'_>) {
+    fn append(&mut self, append: Append<'_>) -> Appended {
         assert!(self.at_work.is_none(), "one batch at a time");
         self.at_work = Some((append.batch, std::mem::take(append.entries)));
+        Appended::UnderWay
     }
 
     fn has_image_room(&self) -> bool {

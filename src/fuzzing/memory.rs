@@ -5,7 +5,7 @@ use crate::{
     log::{Batch, Entry, Loss},
     node::{Append, Found, ImagePart, Node},
     time::Now,
-    turn::Storage,
+    turn::{Appended, Storage},
 };
 
 /// Entries that are durable, and a batch that is not yet.
@@ -110,9 +110,10 @@ impl Storage for Memory {
         self.at_work.is_none()
     }
 
-    fn append(&mut self, append: Append<'_>) {
+    fn append(&mut self, append: Append<'_>) -> Appended {
         assert!(self.at_work.is_none(), "one batch at a time");
         self.at_work = Some((append.batch, std::mem::take(append.entries), append.sync));
+        Appended::UnderWay
     }
 
     fn has_image_room(&self) -> bool {

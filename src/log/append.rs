@@ -141,6 +141,12 @@ impl<D: Disk> Appender<D> {
         self.written
     }
 
+    /// Whether the next frame begins a segment, which takes a sync.
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        self.current.as_ref().is_none_or(|held| held.size >= self.segment_size)
+    }
+
     fn guarded<T>(
         &mut self,
         act: impl FnOnce(&mut Self) -> Result<T, DiskError>,
@@ -161,7 +167,7 @@ impl<D: Disk> Appender<D> {
         rotate: bool,
         clean: bool,
     ) -> Result<(), DiskError> {
-        let full = self.current.as_ref().is_some_and(|held| held.size >= self.segment_size);
+        let full = self.is_full();
         let mut segment = match self.current.take() {
             Some(segment) if !full && !rotate => segment,
             left => {

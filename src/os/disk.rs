@@ -9,40 +9,40 @@
 //!    | <---- done + wake ---------------------------------------'
 //! ```
 //!
-//! The log thread has one batch at a time, and that is group commit: while it syncs the next one
-//! gathers in the node. With [`Fsync::Always`] a batch is done when it is synced, with
-//! [`Fsync::EverySec`] when the system has it; then the thread syncs once a second by itself.
-//! Checkpoints have a thread of their own: writing one must not make the log wait.
+//! What the log thread does, and when the loop writes the log itself, stands in
+//! [`super::log_thread`]. Checkpoints have a thread of their own: writing one must not make the log
+//! wait.
 //!
 //! The first failure ends both threads and is told once; the node must end with it.
 
 use std::{
     io,
     sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-        mpsc::{self, Receiver, RecvTimeoutError, Sender},
+        Arc, Mutex, TryLockError,
+        mpsc::{self, Receiver, Sender},
     },
     thread::{self, JoinHandle},
-    time::{Duration, Instant},
+    time::Instant,
 };
 
-use tracing::{debug, info};
+use tracing::debug;
 
-use super::{directory::Directory, stop::Stopper};
+use super::{
+    directory::Directory,
+    log_thread::{self, AtOnce, LogJob, LogWriter, SyncTimes},
+    stop::Stopper,
+};
 use crate::{
     config::Fsync,
     log::{self, Appender, Batch, DiskError, Imager, Seq},
     node::{Append, ImagePart, Measured},
-    turn::Storage,
+    turn::{Appended, Storage},
 };
 
 /// Pieces of a checkpoint that may be under way: enough that the thread never waits for the loop.
 const IMAGE_PARTS_MAX: usize = 8;
 /// How many times as long as it works a checkpoint rests, to leave the disk to the log.
 const IMAGE_PACE: u32 = 2;
-/// How often `everysec` syncs.
-const SYNC_EVERY: Duration = Duration::from_secs(1);
 
 /// What a disk has done.
 #[derive(Debug)]
@@ -56,11 +56,12 @@ pub(super) enum Done {
 }
 
 /// Both threads, seen from the loop.
-#[derive(Debug)]
 pub(super) struct DiskThreads {
     log: Option<Sender<LogJob>>,
+    writer: Arc<Mutex<LogWriter>>,
     image: Option<Sender<ImageJob>>,
     news: Receiver<Result<News, DiskError>>,
+    told: Told,
     threads: Vec<JoinHandle<()>>,
     at_work: bool,
     /// Memory for the next batch.
@@ -70,29 +71,6 @@ pub(super) struct DiskThreads {
     /// Pieces of a checkpoint under way.
     parts: usize,
     syncs: Arc<SyncTimes>,
-}
-
-/// How often the log was synced, and how long that took: written by its thread, read by the loop.
-#[derive(Debug, Default)]
-pub(super) struct SyncTimes {
-    count: AtomicU64,
-    total_us: AtomicU64,
-    max_us: AtomicU64,
-}
-
-impl SyncTimes {
-    fn on_sync(&self, took: Duration) {
-        let micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
-        self.count.fetch_add(1, Ordering::Relaxed);
-        self.total_us.fetch_add(micros, Ordering::Relaxed);
-        self.max_us.fetch_max(micros, Ordering::Relaxed);
-    }
-}
-
-#[derive(Debug)]
-enum LogJob {
-    Append { batch: Batch, entries: Vec<u8>, sync: bool, rotate: bool },
-    Close,
 }
 
 #[derive(Debug)]
@@ -106,7 +84,7 @@ enum ImageJob {
 
 /// What a thread tells the loop.
 #[derive(Debug)]
-enum News {
+pub(super) enum News {
     Durable { batch: Batch, spare: Vec<u8>, segment: Option<Seq> },
     Saved,
     Written,
@@ -129,27 +107,31 @@ impl DiskThreads {
         let told = Told { tell, waker: waker.clone() };
         let owner = appender.owner();
         let syncs = Arc::new(SyncTimes::default());
-        let mut writer =
-            LogThread::new(directory.clone(), appender, fsync, told.clone(), Arc::clone(&syncs));
+        let writer = LogWriter::new(directory.clone(), appender, fsync, Arc::clone(&syncs));
+        let writer = Arc::new(Mutex::new(writer));
         let log_thread = thread::Builder::new().name("log".to_owned());
         let panics = TellsPanics(told.clone());
+        let (theirs, tells) = (Arc::clone(&writer), told.clone());
         let log_thread = log_thread.spawn(move || {
             let _told_when_dropped = panics;
-            writer.run(&log_jobs);
+            log_thread::run(&theirs, &log_jobs, &tells);
         })?;
         let mut disk = directory.clone();
         let image_thread = thread::Builder::new().name("checkpoint".to_owned());
         let panics = TellsPanics(told.clone());
+        let tells = told.clone();
         let image_thread = image_thread.spawn(move || {
             let _told_when_dropped = panics;
-            if let Err(error) = run_image(&mut disk, owner, &image_jobs, &told) {
-                told.send(Err(error));
+            if let Err(error) = run_image(&mut disk, owner, &image_jobs, &tells) {
+                tells.send(Err(error));
             }
         })?;
         Ok(Self {
             log: Some(log),
+            writer,
             image: Some(image),
             news,
+            told,
             threads: vec![log_thread, image_thread],
             at_work: false,
             spare: Vec::new(),
@@ -161,9 +143,7 @@ impl DiskThreads {
 
     /// What it has measured so far.
     pub(super) fn measure(&self, measured: &mut Measured) {
-        measured.log_syncs = self.syncs.count.load(Ordering::Relaxed);
-        measured.log_sync_us = self.syncs.total_us.load(Ordering::Relaxed);
-        measured.log_sync_us_max = self.syncs.max_us.load(Ordering::Relaxed);
+        self.syncs.measure(measured);
     }
 
     /// Something that the disk has done since.
@@ -196,10 +176,8 @@ impl DiskThreads {
     /// # Errors
     /// If the disk fails at the last moment.
     pub(super) fn close(mut self) -> Result<(), DiskError> {
-        if let Some(log) = self.log.take() {
-            // If the thread has ended, it has said why.
-            let _ = log.send(LogJob::Close);
-        }
+        self.ask_log(LogJob::Close);
+        self.log = None;
         self.image = None;
         for thread in self.threads.drain(..) {
             if let Err(panicked) = thread.join() {
@@ -210,6 +188,22 @@ impl DiskThreads {
             news?;
         }
         Ok(())
+    }
+
+    /// Writes a batch here and now, if that may be done.
+    fn write_at_once(&self, append: &mut Append<'_>) -> Result<AtOnce, DiskError> {
+        match self.writer.try_lock() {
+            Ok(mut writer) => writer.write_at_once(append),
+            // What a panic has to say comes from its thread.
+            Err(TryLockError::WouldBlock | TryLockError::Poisoned(_)) => Ok(AtOnce::NotNow),
+        }
+    }
+
+    fn ask_log(&self, job: LogJob) {
+        if let Some(log) = &self.log {
+            // If the thread has ended, it has said why.
+            let _ = log.send(job);
+        }
     }
 
     fn send_image(&mut self, job: ImageJob) {
@@ -225,13 +219,26 @@ impl Storage for DiskThreads {
         !self.at_work
     }
 
-    fn append(&mut self, append: Append<'_>) {
+    fn append(&mut self, mut append: Append<'_>) -> Appended {
+        match self.write_at_once(&mut append) {
+            Ok(AtOnce::Written { first }) => {
+                if first {
+                    self.ask_log(LogJob::Written);
+                }
+                return Appended::Durable;
+            }
+            Ok(AtOnce::NotNow) => {}
+            Err(error) => {
+                self.at_work = true;
+                self.told.send(Err(error));
+                return Appended::UnderWay;
+            }
+        }
         let Append { batch, entries, sync, rotate } = append;
         let entries = std::mem::replace(entries, std::mem::take(&mut self.spare));
         self.at_work = true;
-        if let Some(log) = &self.log {
-            let _ = log.send(LogJob::Append { batch, entries, sync, rotate });
-        }
+        self.ask_log(LogJob::Append { batch, entries, sync, rotate });
+        Appended::UnderWay
     }
 
     fn has_image_room(&self) -> bool {
@@ -256,13 +263,13 @@ impl Storage for DiskThreads {
 
 /// How a thread tells the loop.
 #[derive(Clone, Debug)]
-struct Told {
+pub(super) struct Told {
     tell: Sender<Result<News, DiskError>>,
     waker: Stopper,
 }
 
 impl Told {
-    fn send(&self, news: Result<News, DiskError>) {
+    pub(super) fn send(&self, news: Result<News, DiskError>) {
         // The loop may have ended already.
         if self.tell.send(news).is_ok() {
             self.waker.wake();
@@ -283,94 +290,6 @@ impl Drop for TellsPanics {
                 full: false,
             }));
         }
-    }
-}
-
-/// A batch that was large once must not keep its memory for ever.
-const SPARE_SIZE_MAX: usize = 4 * 1024 * 1024;
-
-/// The log thread's own.
-struct LogThread {
-    disk: Directory,
-    appender: Appender<Directory>,
-    fsync: Fsync,
-    told: Told,
-    /// When what was written must be synced, if it is not.
-    sync_at: Option<Instant>,
-    batches: u64,
-    syncs: Arc<SyncTimes>,
-}
-
-impl LogThread {
-    fn new(
-        disk: Directory,
-        appender: Appender<Directory>,
-        fsync: Fsync,
-        told: Told,
-        syncs: Arc<SyncTimes>,
-    ) -> Self {
-        Self { disk, appender, fsync, told, sync_at: None, batches: 0, syncs }
-    }
-
-    fn run(&mut self, jobs: &Receiver<LogJob>) {
-        if let Err(error) = self.work(jobs) {
-            self.told.send(Err(error));
-        }
-        let syncs = self.syncs.count.load(Ordering::Relaxed);
-        info!(
-            batches = self.batches,
-            bytes = self.appender.written(),
-            syncs,
-            mean_sync_us = self.syncs.total_us.load(Ordering::Relaxed) / syncs.max(1),
-            "the log is closed"
-        );
-    }
-
-    fn work(&mut self, jobs: &Receiver<LogJob>) -> Result<(), DiskError> {
-        loop {
-            let job = match self.sync_at {
-                Some(at) => jobs.recv_timeout(at.saturating_duration_since(Instant::now())),
-                None => jobs.recv().map_err(|_| RecvTimeoutError::Disconnected),
-            };
-            match job {
-                Ok(LogJob::Append { batch, entries, sync, rotate }) => {
-                    self.append(batch, entries, sync, rotate)?;
-                }
-                Ok(LogJob::Close) => return self.appender.close(&mut self.disk),
-                Err(RecvTimeoutError::Timeout) => self.sync()?,
-                Err(RecvTimeoutError::Disconnected) => return Ok(()),
-            }
-        }
-    }
-
-    fn append(
-        &mut self,
-        batch: Batch,
-        mut entries: Vec<u8>,
-        sync: bool,
-        rotate: bool,
-    ) -> Result<(), DiskError> {
-        self.appender.append(&mut self.disk, &entries, rotate)?;
-        self.batches += 1;
-        let due = self.sync_at.is_some_and(|at| at <= Instant::now());
-        if sync || rotate || due || self.fsync == Fsync::Always {
-            self.sync()?;
-        } else if self.sync_at.is_none() {
-            self.sync_at = Some(Instant::now() + SYNC_EVERY);
-        }
-        entries.clear();
-        entries.shrink_to(SPARE_SIZE_MAX);
-        let segment = if rotate { self.appender.segment() } else { None };
-        self.told.send(Ok(News::Durable { batch, spare: entries, segment }));
-        Ok(())
-    }
-
-    fn sync(&mut self) -> Result<(), DiskError> {
-        let before = Instant::now();
-        self.appender.sync(&mut self.disk)?;
-        self.sync_at = None;
-        self.syncs.on_sync(before.elapsed());
-        Ok(())
     }
 }
 
@@ -410,9 +329,80 @@ fn run_image(
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use mio::{Events, Poll, Token};
 
     use super::*;
+    use crate::{
+        log::{Entry, Home, Mode, Opened},
+        record::NodeId,
+    };
+
+    fn open(path: &std::path::Path) -> (Directory, Opened<Directory>, u64) {
+        let mut directory = Directory::own(path).expect("it is ours");
+        let members = vec!["a:1".to_owned()];
+        let home = Home { cluster: 1, node: NodeId(0), slots: 8, members };
+        let mut found = 0;
+        let mut replay =
+            |entry: Entry<'_>| found += u64::from(matches!(entry, Entry::Known { .. }));
+        let opened = log::open(&mut directory, &home, 0, &Mode::Normal, &mut replay, &mut |_| {});
+        (directory, opened.expect("it opens"), found)
+    }
+
+    /// Waits until the thread has done a batch.
+    fn wait_for(disk: &mut DiskThreads, events: &mut (Poll, Events)) {
+        for _ in 0..200 {
+            if matches!(disk.poll().expect("the disk is sound"), Some(Done::Durable(_))) {
+                return;
+            }
+            let step = Duration::from_millis(100);
+            events.0.poll(&mut events.1, Some(step)).expect("an event queue");
+        }
+        panic!("the batch was not done within 20 s");
+    }
+
+    #[test]
+    fn the_loop_writes_what_is_small_and_needs_no_sync() {
+        let place = tempfile::tempdir().expect("a place for tests");
+        let (directory, opened, _) = open(place.path());
+        let poll = Poll::new().expect("an event queue");
+        let waker = Stopper::new(poll.registry(), Token(0)).expect("a waker");
+        let mut events = (poll, Events::with_capacity(1));
+        let start = DiskThreads::start(&directory, opened.appender, Fsync::EverySec, &waker);
+        let mut disk = start.expect("two threads");
+        let mut entry = Vec::new();
+        Entry::Known { member: NodeId(0), incarnation: 1 }.encode(&mut entry);
+        let mut batch = 0;
+        let mut append = |disk: &mut DiskThreads, times: usize, sync: bool, rotate: bool| {
+            batch += 1;
+            let mut entries = entry.repeat(times);
+            let append = Append { batch: Batch(batch), entries: &mut entries, sync, rotate };
+            let appended = disk.append(append);
+            assert!(entries.is_empty(), "the disk has them");
+            appended
+        };
+        let large = 20_000;
+        for (times, sync, rotate) in [(1, false, false), (1, true, false), (1, false, true)] {
+            // The first begins a segment.
+            assert_eq!(append(&mut disk, times, sync, rotate), Appended::UnderWay);
+            assert!(!disk.is_idle());
+            wait_for(&mut disk, &mut events);
+        }
+        assert_eq!(append(&mut disk, 1, false, false), Appended::Durable);
+        assert!(disk.is_idle(), "and it has no news");
+        assert_eq!(append(&mut disk, large, false, false), Appended::UnderWay);
+        wait_for(&mut disk, &mut events);
+        // As while it syncs.
+        let writer = Arc::clone(&disk.writer);
+        let held = log_thread::lock(&writer);
+        assert_eq!(append(&mut disk, 1, false, false), Appended::UnderWay);
+        drop(held);
+        wait_for(&mut disk, &mut events);
+        disk.close().expect("the disk is sound");
+        drop((directory, writer));
+        assert_eq!(open(place.path()).2, 3 + 1 + large as u64 + 1, "all of them, each once");
+    }
 
     #[test]
     fn a_thread_that_panics_ends_the_node() {

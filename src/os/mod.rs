@@ -13,6 +13,7 @@ mod data;
 mod directory;
 mod disk;
 mod listener;
+mod log_thread;
 mod memory;
 mod open_files;
 mod reactor;

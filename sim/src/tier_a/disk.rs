@@ -15,7 +15,7 @@ use quorate::{
     },
     node::{Append, Found, ImagePart, Node, NodeConfig},
     record::Db,
-    turn::Storage,
+    turn::{Appended, Storage},
 };
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
@@ -27,6 +27,8 @@ const PARTS_MAX: usize = 4;
 /// With `everysec`, how long something may stay unsynced, if more is written then.
 const SYNC_EVERY_US: u64 = 1_000_000;
 
+/// How many of the turns of a node under `everysec` may write the log themselves.
+const AT_ONCE_PERCENT: u64 = 70;
 /// How long until a process that ended by itself is started again.
 const RESPAWN_US: u64 = 300_000;
 
@@ -40,6 +42,10 @@ pub(super) struct Drive {
     segment: Option<Seq>,
     job: Option<Job>,
     parts: VecDeque<Part>,
+    /// Now, if what a turn logs may be written in that turn, as a loop does under `everysec`.
+    pub(super) at_once_us: Option<u64>,
+    /// That failed.
+    failed: Option<DiskError>,
     /// Asked for since the driver last looked: a job, a piece.
     pub(super) asked: (bool, bool),
     everysec: bool,
@@ -132,11 +138,14 @@ impl Drive {
     /// Does the log's job: writes it, and syncs it unless it is for the system alone. Says which
     /// batch is durable now.
     pub(super) fn work(&mut self, now_us: u64) -> Result<Option<Batch>, DiskError> {
+        if let Some(error) = self.failed.take() {
+            return Err(error);
+        }
+        let due = self.is_due(now_us);
         let (Some(job), Some(appender)) = (self.job.take(), &mut self.appender) else {
             return Ok(None);
         };
         appender.append(&mut self.medium, &job.entries, job.rotate)?;
-        let due = now_us >= self.synced_us + SYNC_EVERY_US;
         if !self.everysec || job.sync || job.rotate || due {
             appender.sync(&mut self.medium)?;
             (self.synced_us, self.dirty_us) = (now_us, None);
@@ -147,6 +156,18 @@ impl Drive {
             self.segment = appender.segment();
         }
         Ok(Some(job.batch))
+    }
+
+    /// Whether `everysec` syncs with the next batch.
+    const fn is_due(&self, now_us: u64) -> bool {
+        now_us >= self.synced_us + SYNC_EVERY_US
+    }
+
+    /// When the system is given a batch of the turn that is being ended, if at once.
+    fn takes_at_once(&self, append: &Append<'_>) -> Option<u64> {
+        let full = self.appender.as_ref().is_none_or(Appender::is_full);
+        let now_us = self.at_once_us.filter(|now_us| self.everysec && !self.is_due(*now_us))?;
+        (!append.sync && !append.rotate && !full).then_some(now_us)
     }
 
     /// Does the next piece of a checkpoint. Whether the checkpoint is complete with it.
@@ -196,6 +217,7 @@ impl Drive {
         while chance.percent(50) && !self.parts.is_empty() && self.work_image().is_ok() {}
         self.medium.set_trouble(None);
         (self.job, self.appender, self.imager, self.segment) = (None, None, None, None);
+        self.failed = None;
         self.parts.clear();
         self.asked = (false, false);
     }
@@ -416,6 +438,18 @@ impl World<'_> {
         }
     }
 
+    /// Whether the disk would take what this turn logs before the turn ends. One that faults have
+    /// made slow never does; of a sound one it depends on what its thread is at.
+    pub(super) fn may_log_at_once(&mut self, id: usize) -> bool {
+        let host = &mut self.hosts[id];
+        if !host.drive.everysec || host.drive.slower_us > 0 {
+            return false;
+        }
+        host.turns += 1;
+        let entity = (id as u64) << 32 | host.turns;
+        Chance::new(self.case.seed, "disk at once", entity).percent(AT_ONCE_PERCENT)
+    }
+
     fn disk_time(&mut self, id: usize) -> u64 {
         let (fast, slow) = self.case.config.disks.batch_us;
         let host = &mut self.hosts[id];
@@ -494,14 +528,22 @@ impl World<'_> {
 
 impl Storage for Drive {
     fn is_idle(&self) -> bool {
-        self.job.is_none()
+        self.job.is_none() && self.failed.is_none()
     }
 
-    fn append(&mut self, append: Append<'_>) {
+    fn append(&mut self, append: Append<'_>) -> Appended {
+        let at_once_us = self.takes_at_once(&append);
         let Append { batch, entries, sync, rotate } = append;
         let entries = std::mem::take(entries);
         self.job = Some(Job { batch, entries, sync, rotate });
+        if let Some(now_us) = at_once_us {
+            match self.work(now_us) {
+                Ok(_) => return Appended::Durable,
+                Err(error) => self.failed = Some(error),
+            }
+        }
         self.asked.0 = true;
+        Appended::UnderWay
     }
 
     fn has_image_room(&self) -> bool {

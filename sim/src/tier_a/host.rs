@@ -47,6 +47,8 @@ pub(super) struct Host {
     pub(super) drive: Drive,
     /// Counted for chance: how often its disk was asked for something, and how often it was struck.
     pub(super) batches: u64,
+    /// Turns that might have logged at once.
+    pub(super) turns: u64,
     pub(super) crashes: u64,
 }
 
@@ -67,6 +69,7 @@ impl Host {
             base_offset_ms: offset_ms,
             drive,
             batches: 0,
+            turns: 0,
             crashes: 0,
         }
     }
@@ -286,7 +289,9 @@ impl World<'_> {
     pub(super) fn turn(&mut self, id: usize) {
         let Some(mut node) = self.hosts[id].node.take() else { return };
         let now = self.now(id);
+        let at_once = self.may_log_at_once(id);
         let mut drive = std::mem::take(&mut self.hosts[id].drive);
+        drive.at_once_us = at_once.then_some(self.net.now_us);
         let mut wires = Wires { host: &mut self.hosts[id], net: &mut self.net, dials: Vec::new() };
         finish_turn(&mut node, now, &mut wires, &mut drive);
         let dials = wires.dials;
