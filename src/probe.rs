@@ -367,6 +367,8 @@ mod hooks {
 
     thread_local! {
         static PASSED: [Cell<u32>; Hook::ALL.len()] = const { [const { Cell::new(0) }; Hook::ALL.len()] };
+        /// Whether any was, since they were taken: most turns pass none.
+        static ANY: Cell<bool> = const { Cell::new(false) };
     }
 
     /// This point was reached.
@@ -375,12 +377,13 @@ mod hooks {
             let count = &passed[hook as usize];
             count.set(count.get().wrapping_add(1));
         });
+        ANY.set(true);
     }
 
-    /// How often this thread has passed each hook since the last call.
+    /// How often this thread has passed each hook since the last call; nothing if it passed none.
     #[must_use]
-    pub fn take_reached() -> Passed {
-        PASSED.with(|passed| passed.each_ref().map(Cell::take))
+    pub fn take_reached() -> Option<Passed> {
+        ANY.take().then(|| PASSED.with(|passed| passed.each_ref().map(Cell::take)))
     }
 }
 

@@ -6,6 +6,9 @@
 
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
+/// What names a number: its entity, its counter and the domain. Room for the longest domain.
+const NAME_SIZE_MAX: usize = 64;
+
 /// The numbers of one entity of one domain, in order.
 #[derive(Clone, Debug)]
 pub struct Chance {
@@ -24,12 +27,13 @@ impl Chance {
 
     /// The next 64 bits.
     pub fn bits(&mut self) -> u64 {
-        let mut name = Vec::with_capacity(self.domain.len() + 16);
-        name.extend_from_slice(&self.entity.to_le_bytes());
-        name.extend_from_slice(&self.counter.to_le_bytes());
-        name.extend_from_slice(self.domain.as_bytes());
+        let (numbers, end) = (16, 16 + self.domain.len());
+        let mut name = [0; NAME_SIZE_MAX];
+        name[..8].copy_from_slice(&self.entity.to_le_bytes());
+        name[8..numbers].copy_from_slice(&self.counter.to_le_bytes());
+        name[numbers..end].copy_from_slice(self.domain.as_bytes());
         self.counter += 1;
-        xxh3_64_with_seed(&name, self.seed)
+        xxh3_64_with_seed(&name[..end], self.seed)
     }
 
     /// A number below `bound`.

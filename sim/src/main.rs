@@ -12,6 +12,7 @@ use std::{
 };
 
 use clap::Parser;
+use mimalloc::MiMalloc;
 use quorate::probe::Mutant;
 use sim::{
     batch::{Batch, plant, reproduction},
@@ -27,6 +28,10 @@ use sim::{
     story,
     tier_b::narrate,
 };
+
+/// A fifth of the time of a case went to the system's allocator.
+#[global_allocator]
+static ALLOCATOR: MiMalloc = MiMalloc;
 
 /// Plays seeded simulations of a quorate cluster.
 #[derive(Debug, Parser)]

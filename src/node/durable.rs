@@ -171,7 +171,7 @@ impl Node {
     /// The next piece of a checkpoint for the disk, if it has `room`.
     pub fn poll_image(&mut self, room: bool) -> Option<ImagePart<'_>> {
         self.image_room = room;
-        if !room {
+        if !room || !self.checkpoint.has_part() {
             return None;
         }
         let bound = self.replica.journal.latest_bound();

@@ -215,7 +215,7 @@ impl Replica {
     /// The floor as it is told: its lives only if this node has one.
     pub(crate) fn floor_told(&self) -> (u64, Vec<u8>) {
         let Floor { hlc, lives } = self.floors.floor();
-        let mut told = Vec::new();
+        let mut told = Vec::with_capacity(lives.len() * size_of::<u64>());
         lives.iter().for_each(|life| peer::push_life(&mut told, *life));
         (*hlc, told)
     }

@@ -138,13 +138,13 @@ impl Node {
         let promises = floors.is_whole() && peer.is_caught_up() && !peer.outbox.has_unsent();
         let promised = if promises { self.replica.promise() } else { 0 };
         let (hlc, lives) = self.replica.floor_told();
-        let mut row = Vec::new();
+        let mut row = Vec::with_capacity(lives.len() * 2);
         for mark in self.replica.floors.row() {
             peer::push_mark(&mut row, mark.life, mark.hlc);
         }
         let clock = if begins { self.replica.clock() } else { 0 };
         let (lives, row) = (&lives[..], &row[..]);
-        let mut bytes = Vec::new();
+        let mut bytes = Vec::with_capacity(64 + lives.len() + row.len());
         Frame::Floor { begins, clock, promised, hlc, lives, row }.encode(&mut bytes);
         if begins || peer.floor_told.0 != bytes {
             open.out.extend(&bytes);

@@ -47,6 +47,8 @@ pub(super) struct Host {
     pub(super) drive: Drive,
     /// Counted for chance: how often its disk was asked for something, and how often it was struck.
     pub(super) batches: u64,
+    /// Links with something to read that the node did not want, and their ends in the net.
+    pub(super) unwelcome: Vec<(LinkId, usize)>,
     /// Turns that might have logged at once.
     pub(super) turns: u64,
     pub(super) crashes: u64,
@@ -70,6 +72,7 @@ impl Host {
             drive,
             batches: 0,
             turns: 0,
+            unwelcome: Vec::new(),
             crashes: 0,
         }
     }
@@ -199,7 +202,10 @@ impl World<'_> {
                 return;
             }
             if !node.wants_read(link) {
-                self.net.ends[end].unwelcome = true;
+                let unwelcome = &mut self.hosts[id].unwelcome;
+                if !unwelcome.contains(&(link, end)) {
+                    unwelcome.push((link, end));
+                }
                 return;
             }
             if self.net.ends[end].rests_until_us > self.net.now_us {
@@ -300,15 +306,18 @@ impl World<'_> {
         let host = &mut self.hosts[id];
         let freed = std::mem::take(&mut host.freed);
         host.free.extend(freed);
-        for (link, end) in host.links.iter().enumerate() {
-            let Some(end) = *end else { continue };
-            let here = &mut self.net.ends[end];
-            // A link that rests, or that is being read, is looked at again anyway.
-            if here.unwelcome && !here.inbox.is_empty() && node.wants_read(LinkId(link as u32)) {
-                here.unwelcome = false;
-                self.net.schedule(self.net.now_us, Event::Pump(end));
+        // A link that rests, or that is being read, is looked at again anyway.
+        let (links, net) = (&host.links, &mut self.net);
+        host.unwelcome.retain(|(link, end)| {
+            if links.get(link.index()) != Some(&Some(*end)) {
+                return false;
             }
-        }
+            let waits = net.ends[*end].inbox.is_empty() || !node.wants_read(*link);
+            if !waits {
+                net.schedule(net.now_us, Event::Pump(*end));
+            }
+            waits
+        });
         let due_us = node.poll_timeout().map(|due| host.when_us(due.as_micros()));
         let due_us = due_us.map(|due_us| due_us.max(self.net.now_us));
         if due_us != host.timer_us {
@@ -340,12 +349,11 @@ impl World<'_> {
             self.check_promises(id);
             self.check_removed(id);
         }
-        let passed = take_reached();
-        for (hook, count) in Hook::ALL.iter().zip(passed) {
-            if count > 0 {
+        if let Some(passed) = take_reached() {
+            for (hook, count) in Hook::ALL.iter().zip(passed).filter(|(_, count)| *count > 0) {
                 self.on_tape(|tape, now_us| tape.on_passed(now_us, id, *hook, count));
+                (0..count).for_each(|_| self.pass(id, *hook));
             }
-            (0..count).for_each(|_| self.pass(id, *hook));
         }
         if self.net.tape.is_some() && self.is_alarmed() {
             self.on_tape(|tape, now_us| tape.on_alarm(now_us, id));

@@ -121,8 +121,6 @@ pub(super) struct End {
     early: BTreeMap<u64, Segment>,
     /// Its last write fell short.
     pub(super) short: bool,
-    /// The node did not want its bytes when last asked.
-    pub(super) unwelcome: bool,
     /// Nothing is read before this time.
     pub(super) rests_until_us: u64,
     draws: u64,
@@ -220,7 +218,6 @@ impl Net {
                 delivered: 0,
                 early: BTreeMap::new(),
                 short: false,
-                unwelcome: false,
                 rests_until_us: 0,
                 draws: 0,
             });
