@@ -333,6 +333,8 @@ named! {
         UnknownRetried => "unknown_retried",
         /// A node whose data is gone votes at once.
         VotesAtOnce => "votes_at_once",
+        /// A watched key that is absent is taken to have been so all the time.
+        WatchForgetsDrops => "watch_forgets_drops",
         /// A batch takes effect whatever became of what it watches.
         WatchIgnored => "watch_ignored",
     }

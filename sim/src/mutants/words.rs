@@ -94,6 +94,10 @@ const WORDS: &[(Mutant, &str)] = &[
     ),
     (Mutant::UnknownRetried, "a write whose fate is unknown is tried again"),
     (Mutant::VotesAtOnce, "a node whose data is gone votes at once"),
+    (
+        Mutant::WatchForgetsDrops,
+        "a watched key that is absent is taken to have been so all the time",
+    ),
     (Mutant::WatchIgnored, "a batch takes effect whatever became of what it watches"),
 ];
 

@@ -9,9 +9,19 @@ use crate::{
     record::{Db, Record, Version},
 };
 
-/// In the number of a watched version: it was a tombstone's. Numbers do not count up so far.
-const DELETED: u128 = 1 << 63;
+/// In the number of a watched version: the key was absent, and this was the last stamp given by then.
+/// Numbers do not count up so far.
+const ABSENT: u128 = 1 << 63;
 const NO_SUCH_KEY: &str = "ERR no such key";
+
+/// What a leader knows of the stamps of a batch's slot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stamps {
+    /// The last one, whatever key it was for.
+    pub last: Version,
+    /// The newest one whose tombstone it has dropped.
+    pub dropped: Version,
+}
 
 /// What a batch comes to.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -47,8 +57,8 @@ impl Written {
 }
 
 impl Batch<'_> {
-    /// What the batch does to the records that `held` knows at `wall_ms`. Each write gets a version
-    /// of `stamp`, which must rise.
+    /// What the batch does to the records that `held` knows at `wall_ms`, in a slot of these `stamps`.
+    /// Each write gets a version of `stamp`, which must rise.
     ///
     /// # Errors
     /// If it takes more than the limits of a batch. Nothing is to be written then.
@@ -56,10 +66,11 @@ impl Batch<'_> {
         &self,
         held: impl Fn(&[u8]) -> Option<Record<'s>>,
         wall_ms: u64,
+        stamps: Stamps,
         stamp: impl FnMut() -> Version,
     ) -> Result<Applied, Answer<'static>> {
         let (changed, records) = (BTreeMap::new(), PhantomData);
-        let mut view = View { held, wall_ms, stamp, changed, looked_at: 0, records };
+        let mut view = View { held, wall_ms, stamps, stamp, changed, looked_at: 0, records };
         let changed = self.watches().any(|(key, watched)| view.has_changed(key, watched));
         if changed && !planted(Mutant::WatchIgnored) {
             return Ok(Applied { answer: Answer::NilList, written: Vec::new() });
@@ -95,6 +106,7 @@ fn too_much(what: &str, most: usize) -> Answer<'static> {
 struct View<'s, H: Fn(&[u8]) -> Option<Record<'s>>, S> {
     held: H,
     wall_ms: u64,
+    stamps: Stamps,
     stamp: S,
     changed: BTreeMap<Box<[u8]>, Written>,
     /// Bytes of values.
@@ -166,28 +178,46 @@ impl<'s, H: Fn(&[u8]) -> Option<Record<'s>>, S: FnMut() -> Version> View<'s, H, 
         Held::of(&record, self.wall_ms)
     }
 
-    /// The version of what is held of a key, a tombstone's too, as it is watched.
-    fn watched(&self, key: &[u8]) -> Version {
-        let held = match self.changed.get(key) {
-            Some(Written { version, value, .. }) => Some((*version, value.is_none())),
-            None => (self.held)(key).map(|record| (record.version, record.value.is_none())),
-        };
-        held.map_or(Version::NONE, |(version, deleted)| match deleted {
-            true => Version::from_bits(version.to_bits() | DELETED),
-            false => version,
-        })
+    /// The version of what is held of a key, and whether that is a value.
+    fn version(&self, key: &[u8]) -> Option<(Version, bool)> {
+        match self.changed.get(key) {
+            Some(Written { version, value, .. }) => Some((*version, value.is_some())),
+            None => (self.held)(key).map(|record| (record.version, record.value.is_some())),
+        }
     }
 
-    /// Whether a key is not as it was. A tombstone that was dropped meanwhile is no change: the key was
-    /// absent and is.
+    /// What tells later whether a key is as it is now: the version of its value, or where the slot's
+    /// stamps are while it has none.
+    fn watched(&self, key: &[u8]) -> Version {
+        match self.version(key) {
+            Some((version, true)) => version,
+            Some((version, false)) => absent(version.max(self.stamps.last)),
+            None => absent(self.stamps.last),
+        }
+    }
+
+    /// Whether a key is not as it was, or may have been another in between. A tombstone that was
+    /// stamped before the key was watched may be dropped; one that was stamped since may have been
+    /// too, and only the leader that dropped it knows.
     fn has_changed(&self, key: &[u8], watched: Version) -> bool {
-        let now = self.watched(key);
-        let dropped = now == Version::NONE && watched.to_bits() & DELETED != 0;
-        now != watched && !dropped
+        let held = self.version(key);
+        if watched.to_bits() & ABSENT == 0 {
+            return held != Some((watched, true));
+        }
+        let since = Version::from_bits(watched.to_bits() & !ABSENT);
+        match held {
+            Some((version, value)) => value || version > since,
+            None if planted(Mutant::WatchForgetsDrops) => false,
+            None => since.ballot() != self.stamps.last.ballot() || self.stamps.dropped > since,
+        }
     }
 
     fn write(&mut self, key: &[u8], value: Option<Vec<u8>>, expires_at_ms: Option<u64>) {
         let written = Written { key: key.into(), version: (self.stamp)(), expires_at_ms, value };
         self.changed.insert(key.into(), written);
     }
+}
+
+fn absent(since: Version) -> Version {
+    Version::from_bits(since.to_bits() | ABSENT)
 }

@@ -17,7 +17,7 @@ use crate::record::{KEY_SIZE_MAX, RECORD_SIZE_MAX, VALUE_SIZE_MAX, Version};
 
 mod apply;
 
-pub use apply::{Applied, Written};
+pub use apply::{Applied, Stamps, Written};
 
 /// Bytes of records that one batch may write: all of them travel in one frame, and the largest value
 /// must find room beside the tombstone of the name that it had before.

@@ -55,6 +55,8 @@ pub(crate) struct Leader {
     unsettled: BTreeMap<u32, Unsettled>,
     /// By peer: writes that it is to be sent again, as its outbox has room.
     again: BTreeMap<NodeId, VecDeque<Number>>,
+    /// By slot, as far as we have dropped any: the newest stamp of a tombstone that is gone.
+    dropped: BTreeMap<u32, Version>,
     /// Stamped since they were last asked for.
     tombstones: Vec<(u32, Box<[u8]>, Version)>,
     /// Bytes of the answers of writes in flight, and of batches among them.
@@ -99,6 +101,7 @@ impl Leader {
             reads: Reads::default(),
             unsettled: BTreeMap::new(),
             again: BTreeMap::new(),
+            dropped: BTreeMap::new(),
             tombstones: Vec::new(),
             answers: 0,
             batches: 0,
@@ -119,6 +122,12 @@ impl Leader {
     /// The tombstones stamped since this was last asked.
     pub(crate) fn take_tombstones(&mut self) -> Vec<(u32, Box<[u8]>, Version)> {
         std::mem::take(&mut self.tombstones)
+    }
+
+    /// A tombstone of this version is dropped: its key may be absent without a trace.
+    pub(crate) fn on_dropped(&mut self, slot: u32, version: Version) {
+        let newest = self.dropped.entry(slot).or_default();
+        *newest = version.max(*newest);
     }
 
     /// Whether an operation is under way in any of these slots.

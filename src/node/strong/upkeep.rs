@@ -15,7 +15,7 @@ use std::collections::{BTreeMap, VecDeque};
 use super::{Ctx, Strong};
 use crate::{
     log::Batch,
-    node::{inbound::Hangup, votes::Votes},
+    node::{inbound::Hangup, peers::Peer, votes::Votes},
     probe::{Hook, Mutant, planted, reached},
     proto::peer::{DROP_OVERHEAD, FILL_OVERHEAD, Frame, SLOT_CLEAN_SIZE, SURVEY_OVERHEAD},
     record::{Ballot, Db, NodeId, Version},
@@ -397,14 +397,8 @@ impl Strong {
             let held = ctx.replica.store.get(Db::STRONG, &key);
             if held.is_some_and(|record| record.version == version && record.value.is_none()) {
                 reached(Hook::TombstoneDropped);
-                for peer in ctx.peers.iter_mut() {
-                    let key = &key[..];
-                    peer.outbox.push(DROP_OVERHEAD + key.len(), |pos| Frame::Drop {
-                        pos,
-                        version,
-                        key,
-                    });
-                }
+                ctx.peers.iter_mut().for_each(|peer| push_drop(peer, &key, version));
+                self.leader.on_dropped(slot, version);
                 ctx.replica.drop_tombstone(&key, version);
             }
         }
@@ -500,12 +494,7 @@ impl Strong {
             if theirs.ballot() == ballot {
                 // We dropped it, and the member missed that.
                 if let Some(peer) = ctx.peers.get_mut(member) {
-                    let (version, key) = (*theirs, &key[..]);
-                    peer.outbox.push(DROP_OVERHEAD + key.len(), |pos| Frame::Drop {
-                        pos,
-                        version,
-                        key,
-                    });
+                    push_drop(peer, key, *theirs);
                 }
             } else if self.has_room() {
                 reached(Hook::LeftoverOverwritten);
@@ -597,4 +586,9 @@ mod tests {
         upkeep.on_lost(&lost);
         assert!(upkeep.graves.is_empty() && upkeep.searches.is_empty());
     }
+}
+
+/// Tells a member that a tombstone of this version is no longer needed.
+fn push_drop(to: &mut Peer, key: &[u8], version: Version) {
+    to.outbox.push(DROP_OVERHEAD + key.len(), |pos| Frame::Drop { pos, version, key });
 }

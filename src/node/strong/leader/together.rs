@@ -18,7 +18,7 @@ use xxhash_rust::xxh3::xxh3_64;
 use super::{Body, Leader, Read, TOMBSTONE, Write};
 use crate::{
     command::{
-        batch::{Batch, Written},
+        batch::{Batch, Stamps, Written},
         op::Answer,
     },
     node::{
@@ -65,12 +65,15 @@ impl Leader {
         for key in &keys {
             self.make_certain(ctx, ballot, slot, key);
         }
+        let dropped = self.dropped.get(&slot).copied().unwrap_or_default();
+        let stamps = Stamps { last: Version::accepted(ballot, self.seq), dropped };
         let (store, mut seq) = (&ctx.replica.store, self.seq);
         let stamp = || {
             seq += 1;
             Version::accepted(ballot, seq)
         };
-        let applied = batch.apply(|key| store.get(Db::STRONG, key), ctx.now.wall_ms, stamp);
+        let held = |key: &[u8]| store.get(Db::STRONG, key);
+        let applied = batch.apply(held, ctx.now.wall_ms, stamps, stamp);
         self.seq = seq;
         let applied = match applied {
             Ok(applied) => applied,
