@@ -134,6 +134,8 @@ named! {
         QuorumWrittenBack => "quorum_written_back",
         /// A reader is shown a key whose last change is not durable.
         ReadHeld => "read_held",
+        /// A read was given up with its leader, for a write behind it may have been carried out.
+        ReadOvertaken => "read_overtaken",
         /// A node has again what it may have lost.
         Recovered => "recovered",
         /// A node that may have lost something asks the others.
@@ -288,6 +290,8 @@ named! {
         QuorumWriteOneAck => "quorum_write_one_ack",
         /// A reader is shown what is not durable.
         ReadBeforeSync => "read_before_sync",
+        /// A read is begun anew though a write behind it may have been carried out.
+        ReadBegunAgain => "read_begun_again",
         /// A leader shows what no majority has.
         ReadUncommitted => "read_uncommitted",
         /// A leader reads without being confirmed.

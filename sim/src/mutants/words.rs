@@ -66,6 +66,7 @@ const WORDS: &[(Mutant, &str)] = &[
     (Mutant::QuorumStampUnasked, "a quorum write does not ask for versions first"),
     (Mutant::QuorumWriteOneAck, "a quorum write is acknowledged by a majority less one"),
     (Mutant::ReadBeforeSync, "a reader is shown what is not durable"),
+    (Mutant::ReadBegunAgain, "a read is begun anew though a write behind it may be done"),
     (Mutant::ReadUncommitted, "a leader shows what no majority has"),
     (Mutant::ReadUnconfirmed, "a leader reads without being confirmed"),
     (Mutant::RecoversFromFew, "a node recovers from one member too few"),

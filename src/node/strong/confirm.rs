@@ -23,14 +23,21 @@ use crate::{
 pub(crate) struct Read {
     pub(crate) request: Request,
     pub(crate) answer: Answer<'static>,
+    /// The last stamp when it arrived.
+    pub(crate) since: u64,
     /// The writes that the answer shows, as far as they are not known to be committed.
     after: Vec<Number>,
 }
 
 impl Read {
-    /// A read whose answer shows these writes.
-    pub(crate) const fn new(request: Request, answer: Answer<'static>, after: Vec<Number>) -> Self {
-        Self { request, answer, after }
+    /// A read that arrived after this stamp and whose answer shows these writes.
+    pub(crate) const fn new(
+        request: Request,
+        answer: Answer<'static>,
+        since: u64,
+        after: Vec<Number>,
+    ) -> Self {
+        Self { request, answer, since, after }
     }
 
     /// A write that it waits for; `open` tells whether one still wants votes.

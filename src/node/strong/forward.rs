@@ -16,13 +16,22 @@ pub(crate) struct Forwarded {
     pub(crate) request: Request,
 }
 
+/// The open requests of a slot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+struct Away {
+    to: NodeId,
+    count: usize,
+    /// The number of the last one that may write.
+    last_write: u64,
+}
+
 /// The requests of others than the leader.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub(crate) struct Forwards {
     /// By the number under which the peer knows it.
     open: BTreeMap<u64, Forwarded>,
-    /// By slot: who has its open requests, and how many.
-    away: BTreeMap<u32, (NodeId, usize)>,
+    /// By slot.
+    away: BTreeMap<u32, Away>,
     /// Without a leader to send them to, in the order in which they came.
     parked: BTreeMap<u64, Request>,
     /// How many of them each slot has.
@@ -64,7 +73,12 @@ impl Forwards {
         self.number(&mut request);
         self.last_id += 1;
         self.size += request.bytes().len();
-        self.away.entry(request.slot).or_insert((to, 0)).1 += 1;
+        let away = self.away.entry(request.slot);
+        let away = away.or_insert(Away { to, count: 0, last_write: 0 });
+        away.count += 1;
+        if !request.is_read() {
+            away.last_write = self.last_id;
+        }
         self.open.insert(self.last_id, Forwarded { to, request });
         self.last_id
     }
@@ -79,11 +93,17 @@ impl Forwards {
         Some(request)
     }
 
-    /// The requests that are with a peer which will not answer any more.
-    pub(crate) fn take_all_of(&mut self, peer: NodeId) -> Vec<Request> {
+    /// The requests that are with a peer which will not answer any more, and whether the last of them
+    /// that may write is behind each.
+    pub(crate) fn take_all_of(&mut self, peer: NodeId) -> Vec<(Request, bool)> {
         let gone = self.open.extract_if(.., |_, forwarded| forwarded.to == peer);
-        let gone: Vec<Request> = gone.map(|(_, forwarded)| forwarded.request).collect();
-        gone.iter().for_each(|request| self.on_back(request));
+        let last_write = |slot| self.away.get(&slot).map_or(0, |away: &Away| away.last_write);
+        let gone = gone.map(|(id, Forwarded { request, .. })| {
+            let written_behind = last_write(request.slot) > id;
+            (request, written_behind)
+        });
+        let gone: Vec<(Request, bool)> = gone.collect();
+        gone.iter().for_each(|(request, _)| self.on_back(request));
         gone
     }
 
@@ -103,7 +123,7 @@ impl Forwards {
     /// Whether a request of that slot is with another than `leader`, which may refuse it: others must
     /// not overtake it.
     pub(crate) fn is_elsewhere(&self, slot: u32, leader: NodeId) -> bool {
-        self.away.get(&slot).is_some_and(|(to, _)| *to != leader)
+        self.away.get(&slot).is_some_and(|away| away.to != leader)
     }
 
     /// All that wait for a leader, in order.
@@ -166,9 +186,9 @@ impl Forwards {
     /// A request is with no peer any more.
     fn on_back(&mut self, request: &Request) {
         self.size -= request.bytes().len();
-        let Some((_, count)) = self.away.get_mut(&request.slot) else { return };
-        *count -= 1;
-        if *count == 0 {
+        let Some(away) = self.away.get_mut(&request.slot) else { return };
+        away.count -= 1;
+        if away.count == 0 {
             self.away.remove(&request.slot);
             if self.slots.contains_key(&request.slot) {
                 self.free.insert(request.slot);

@@ -18,7 +18,7 @@ use xxhash_rust::xxh3::xxh3_64;
 use super::{
     Ctx,
     confirm::{Read, Reads},
-    request::{IN_DOUBT, Origin, Outcome, Request},
+    request::{IN_DOUBT, OVERTAKEN, Origin, Outcome, Request},
     settle::Unsettled,
 };
 use crate::{
@@ -47,6 +47,8 @@ pub(crate) struct Leader {
     led: SlotSet,
     /// Of the last stamp.
     seq: u64,
+    /// By slot: the last stamp that somebody asked for.
+    asked_for: Box<[u64]>,
     flights: Flights<Write>,
     /// The last write in flight of each key, by the key's hash. Keys of one hash wait for each
     /// other.
@@ -96,6 +98,7 @@ impl Leader {
             quorum,
             led: SlotSet::new(slots),
             seq: 0,
+            asked_for: vec![0; slots as usize].into(),
             flights: Flights::new(me, members, quorum),
             heads: Chains::default(),
             reads: Reads::default(),
@@ -220,7 +223,7 @@ impl Leader {
             let origin = request.origin;
             return self.outcomes.push(Outcome::Answered { origin, answer });
         }
-        self.reads.add(Read::new(request, answer, Vec::from_iter(after)), ballot);
+        self.reads.add(Read::new(request, answer, self.seq, Vec::from_iter(after)), ballot);
     }
 
     /// Stamps the newest record of a key anew, so that it can be shown.
@@ -265,7 +268,7 @@ impl Leader {
 
     /// Answers OK once a majority has confirmed that we lead the request's slot under `ballot`.
     pub(crate) fn confirm(&mut self, ballot: Ballot, request: Request) {
-        self.reads.add(Read::new(request, Answer::Ok, Vec::new()), ballot);
+        self.reads.add(Read::new(request, Answer::Ok, self.seq, Vec::new()), ballot);
     }
 
     /// Whether a write of this key, or of one with the same hash, is not committed.
@@ -384,7 +387,9 @@ impl Leader {
         self.reads.retract(member);
     }
 
-    /// Leads these slots no more. Stamped writes are in doubt, reads may be begun anew.
+    /// Leads these slots no more. Stamped writes are in doubt. Reads may be begun anew, but not those
+    /// that others were written behind: a client that asked for both may not be shown the later one
+    /// first, nor what its condition finds then.
     pub(crate) fn step_down(&mut self, slots: &SlotSet) {
         let mut lost = Vec::new();
         let ours = |write: &Write| slots.contains(write.slot);
@@ -398,7 +403,17 @@ impl Leader {
             }
         }
         let reads = self.reads.take(|read| slots.contains(read.request.slot));
-        self.outcomes.extend(reads.into_iter().map(|read| Outcome::Again(read.request)));
+        for Read { request, since, .. } in reads {
+            let last = self.asked_for.get(request.slot as usize).copied().unwrap_or_default();
+            let origin = request.origin;
+            let written_behind = last > since && !matches!(origin, Origin::Erasure { .. });
+            self.outcomes.push(if written_behind && !planted(Mutant::ReadBegunAgain) {
+                reached(Hook::ReadOvertaken);
+                Outcome::Answered { origin, answer: OVERTAKEN }
+            } else {
+                Outcome::Again(request)
+            });
+        }
         self.unsettled.retain(|slot, _| !slots.contains(*slot));
         self.led.subtract(slots);
     }
@@ -475,6 +490,14 @@ impl Leader {
         self.stamp_as(ctx, (version, slot), key, body, waiting)
     }
 
+    fn on_asked_for(&mut self, slot: u32, origin: Origin, version: Version) {
+        if let Some(last) = self.asked_for.get_mut(slot as usize)
+            && origin != Origin::Nobody
+        {
+            *last = version.seq();
+        }
+    }
+
     /// The same with a version that was taken for it.
     fn stamp_as(
         &mut self,
@@ -491,6 +514,7 @@ impl Leader {
         }
         let key_hash = xxh3_64(key);
         let (origin, answer, deadline) = waiting;
+        self.on_asked_for(slot, origin, version);
         self.answers += answer.size();
         let (owned, together) = (key.into(), None);
         let write =

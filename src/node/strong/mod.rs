@@ -62,7 +62,7 @@ use handover::Handover;
 use leader::Leader;
 use recover::Recovery;
 use refusal::NO_LEADER;
-use request::{IN_DOUBT, Origin, Outcome, Request};
+use request::{IN_DOUBT, OVERTAKEN, Origin, Outcome, Request};
 use terms::Terms;
 use upkeep::Upkeep;
 
@@ -338,9 +338,14 @@ impl Strong {
         self.on_flusher_lost(ctx.now.mono, peer);
         self.on_source_lost(ctx, peer);
         self.on_cold_lost();
-        for request in self.forwards.take_all_of(peer) {
-            if request.is_read() || planted(Mutant::UnknownRetried) {
+        for (request, written_behind) in self.forwards.take_all_of(peer) {
+            let again = !written_behind || planted(Mutant::ReadBegunAgain);
+            if request.is_read() && again || planted(Mutant::UnknownRetried) {
                 self.place(ctx, request);
+            } else if request.is_read() {
+                reached(Hook::ReadOvertaken);
+                let origin = request.origin;
+                self.outcomes.push(Outcome::Answered { origin, answer: OVERTAKEN });
             } else {
                 self.doubt(request);
             }

@@ -104,6 +104,12 @@ pub(crate) enum Outcome {
     Again(Request),
 }
 
+/// The answer when something was read, others of its slot were written behind it, and their leader was
+/// lost before it could be shown: read anew it might show what was asked for later.
+pub(crate) const OVERTAKEN: Answer<'static> = Answer::Error(std::borrow::Cow::Borrowed(
+    "NOREPLICAS the leader of this key's slot was lost, and later requests may have been carried out; nothing written",
+));
+
 /// The answer when a write was stamped and nobody can tell whether it will last.
 pub(crate) const IN_DOUBT: Answer<'static> = Answer::Error(std::borrow::Cow::Borrowed(
     "INDOUBT the write may or may not take effect; read before you retry",

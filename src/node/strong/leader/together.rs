@@ -85,7 +85,7 @@ impl Leader {
         if applied.written.is_empty() {
             let after = keys.iter().filter_map(|key| self.heads.last(xxh3_64(key))).collect();
             let request = Request::of_work(origin, bytes.into(), slot, deadline);
-            let read = Read::new(request, applied.answer, after);
+            let read = Read::new(request, applied.answer, self.seq, after);
             return self.reads.add(read, ballot);
         }
         let written: BTreeSet<&[u8]> = applied.written.iter().map(|w| &w.key[..]).collect();
@@ -143,6 +143,7 @@ impl Leader {
         let hashes = others.iter().map(|written| xxh3_64(&written.key)).collect();
         let together = Together { hashes, records: records.into() };
         let (origin, answer, deadline) = waiting;
+        self.on_asked_for(slot, origin, *version);
         self.answers += answer.size() + together.size();
         self.batches += 1;
         let hashes: Vec<u64> = written.iter().map(|written| xxh3_64(&written.key)).collect();
