@@ -4,7 +4,6 @@ use std::fmt;
 
 use quorate::{
     limits::{Limits, Timing},
-    record::Db,
     time::Millis,
 };
 
@@ -209,11 +208,7 @@ impl Config {
     /// How long a client waits for all replies of a step, connecting included.
     #[must_use]
     pub fn patience_ms(&self) -> u64 {
-        // Where a node takes few requests at a time, those of the other databases, which may have to
-        // wait out their whole time, come first.
-        let few = self.limits.requests_max <= Db::COUNT;
-        let turns = if few { Db::COUNT as u64 } else { 1 };
-        3000.max(self.timing.request.0 * turns + 2 * self.slowest_ms() + 500)
+        3000.max(self.timing.request.0 + 2 * self.slowest_ms() + 500)
     }
 
     /// How long the strong database may be without leaders after the last fault. Candidates may

@@ -129,8 +129,22 @@ impl World<'_> {
     /// Whether a node is bound to serve a database. Databases 0 and 1 need a majority of members
     /// that have formed the cluster and lost nothing since.
     fn must_serve(&self, probe: &Probe) -> bool {
-        let votes = self.hosts[probe.node].node.as_ref().is_some_and(|node| node.votes());
-        probe.db == 2 || self.is_whole() || (votes && self.has_majority())
+        probe.db == 2 || self.must_serve_majorities(probe.node)
+    }
+
+    fn must_serve_majorities(&self, node: usize) -> bool {
+        let votes = self.hosts[node].node.as_ref().is_some_and(|node| node.votes());
+        self.is_whole() || (votes && self.has_majority())
+    }
+
+    /// How long a client waits for a node. In the end, one that needs a majority and may have none
+    /// lets such requests wait out their whole time; if it takes few at a time, those of the eventual
+    /// database come after them.
+    pub(super) fn patience_ms(&self, node: usize) -> u64 {
+        let config = &self.case.config;
+        let few = config.limits.requests_max <= Db::COUNT;
+        let waits = self.quiet && few && !self.must_serve_majorities(node);
+        config.patience_ms() * if waits { Db::COUNT as u64 } else { 1 }
     }
 
     /// In which databases the core's replicas are bound to become one: in the strong one somebody must

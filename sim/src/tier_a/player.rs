@@ -72,7 +72,6 @@ impl World<'_> {
     /// Plays the next step if it is time.
     pub(super) fn wake_client(&mut self, id: usize) {
         let now_ms = self.net.now_us / 1000;
-        let patience_us = self.case.config.patience_ms() * 1000;
         let player = &mut self.players[id];
         if player.playing.is_some() {
             return;
@@ -85,6 +84,8 @@ impl World<'_> {
             return self.net.schedule(step.at_ms * 1000, Event::Wake(id));
         }
         player.next += 1;
+        let patience_us = self.patience_ms(step.node) * 1000;
+        let player = &mut self.players[id];
         let reuse = player.end.is_some() && player.node == step.node && !step.fresh;
         let to = step.node;
         player.playing = Some(Playing { step, first: None, answered: 0 });
