@@ -50,11 +50,12 @@ the next that a change of timing makes useless, and `--renew` finds another.
 ";
 
 /// Bugs that a script kills or the exhaustive search, for they show in one narrow course of things.
-const SCRIPTS: [(Mutant, &str); 5] = [
+const SCRIPTS: [(Mutant, &str); 6] = [
     (Mutant::BatchSentApart, "scripts/batches_apart.txt"),
     (Mutant::ExpiredAboveFloor, "scripts/expired.txt"),
     (Mutant::FloorIgnored, "scripts/tombstones_lost.txt"),
     (Mutant::FloorRowOutlived, "scripts/tombstones_wiped.txt"),
+    (Mutant::ReadBegunAgain, "scripts/strong_pipeline_lost.txt"),
     (Mutant::RecoveryKeepsDropped, "explore.rs"),
 ];
 
