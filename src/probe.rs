@@ -194,6 +194,8 @@ named! {
         AnswersNotRead => "answers_not_read",
         /// Of the records of a batch only the first is logged.
         BatchHalfLogged => "batch_half_logged",
+        /// A request of a batch does not see what those before it have done.
+        BatchReadsBefore => "batch_reads_before",
         /// The records of a batch are sent one by one, and the first stands for all.
         BatchSentApart => "batch_sent_apart",
         /// A new session begins without the walk that makes up for what no stream carries.
@@ -222,6 +224,12 @@ named! {
         DropNotExact => "drop_not_exact",
         /// A tombstone is dropped when a majority has it.
         DroppedEarly => "dropped_early",
+        /// A value whose time is over by one's own clock goes though another's may be behind.
+        ExpiredAtOnce => "expired_at_once",
+        /// A node shows of its copy what is past its time.
+        ExpiredCopyShown => "expired_copy_shown",
+        /// A reader that finds a value past its time takes it out of the copy.
+        ExpiredDroppedByReader => "expired_dropped_by_reader",
         /// A leader shows what is past its time.
         ExpiredShown => "expired_shown",
         /// A value whose time is over goes though the floor does not cover it.
@@ -321,6 +329,8 @@ named! {
         SegmentRemovedEarly => "segment_removed_early",
         /// A node leads on after a restart under its old ballot, and counts its stamps anew.
         SeqReused => "seq_reused",
+        /// A write of several keys is acknowledged when the first is written.
+        SeveralAnsweredEarly => "several_answered_early",
         /// What a member showed before it voted counts for who recovers from it.
         ShownBeforeItVoted => "shown_before_it_voted",
         /// A stamp looks at the wall clock alone, not at what was seen.
@@ -337,6 +347,8 @@ named! {
         UnknownRetried => "unknown_retried",
         /// A node whose data is gone votes at once.
         VotesAtOnce => "votes_at_once",
+        /// Of the keys that a batch watches only the first counts.
+        WatchFirstOnly => "watch_first_only",
         /// A watched key that is absent is taken to have been so all the time.
         WatchForgetsDrops => "watch_forgets_drops",
         /// A batch takes effect whatever became of what it watches.

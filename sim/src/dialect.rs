@@ -1,7 +1,7 @@
 //! Requests and replies as a client sees them, in both dialects.
 
 use crate::{
-    case::{Condition, Dialect, Op, Step},
+    case::{Condition, Dialect, Op, Part, Step},
     history::Outcome,
 };
 
@@ -46,22 +46,25 @@ pub fn encode(dialect: Dialect, op: &Op, out: &mut Vec<u8>) {
         Op::Add { key, by: by @ 0.. } => words(dialect, &["INCRBY", key, &by.to_string()], out),
         Op::Add { key, by } => words(dialect, &["DECRBY", key, &(-by).to_string()], out),
         Op::Append { key, value } => words(dialect, &["APPEND", key, value], out),
-        Op::Both { keys, value } => {
-            let sets: Vec<Vec<&str>> = keys.iter().map(|key| vec!["SET", key, value]).collect();
-            transaction(dialect, &sets, out);
-        }
         Op::Del { key } => words(dialect, &["DEL", key], out),
         Op::Exists { keys } => several("EXISTS", keys, out),
+        Op::Expire { key, for_ms, get } => {
+            let for_ms = for_ms.to_string();
+            let all = [&["GETEX", key, "PX", &for_ms][..], &["PEXPIRE", key, &for_ms]];
+            words(dialect, all[usize::from(!get)], out);
+        }
         Op::FlushDb => words(dialect, &["FLUSHDB"], out),
         Op::Get { key } => words(dialect, &["GET", key], out),
-        Op::GetBoth { keys } => {
-            let gets: Vec<Vec<&str>> = keys.iter().map(|key| vec!["GET", key]).collect();
-            transaction(dialect, &gets, out);
-        }
         Op::GetDel { key } => words(dialect, &["GETDEL", key], out),
         Op::GetSet { key, value } => words(dialect, &["GETSET", key, value], out),
         Op::MDel { keys } => several("DEL", keys, out),
         Op::MGet { keys } => several("MGET", keys, out),
+        Op::MSet { keys, value } => {
+            let pairs = keys.iter().flat_map(|key| [&key[..], value]);
+            let all: Vec<&str> = ["MSET"].into_iter().chain(pairs).collect();
+            words(dialect, &all, out);
+        }
+        Op::Persist { key } => words(dialect, &["PERSIST", key], out),
         Op::Rename { from, to } => words(dialect, &["RENAME", from, to], out),
         Op::Save => words(dialect, &["SAVE"], out),
         Op::Set { key, value } => words(dialect, &["SET", key, value], out),
@@ -80,11 +83,53 @@ pub fn encode(dialect: Dialect, op: &Op, out: &mut Vec<u8>) {
             words(dialect, &all, out);
         }
         Op::SetNx { key, value } => words(dialect, &["SETNX", key, value], out),
+        Op::Both { .. }
+        | Op::Discard { .. }
+        | Op::GetBoth { .. }
+        | Op::Swap { .. }
+        | Op::Transact { .. } => encode_transaction(dialect, op, out),
+    }
+}
+
+fn encode_transaction(dialect: Dialect, op: &Op, out: &mut Vec<u8>) {
+    match op {
+        Op::Both { keys, value } => {
+            let sets: Vec<Vec<&str>> = keys.iter().map(|key| vec!["SET", key, value]).collect();
+            transaction(dialect, &sets, out);
+        }
+        Op::Discard { key, value } => {
+            words(dialect, &["MULTI"], out);
+            words(dialect, &["SET", key, value], out);
+            words(dialect, &["DISCARD"], out);
+        }
         Op::Swap { key, value } => {
             words(dialect, &["WATCH", key], out);
             words(dialect, &["GET", key], out);
             transaction(dialect, &[vec!["SET", key, value]], out);
         }
+        Op::Transact { watched, parts } => {
+            if *watched {
+                let keys = op.keys();
+                words(dialect, &[&["WATCH"], &keys[..]].concat(), out);
+                keys.into_iter().for_each(|key| words(dialect, &["GET", key], out));
+            }
+            words(dialect, &["MULTI"], out);
+            parts.iter().for_each(|part| encode_part(dialect, part, out));
+            words(dialect, &["EXEC"], out);
+        }
+        _ => {
+            let gets: Vec<Vec<&str>> = op.keys().into_iter().map(|key| vec!["GET", key]).collect();
+            transaction(dialect, &gets, out);
+        }
+    }
+}
+
+fn encode_part(dialect: Dialect, part: &Part, out: &mut Vec<u8>) {
+    match part {
+        Part::Add { key, by } => words(dialect, &["INCRBY", key, &by.to_string()], out),
+        Part::Del { key } => words(dialect, &["DEL", key], out),
+        Part::Get { key } => words(dialect, &["GET", key], out),
+        Part::Set { key, value } => words(dialect, &["SET", key, value], out),
     }
 }
 
@@ -117,7 +162,12 @@ pub fn encode_select(dialect: Dialect, db: u8, out: &mut Vec<u8>) {
 /// isn't there yet.
 #[must_use]
 pub fn decode(dialect: Dialect, op: &Op, bytes: &[u8]) -> Option<(Outcome, usize)> {
-    if let Op::Both { .. } | Op::GetBoth { .. } | Op::Swap { .. } = op {
+    if let Op::Both { .. }
+    | Op::Discard { .. }
+    | Op::GetBoth { .. }
+    | Op::Swap { .. }
+    | Op::Transact { .. } = op
+    {
         return together::decode(dialect, op, bytes);
     }
     let (reply, size) = match dialect {
@@ -153,7 +203,8 @@ fn outcome(op: &Op, reply: Reply) -> Outcome {
 
 /// What an error says about a request; nothing if it is none that the request may have.
 fn error(op: &Op, line: &str) -> Option<Outcome> {
-    let alone = op.is_read() && (op.key().is_some() || matches!(op, Op::GetBoth { .. }));
+    let batch = matches!(op, Op::GetBoth { .. } | Op::Transact { .. });
+    let alone = op.is_read() && (op.key().is_some() || batch);
     let refused = match op {
         Op::Save => line.contains(SAVE_ERROR),
         _ if line.starts_with(NO_REPLICAS) => true,
@@ -195,17 +246,22 @@ impl Kind {
             | Op::Append { .. }
             | Op::Del { .. }
             | Op::Exists { .. }
+            | Op::Expire { get: false, .. }
             | Op::MDel { .. }
+            | Op::Persist { .. }
             | Op::SetNx { .. } => Self::Integer,
-            Op::GetBoth { .. } | Op::MGet { .. } => Self::List,
+            Op::GetBoth { .. } | Op::MGet { .. } | Op::Transact { .. } => Self::List,
             Op::Both { .. }
+            | Op::Discard { .. }
             | Op::FlushDb
+            | Op::MSet { .. }
             | Op::Rename { .. }
             | Op::Save
             | Op::Set { .. }
             | Op::SetFor { .. }
             | Op::SetIf { get: false, .. } => Self::Outcome,
-            Op::Get { .. }
+            Op::Expire { .. }
+            | Op::Get { .. }
             | Op::GetDel { .. }
             | Op::GetSet { .. }
             | Op::SetIf { .. }

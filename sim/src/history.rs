@@ -1,5 +1,7 @@
 //! What clients asked and what they were told: the oracles' evidence.
 
+use std::borrow::Cow;
+
 use crate::case::Op;
 
 /// One request and its fate.
@@ -57,7 +59,7 @@ impl Entry {
         self.op.key()
     }
 
-    /// What it writes, if it is a SET.
+    /// What it writes, if it is a SET, for ever or for some time.
     #[must_use]
     pub fn value(&self) -> Option<&str> {
         self.op.value()
@@ -67,9 +69,50 @@ impl Entry {
     #[must_use]
     pub fn wrote(&self) -> bool {
         match (&self.op, &self.outcome) {
-            (Op::Set { .. }, outcome) => *outcome == Outcome::Done,
+            (Op::Set { .. } | Op::SetFor { .. }, outcome) => *outcome == Outcome::Done,
             (Op::Del { .. }, outcome) => matches!(outcome, Outcome::Count(1..)),
             _ => false,
+        }
+    }
+
+    /// When a clock may say first that the time is over for which it set its key, if it did; no two
+    /// clocks are further apart than that.
+    #[must_use]
+    pub fn over_from_us(&self, skew_us: u64) -> Option<u64> {
+        let Op::SetFor { for_ms, .. } = &self.op else { return None };
+        let from_us = (self.start_us + for_ms * 1000).saturating_sub(skew_us).max(self.start_us);
+        (self.outcome != Outcome::Refused).then_some(from_us)
+    }
+
+    /// What it did to each of its keys, as if that had been asked alone.
+    fn apart(&self) -> Vec<Self> {
+        let count = self.op.keys().len() as i64;
+        let one = |(index, key): (usize, &String)| {
+            let key = key.clone();
+            let op = match &self.op {
+                Op::Exists { .. } => Op::Exists { keys: vec![key] },
+                Op::MDel { .. } => Op::Del { key },
+                Op::MSet { value, .. } => Op::Set { key, value: value.clone() },
+                _ => Op::Get { key },
+            };
+            let outcome = match (&self.op, &self.outcome) {
+                (Op::MGet { .. }, Outcome::List(values)) => {
+                    let value = values.get(index).cloned().flatten();
+                    value.map_or(Outcome::Missing, Outcome::Value)
+                }
+                (_, Outcome::Count(of_all)) if *of_all == count => Outcome::Count(1),
+                (Op::Exists { .. }, Outcome::Count(1..)) => Outcome::Unknown,
+                // It was one of those or not.
+                (_, Outcome::Count(1..)) => Outcome::InDoubt,
+                (_, outcome) => outcome.clone(),
+            };
+            Self { op, outcome, ..*self }
+        };
+        match &self.op {
+            Op::Exists { keys } | Op::MDel { keys } | Op::MGet { keys } | Op::MSet { keys, .. } => {
+                keys.iter().enumerate().map(one).collect()
+            }
+            _ => Vec::new(),
         }
     }
 
@@ -77,5 +120,52 @@ impl Entry {
     #[must_use]
     pub fn precedes(&self, other: &Self) -> bool {
         self.end_us.is_some_and(|end| end < other.start_us)
+    }
+}
+
+/// The history with a request for each key where one was about several, for which no more is promised
+/// than for those.
+#[must_use]
+pub fn apart(history: &[Entry]) -> Vec<Cow<'_, Entry>> {
+    let mut all = Vec::with_capacity(history.len());
+    for entry in history {
+        let parts = if entry.key().is_some() { Vec::new() } else { entry.apart() };
+        if parts.is_empty() {
+            all.push(Cow::Borrowed(entry));
+        }
+        all.extend(parts.into_iter().map(Cow::Owned));
+    }
+    all
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn requests_about_several_keys_come_apart() {
+        let keys = || ["j", "k"].map(str::to_owned).to_vec();
+        let told = |op: Op, outcome| {
+            let (start_us, end_us) = (1, Some(2));
+            let entry = Entry { client: 0, node: 0, db: 2, op, start_us, end_us, outcome };
+            let parts = apart(std::slice::from_ref(&entry));
+            let parts = parts.iter().map(|part| (part.key().map(str::to_owned), &part.outcome));
+            parts.map(|(key, outcome)| (key.unwrap_or_default(), outcome.clone())).collect()
+        };
+        let both = |j: Outcome, k: Outcome| vec![("j".to_owned(), j), ("k".to_owned(), k)];
+        let values = vec![None, Some(b"v".to_vec())];
+        let read = told(Op::MGet { keys: keys() }, Outcome::List(values));
+        assert_eq!(read, both(Outcome::Missing, Outcome::Value(b"v".to_vec())));
+        let set = |outcome| told(Op::MSet { keys: keys(), value: "v".to_owned() }, outcome);
+        assert_eq!(set(Outcome::Done), both(Outcome::Done, Outcome::Done));
+        assert_eq!(set(Outcome::InDoubt), both(Outcome::InDoubt, Outcome::InDoubt));
+        let del = |count| told(Op::MDel { keys: keys() }, Outcome::Count(count));
+        assert_eq!(del(2), both(Outcome::Count(1), Outcome::Count(1)));
+        assert_eq!(del(1), both(Outcome::InDoubt, Outcome::InDoubt));
+        assert_eq!(del(0), both(Outcome::Count(0), Outcome::Count(0)));
+        let exists = told(Op::Exists { keys: keys() }, Outcome::Count(1));
+        assert_eq!(exists, both(Outcome::Unknown, Outcome::Unknown));
+        let one: Vec<(String, Outcome)> = told(Op::Get { key: "k".to_owned() }, Outcome::Missing);
+        assert_eq!(one, [("k".to_owned(), Outcome::Missing)]);
     }
 }

@@ -18,7 +18,10 @@ const ENTRIES_MAX: usize = 100;
 pub fn tell(case: &Case, report: &Report, failure: &Failure) -> String {
     let mut text = format!("{failure}\n{case}\n");
     let Some((db, key)) = failure.db_key() else { return text };
-    let of_key = |entry: &&Entry| entry.db == db && entry.op.keys().contains(&key.as_str());
+    // Of two keys of a slot what they have in common stands for both.
+    let tag = format!("{{{key}}}");
+    let named = |name: &&str| **name == key || name.starts_with(&tag);
+    let of_key = |entry: &&Entry| entry.db == db && entry.op.keys().iter().any(named);
     let entries: Vec<&Entry> = report.history.iter().filter(of_key).collect();
     let left_out = entries.len().saturating_sub(ENTRIES_MAX);
     let _ =

@@ -38,10 +38,10 @@ impl Text {
         self.size
     }
 
-    /// A small number that few other values have.
+    /// The number that it spells, if it spells one.
     #[must_use]
-    pub const fn short(self) -> u32 {
-        (self.hash >> 29) as u32
+    pub const fn number(self) -> Option<i64> {
+        self.number
     }
 
     /// This value with another one behind it, which spells no number.
@@ -83,8 +83,11 @@ pub enum StringsOp {
     Delete,
     /// EXISTS.
     Exists,
-    /// The time of what was set with this term is over.
+    /// The time of what was set with the term of this name is over.
     Expire(u32),
+    /// A read that finds nothing whose term a clock may take to be over by this time. So it is where
+    /// each reader goes by its own clock: what one does not find any more another may find still.
+    Lacks(u64),
     /// GET.
     Read,
     /// GETDEL.
@@ -97,10 +100,25 @@ pub enum StringsOp {
         condition: If,
         /// What the answer tells.
         tell: Tell,
-        /// The name of the term for which it is set; for ever without. Each has its own, and ends by
-        /// [`StringsOp::Expire`].
-        term: Option<u32>,
+        /// For how long; for ever without. Each has its own, and ends by [`StringsOp::Expire`].
+        term: Option<Term>,
     },
+    /// Another term for what there is.
+    Term {
+        /// For how long from now on.
+        term: Option<Term>,
+        /// What the answer tells.
+        tell: Tell,
+    },
+}
+
+/// For how long a value is set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Term {
+    /// Its name.
+    pub name: u32,
+    /// No clock says earlier that it is over.
+    pub over_from: u64,
 }
 
 /// When a value is set.
@@ -144,7 +162,7 @@ pub enum StringsOutcome {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Held {
     text: Text,
-    term: Option<u32>,
+    term: Option<Term>,
 }
 
 impl Model for Strings {
@@ -176,7 +194,12 @@ impl Model for Strings {
             StringsOp::Delete => (None, StringsOutcome::Count(there)),
             StringsOp::Exists => (held, StringsOutcome::Count(there)),
             StringsOp::Expire(over) => {
-                (held.filter(|_| term != Some(over)), StringsOutcome::Count(there))
+                let stays = term.is_none_or(|term| term.name != over);
+                (held.filter(|_| stays), StringsOutcome::Count(there))
+            }
+            StringsOp::Lacks(at) => {
+                let over = term.is_some_and(|term| term.over_from <= at);
+                (held, StringsOutcome::Found(state.filter(|_| !over)))
             }
             StringsOp::Read => (held, StringsOutcome::Found(state)),
             StringsOp::ReadDelete => (None, StringsOutcome::Found(state)),
@@ -193,6 +216,15 @@ impl Model for Strings {
                     Tell::Whether => StringsOutcome::Was(met),
                 };
                 (if met { Some(Held { text: value, term }) } else { held }, told)
+            }
+            StringsOp::Term { term: next, tell } => {
+                let told = match tell {
+                    Tell::Before => StringsOutcome::Found(state),
+                    // PERSIST has done something only if there was a term.
+                    Tell::Whether if next.is_none() => StringsOutcome::Was(term.is_some()),
+                    Tell::Whether => StringsOutcome::Was(held.is_some()),
+                };
+                (held.map(|held| Held { term: next, ..held }), told)
             }
         }
     }
@@ -280,15 +312,14 @@ mod tests {
         assert_eq!(state, None);
     }
 
+    fn set(value: Text, term: Option<u32>) -> StringsOp {
+        let term = term.map(|name| Term { name, over_from: 100 });
+        StringsOp::Set { value, condition: If::Always, tell: Tell::Whether, term }
+    }
+
     #[test]
     fn a_term_ends_what_was_set_for_it_and_what_became_of_that() {
         let (a, b) = (Text::of(b"a"), Text::of(b"b"));
-        let set = |value, term| StringsOp::Set {
-            value,
-            condition: If::Always,
-            tell: Tell::Whether,
-            term,
-        };
         let left = |ops: &[StringsOp]| run(ops).0.map(|held| held.text);
         let (over, other) = (StringsOp::Expire(7), StringsOp::Expire(8));
         assert_eq!(left(&[set(a, Some(7)), over]), None);
@@ -296,5 +327,30 @@ mod tests {
         assert_eq!(left(&[set(a, Some(7)), StringsOp::Append(b), over]), None);
         assert_eq!(left(&[set(a, Some(7)), set(b, None), over]), Some(b));
         assert_eq!(left(&[set(a, Some(7)), set(b, Some(8)), over]), Some(b));
+    }
+
+    #[test]
+    fn a_term_may_be_set_anew_or_taken_away() {
+        let a = Text::of(b"a");
+        let tell = Tell::Whether;
+        let again = |name| StringsOp::Term { term: Some(Term { name, over_from: 100 }), tell };
+        let (over, persist) = (StringsOp::Expire(7), StringsOp::Term { term: None, tell });
+        let was = |told: bool| StringsOutcome::Was(told);
+        assert_eq!(run(&[again(7), set(a, None), over]).1[0], was(false));
+        let (left, told) = run(&[set(a, Some(7)), again(8), over, persist, persist]);
+        assert_eq!(left.map(|held| held.text), Some(a));
+        assert_eq!((&told[1], &told[3..]), (&was(true), &[was(true), was(false)][..]));
+        assert_eq!(run(&[set(a, None), again(7), over]).0, None);
+    }
+
+    #[test]
+    fn a_reader_may_lack_what_its_clock_takes_to_be_over() {
+        let a = Text::of(b"a");
+        let told = |term, at| run(&[set(a, term), StringsOp::Lacks(at), StringsOp::Read]).1;
+        let found = |value| StringsOutcome::Found(value);
+        assert_eq!(told(Some(7), 99)[1], found(Some(a)));
+        assert_eq!(told(Some(7), 100)[1..], [found(None), found(Some(a))]);
+        assert_eq!(told(None, 100)[1], found(Some(a)));
+        assert_eq!(run(&[StringsOp::Lacks(0)]).1, [found(None)]);
     }
 }

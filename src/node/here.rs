@@ -4,6 +4,7 @@ use super::{Node, client::CLOCK_REFUSED, eventual::Replica, peers::Peers};
 use crate::{
     command::op::{Action, Answer, Held, Op},
     node::strong::{Ctx, request::Origin},
+    probe::{Mutant, planted},
     record::Db,
     time::Now,
 };
@@ -35,8 +36,13 @@ pub(super) fn carry_out(
         _ => {
             debug_assert!(op.is_read(), "others are for the strong database");
             let record = replica.store.get(db, op.key);
-            let held = record.and_then(|record| Held::of(&record, now.wall_ms));
-            op.apply(held, now.wall_ms).1.into_owned()
+            let wall_ms = if planted(Mutant::ExpiredCopyShown) { 0 } else { now.wall_ms };
+            let held = record.and_then(|record| Held::of(&record, wall_ms));
+            let answer = op.apply(held, now.wall_ms).1.into_owned();
+            if planted(Mutant::ExpiredDroppedByReader) {
+                drop_expired(now, replica, db, op.key);
+            }
+            answer
         }
     }
 }
@@ -48,6 +54,15 @@ fn delete(now: Now, (replica, peers): (&mut Replica, &mut Peers), db: Db, key: &
         peer.outbox.push_record(record);
     });
     true
+}
+
+/// The planted bug: what a reader does not see any more is gone.
+fn drop_expired(now: Now, replica: &mut Replica, db: Db, key: &[u8]) {
+    let held = replica.store.get(db, key).filter(|record| record.value.is_some());
+    let over = held.filter(|record| record.visible(now.wall_ms).is_none());
+    if let Some(version) = over.map(|record| record.version) {
+        replica.remove(db, key, version);
+    }
 }
 
 /// How a part of a command on many keys is carried out.

@@ -280,8 +280,9 @@ impl Node {
     }
 
     /// What ended then is over by every clock that is no further off than stamps may be.
-    const fn over_ms(&self, now: Now) -> u64 {
-        now.wall_ms.saturating_sub(self.timing.skew_max.0)
+    fn over_ms(&self, now: Now) -> u64 {
+        let skew_max = if planted(Mutant::ExpiredAtOnce) { 0 } else { self.timing.skew_max.0 };
+        now.wall_ms.saturating_sub(skew_max)
     }
 
     /// Whether what is dead could be looked for without waiting for anything.

@@ -17,6 +17,7 @@ mod config;
 mod dark;
 mod drama;
 mod faults;
+mod mixed;
 mod ops;
 mod plan;
 mod smaller;
@@ -25,7 +26,7 @@ mod workload;
 
 pub use config::{Chop, Config, Disks, LATENCIES_MS};
 pub use faults::{Fault, FaultClass, FaultKind, Way, When};
-pub use ops::{Condition, Op};
+pub use ops::{Condition, Op, Part};
 pub use workload::{Dialect, Step, Then, Torn, Workload, value_of};
 
 /// The format of cases and what they mean to a driver. What a seed draws may change without it; then
@@ -76,6 +77,16 @@ impl Case {
         }
         // Clocks tell whole milliseconds.
         most_us.saturating_sub(least_us).max(0) as u64 + 2000
+    }
+
+    /// The nodes whose clocks are put right in the course of it, and tell some time twice.
+    #[must_use]
+    pub fn put_right(&self) -> Vec<usize> {
+        let nodes = self.faults.iter().filter_map(|fault| match fault.kind {
+            FaultKind::ClockJump { node, .. } => Some(node),
+            _ => None,
+        });
+        nodes.collect()
     }
 
     /// The case of `seed`.
@@ -138,7 +149,8 @@ impl Case {
     #[must_use]
     pub fn settle_ms(&self) -> u64 {
         let ops = self.workload.steps.iter().flat_map(|step| &step.ops);
-        let values = ops.map(|op| op.written().map_or(0, str::len) as u64 + 100);
+        let size = |op: &Op| op.written().map_or(0, str::len) * op.keys().len() + 100;
+        let values = ops.map(|op| size(op) as u64);
         let window = self.config.window_bytes as u64;
         // A window full each way there and back.
         self.config.settle_ms() + values.sum::<u64>() * 2 * self.config.slowest_ms() / window

@@ -31,10 +31,26 @@ pub enum Op {
         /// Which.
         key: String,
     },
+    /// SET between MULTI and DISCARD, which writes nothing.
+    Discard {
+        /// Which key.
+        key: String,
+        /// What is not written.
+        value: String,
+    },
     /// EXISTS.
     Exists {
         /// Which keys.
         keys: Vec<String>,
+    },
+    /// PEXPIRE, or GETEX with PX.
+    Expire {
+        /// Which key.
+        key: String,
+        /// How long it has from now on.
+        for_ms: u64,
+        /// Whether to read it as well.
+        get: bool,
     },
     /// Delete everything in the client's database.
     FlushDb,
@@ -69,6 +85,18 @@ pub enum Op {
     MGet {
         /// Which keys.
         keys: Vec<String>,
+    },
+    /// MSET, all to the same value.
+    MSet {
+        /// Which keys.
+        keys: Vec<String>,
+        /// What.
+        value: String,
+    },
+    /// PERSIST.
+    Persist {
+        /// Which key.
+        key: String,
     },
     /// RENAME within a slot.
     Rename {
@@ -120,6 +148,55 @@ pub enum Op {
         /// What.
         value: String,
     },
+    /// Requests on keys of one slot between MULTI and EXEC.
+    Transact {
+        /// Whether all keys are watched and read before.
+        watched: bool,
+        /// What is queued.
+        parts: Vec<Part>,
+    },
+}
+
+/// What is queued in [`Op::Transact`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Part {
+    /// INCRBY.
+    Add {
+        /// To which number.
+        key: String,
+        /// How much.
+        by: i64,
+    },
+    /// DEL.
+    Del {
+        /// Which key.
+        key: String,
+    },
+    /// GET.
+    Get {
+        /// Which key.
+        key: String,
+    },
+    /// SET.
+    Set {
+        /// Which key.
+        key: String,
+        /// What.
+        value: String,
+    },
+}
+
+impl Part {
+    /// The key it is about.
+    #[must_use]
+    pub fn key(&self) -> &str {
+        match self {
+            Self::Add { key, .. }
+            | Self::Del { key }
+            | Self::Get { key }
+            | Self::Set { key, .. } => key,
+        }
+    }
 }
 
 /// What must hold for [`Op::SetIf`] to write.
@@ -152,9 +229,12 @@ impl Op {
             Self::Add { key, .. }
             | Self::Append { key, .. }
             | Self::Del { key }
+            | Self::Discard { key, .. }
+            | Self::Expire { key, .. }
             | Self::Get { key }
             | Self::GetDel { key }
             | Self::GetSet { key, .. }
+            | Self::Persist { key }
             | Self::Set { key, .. }
             | Self::SetFor { key, .. }
             | Self::SetIf { key, .. }
@@ -164,17 +244,24 @@ impl Op {
             | Self::Exists { keys }
             | Self::GetBoth { keys }
             | Self::MDel { keys }
-            | Self::MGet { keys } => keys.iter().map(String::as_str).collect(),
+            | Self::MGet { keys }
+            | Self::MSet { keys, .. } => keys.iter().map(String::as_str).collect(),
+            Self::Transact { parts, .. } => {
+                let mut keys: Vec<&str> = parts.iter().map(Part::key).collect();
+                keys.sort_unstable();
+                keys.dedup();
+                keys
+            }
             Self::Rename { from, to } => vec![from, to],
             Self::FlushDb | Self::Save => Vec::new(),
         }
     }
 
-    /// What it writes, if it is a SET.
+    /// What it writes, if it is a SET, for ever or for some time.
     #[must_use]
     pub fn value(&self) -> Option<&str> {
         match self {
-            Self::Set { value, .. } => Some(value),
+            Self::Set { value, .. } | Self::SetFor { value, .. } => Some(value),
             _ => None,
         }
     }
@@ -185,21 +272,29 @@ impl Op {
         match self {
             Self::Append { value, .. }
             | Self::Both { value, .. }
+            | Self::Discard { value, .. }
             | Self::GetSet { value, .. }
+            | Self::MSet { value, .. }
             | Self::Set { value, .. }
             | Self::SetFor { value, .. }
             | Self::SetIf { value, .. }
             | Self::SetNx { value, .. }
             | Self::Swap { value, .. } => Some(value),
+            Self::Transact { parts, .. } => parts.iter().find_map(|part| match part {
+                Part::Set { value, .. } => Some(&value[..]),
+                Part::Add { .. } | Part::Del { .. } | Part::Get { .. } => None,
+            }),
             Self::Add { .. }
             | Self::Del { .. }
             | Self::Exists { .. }
+            | Self::Expire { .. }
             | Self::FlushDb
             | Self::Get { .. }
             | Self::GetBoth { .. }
             | Self::GetDel { .. }
             | Self::MDel { .. }
             | Self::MGet { .. }
+            | Self::Persist { .. }
             | Self::Rename { .. }
             | Self::Save => None,
         }
@@ -210,7 +305,9 @@ impl Op {
         match self {
             Self::Append { value, .. }
             | Self::Both { value, .. }
+            | Self::Discard { value, .. }
             | Self::GetSet { value, .. }
+            | Self::MSet { value, .. }
             | Self::Set { value, .. }
             | Self::SetFor { value, .. }
             | Self::SetIf { value, .. }
@@ -245,23 +342,35 @@ impl Op {
 
     /// Whether it never writes.
     #[must_use]
-    pub const fn is_read(&self) -> bool {
-        matches!(
-            self,
-            Self::Exists { .. } | Self::Get { .. } | Self::GetBoth { .. } | Self::MGet { .. }
-        )
+    pub fn is_read(&self) -> bool {
+        match self {
+            Self::Discard { .. }
+            | Self::Exists { .. }
+            | Self::Get { .. }
+            | Self::GetBoth { .. }
+            | Self::MGet { .. } => true,
+            Self::Transact { parts, .. } => {
+                parts.iter().all(|part| matches!(part, Part::Get { .. }))
+            }
+            _ => false,
+        }
     }
 
     /// Whether a key may be gone by it.
     #[must_use]
-    pub const fn deletes(&self) -> bool {
-        matches!(
-            self,
+    pub fn deletes(&self) -> bool {
+        match self {
             Self::Del { .. }
-                | Self::FlushDb
-                | Self::GetDel { .. }
-                | Self::MDel { .. }
-                | Self::Rename { .. }
-        )
+            | Self::Expire { .. }
+            | Self::FlushDb
+            | Self::GetDel { .. }
+            | Self::MDel { .. }
+            | Self::Rename { .. }
+            | Self::SetFor { .. } => true,
+            Self::Transact { parts, .. } => {
+                parts.iter().any(|part| matches!(part, Part::Del { .. }))
+            }
+            _ => false,
+        }
     }
 }

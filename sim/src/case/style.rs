@@ -1,6 +1,6 @@
 //! What the requests of one seed have in common, and how each is drawn from it.
 
-use super::{Condition, Config, Fault, Op, Step, Then, Torn, drama::Drama, value_of};
+use super::{Condition, Config, Fault, Op, Step, Then, Torn, drama::Drama, mixed::Mixed, value_of};
 use crate::chance::Chance;
 
 /// Sizes of large values: a line of text must still have room for the request.
@@ -36,6 +36,7 @@ pub(super) struct Style {
     /// So many in a hundred clients of the strong database read one key at a time, here and there.
     readers_percent: u64,
     strong: Strong,
+    mixed: Mixed,
 }
 
 /// The database of all clients of a seed, if it is one.
@@ -113,6 +114,7 @@ impl Style {
             torn_percent: chance.pick(&[0, 0, 10]),
             readers_percent: chance.pick(&[0, 30, 60]),
             strong: Strong::draw(seed, config),
+            mixed: Mixed::draw(seed),
         }
     }
 
@@ -158,7 +160,7 @@ impl Style {
             if reads {
                 return Op::Get { key: self.strong.key(&mut chance, number) };
             }
-            self.op(seed, (client, db), id << 8 | nth)
+            self.asked(seed, (client, db), id << 8 | nth)
         };
         let ops = (0..depth).map(op).collect();
         let fresh = chance.percent(self.churn_percent);
@@ -169,6 +171,19 @@ impl Style {
             Torn { permille, then }
         });
         Step { at_ms, client, node, fresh, ops, db: None, torn }
+    }
+
+    /// A request, as it is or in its place another that fewer seeds have.
+    fn asked(&self, seed: u64, by: (usize, u8), number: u64) -> Op {
+        let op = self.op(seed, by, number);
+        let mut chance = Chance::new(seed, "mixed", number);
+        match by.1 {
+            0 => self.mixed.strong(&mut chance, op, self.strong.terms_percent > 0),
+            _ => {
+                let other = self.key(&mut Chance::new(seed, "other key", number));
+                self.mixed.others(&mut chance, op, other)
+            }
+        }
     }
 
     fn op(&self, seed: u64, by: (usize, u8), number: u64) -> Op {
@@ -240,7 +255,7 @@ impl Style {
             // Above the numbers of all clients' own requests.
             let id = 1 << 47 | number << 16 | go << 8;
             let by = (client, databases[client]);
-            let ops = (0..depth).map(|nth| self.op(seed, by, id | nth)).collect();
+            let ops = (0..depth).map(|nth| self.asked(seed, by, id | nth)).collect();
             let fresh = chance.percent(self.churn_percent);
             goes.push(Step { at_ms, client, node, fresh, ops, db: None, torn: None });
         }

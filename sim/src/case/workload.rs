@@ -225,8 +225,13 @@ impl fmt::Display for Workload {
         let adds = count(|op| matches!(op, Op::Add { .. }));
         let flushes = count(|op| matches!(op, Op::FlushDb));
         let saves = count(|op| matches!(op, Op::Save));
-        let batches =
-            count(|op| matches!(op, Op::Both { .. } | Op::Rename { .. } | Op::Swap { .. }));
+        let batch = |op: &Op| {
+            matches!(
+                op,
+                Op::Both { .. } | Op::Rename { .. } | Op::Swap { .. } | Op::Transact { .. }
+            ) && !op.is_read()
+        };
+        let batches = count(batch);
         let others = self.len() - sets - reads - dels - adds - flushes - saves - batches;
         write!(f, "{} requests in {} goes: {sets} SET, ", self.len(), self.steps.len())?;
         write!(f, "{reads} reads, {dels} DEL, {adds} INCR, {others} other writes, ")?;

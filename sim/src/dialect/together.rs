@@ -15,6 +15,14 @@ type List = Result<Option<Vec<Option<Vec<u8>>>>, String>;
 /// Takes the replies to a transaction from the front of `bytes`.
 pub(super) fn decode(dialect: Dialect, op: &Op, bytes: &[u8]) -> Option<(Outcome, usize)> {
     let mut replies = Replies { dialect, bytes, at: 0 };
+    match op {
+        Op::Discard { .. } => return discarded(&mut replies),
+        Op::Transact { watched, parts } => {
+            let before = if *watched { op.keys().len() } else { 0 };
+            return transacted(&mut replies, op, (*watched, before, parts.len()));
+        }
+        _ => {}
+    }
     let (found, queued) = match op {
         Op::Swap { .. } => {
             let watched = replies.one()?;
@@ -23,11 +31,8 @@ pub(super) fn decode(dialect: Dialect, op: &Op, bytes: &[u8]) -> Option<(Outcome
         }
         _ => (None, op.keys().len()),
     };
-    for wanted in std::iter::once("OK").chain(std::iter::repeat_n("QUEUED", queued)) {
-        let reply = replies.one()?;
-        if reply != Ok(Some(wanted.into())) {
-            return Some((Outcome::Wrong(format!("{reply:?} for {wanted}")), replies.at));
-        }
+    if let Err(wrong) = replies.begun(queued)? {
+        return Some((wrong, replies.at));
     }
     let done = replies.list()?;
     let outcome = match (found, done) {
@@ -50,6 +55,46 @@ pub(super) fn decode(dialect: Dialect, op: &Op, bytes: &[u8]) -> Option<(Outcome
     Some((outcome.unwrap_or_else(|| Outcome::Wrong("another error".to_owned())), replies.at))
 }
 
+/// The replies to MULTI, SET and DISCARD.
+fn discarded(replies: &mut Replies<'_>) -> Option<(Outcome, usize)> {
+    if let Err(wrong) = replies.begun(1)? {
+        return Some((wrong, replies.at));
+    }
+    let last = replies.one()?;
+    let done = last == Ok(Some(b"OK".into()));
+    let outcome = if done { Outcome::Done } else { Outcome::Wrong(format!("{last:?}")) };
+    Some((outcome, replies.at))
+}
+
+/// The replies to MULTI, so many requests and EXEC, behind those to WATCH and some GET if keys are
+/// watched: what was found, and what EXEC says if it did anything.
+fn transacted(
+    replies: &mut Replies<'_>,
+    op: &Op,
+    (watched, before, queued): (bool, usize, usize),
+) -> Option<(Outcome, usize)> {
+    let watched = if watched { replies.one()?.err() } else { None };
+    let found: Vec<Part> = (0..before).map(|_| replies.one()).collect::<Option<_>>()?;
+    let found: Option<Vec<_>> = found.into_iter().map(Result::ok).collect();
+    if let Err(wrong) = replies.begun(queued)? {
+        return Some((wrong, replies.at));
+    }
+    let outcome = match (watched, found, replies.list()?) {
+        // What could not be watched was not done.
+        (Some(why), _, Err(done)) if done.starts_with("EXECABORT") => error(op, &why),
+        (None, _, Err(why)) => error(op, &why).or(Some(Outcome::Wrong(why))),
+        (None, Some(found), Ok(Some(done))) if done.len() == queued => {
+            Some(Outcome::List([found, done].concat()))
+        }
+        (None, Some(found), Ok(None)) if before > 0 => Some(Outcome::List(found)),
+        // What some key held before is not known.
+        (None, None, Ok(Some(done))) if done.len() == queued => Some(Outcome::Done),
+        (None, None, Ok(None)) => Some(Outcome::Refused),
+        (_, _, done) => Some(Outcome::Wrong(format!("{done:?}"))),
+    };
+    Some((outcome.unwrap_or_else(|| Outcome::Wrong("another error".to_owned())), replies.at))
+}
+
 /// Replies one behind the other.
 struct Replies<'a> {
     dialect: Dialect,
@@ -58,6 +103,17 @@ struct Replies<'a> {
 }
 
 impl Replies<'_> {
+    /// The replies to MULTI and to so many requests that are queued.
+    fn begun(&mut self, queued: usize) -> Option<Result<(), Outcome>> {
+        for wanted in std::iter::once("OK").chain(std::iter::repeat_n("QUEUED", queued)) {
+            let reply = self.one()?;
+            if reply != Ok(Some(wanted.into())) {
+                return Some(Err(Outcome::Wrong(format!("{reply:?} for {wanted}"))));
+            }
+        }
+        Some(Ok(()))
+    }
+
     /// The next reply, which is no list.
     fn one(&mut self) -> Option<Part> {
         let rest = self.bytes.get(self.at..)?;
@@ -67,7 +123,7 @@ impl Replies<'_> {
             (Dialect::Text, _) if is_error(head) => (Err(head.to_owned()), size),
             (Dialect::Text, _) if head == NOT_FOUND => (Ok(None), size),
             (Dialect::Resp, Some(("-", error))) => (Err(error.to_owned()), size),
-            (Dialect::Resp, Some(("+", word))) => (Ok(Some(word.into())), size),
+            (Dialect::Resp, Some(("+" | ":", word))) => (Ok(Some(word.into())), size),
             (Dialect::Resp, Some(("$", "-1"))) => (Ok(None), size),
             (Dialect::Resp, Some(("$", length))) => {
                 let end = size + length.parse::<usize>().ok()?;
@@ -123,6 +179,7 @@ fn is_error(line: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::case::Part as Queued;
 
     fn both() -> Op {
         Op::Both { keys: ["a", "b"].map(str::to_owned).to_vec(), value: "v".to_owned() }
@@ -194,5 +251,46 @@ mod tests {
             swap("+OK\n$-1\n+OK\n+QUEUED\n-INDOUBT x\n", "OK\nNot Found\nOK\nQUEUED\nINDOUBT x\n"),
             Outcome::InDoubt
         );
+    }
+    #[test]
+    fn what_is_discarded() {
+        let op = Op::Discard { key: "k".to_owned(), value: "v".to_owned() };
+        assert_eq!(told(&op, "+OK\n+QUEUED\n+OK\n", "OK\nQUEUED\nOK\n"), Outcome::Done);
+        let resp = b"+OK\r\n+QUEUED\r\n*1\r\n";
+        assert!(matches!(decode(Dialect::Resp, &op, resp), Some((Outcome::Wrong(_), _))));
+    }
+
+    #[test]
+    fn transactions_that_read_and_write() {
+        let key = || "a".to_owned();
+        let parts = vec![Queued::Add { key: key(), by: 2 }, Queued::Get { key: "b".to_owned() }];
+        let plain = Op::Transact { watched: false, parts: parts.clone() };
+        let list = |values: &[&str]| {
+            let value = |value: &&str| (!value.is_empty()).then(|| value.as_bytes().to_vec());
+            Outcome::List(values.iter().map(value).collect())
+        };
+        let (resp, text) = ("+OK\n+QUEUED\n+QUEUED\n", "OK\nQUEUED\nQUEUED\n");
+        let with = |op: &Op, before: [&str; 2], end: [&str; 2]| {
+            let [resp, text] = [(before[0], resp, end[0]), (before[1], text, end[1])]
+                .map(|(before, begun, end)| [before, begun, end].concat());
+            told(op, &resp, &text)
+        };
+        let none = ["", ""];
+        let done = with(&plain, none, ["*2\n:7\n$-1\n", "7\nNot Found\nEND\n"]);
+        assert_eq!(done, list(&["7", ""]));
+        let doubt = with(&plain, none, ["-INDOUBT x\n", "INDOUBT x\n"]);
+        assert_eq!(doubt, Outcome::InDoubt);
+        let op = Op::Transact { watched: true, parts };
+        let before = ["+OK\n$1\n5\n$-1\n", "OK\n5\nNot Found\n"];
+        let done = with(&op, before, ["*2\n:7\n$-1\n", "7\nNot Found\nEND\n"]);
+        assert_eq!(done, list(&["5", "", "7", ""]));
+        assert_eq!(with(&op, before, ["*-1\n", "Not Set\n"]), list(&["5", ""]));
+        let unread = ["+OK\n-NOREPLICAS x\n$-1\n", "OK\nNOREPLICAS x\nNot Found\n"];
+        let done = with(&op, unread, ["*2\n:7\n$-1\n", "7\nNot Found\nEND\n"]);
+        assert_eq!(done, Outcome::Done);
+        assert_eq!(with(&op, unread, ["*-1\n", "Not Set\n"]), Outcome::Refused);
+        let apart = ["-NOREPLICAS x\n$-1\n$-1\n", "NOREPLICAS x\nNot Found\nNot Found\n"];
+        let abort = ["-EXECABORT x\n", "EXECABORT x\n"];
+        assert_eq!(with(&op, apart, abort), Outcome::Refused);
     }
 }

@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use super::{Failure, Observed, brief};
 use crate::{
     case::Op,
-    history::{Entry, Outcome},
+    history::{Entry, Outcome, apart},
 };
 
 const ORACLE: &str = "flushed";
@@ -20,15 +20,18 @@ const ORACLE: &str = "flushed";
 /// # Errors
 /// What came back.
 pub fn check(observed: &Observed) -> Result<(), Failure> {
-    let history = &observed.history;
+    let parts = apart(&observed.history);
+    let history = || parts.iter().map(AsRef::<Entry>::as_ref);
     let flushes = |entry: &&Entry| entry.op == Op::FlushDb && entry.outcome == Outcome::Done;
-    for flush in history.iter().filter(flushes) {
+    for flush in history().filter(flushes) {
         let here = |entry: &&Entry| entry.db == flush.db && entry.node == flush.node;
-        let dead = history.iter().filter(here).filter(|entry| entry.precedes(flush));
+        // In the strong database one in doubt may take effect later.
+        let certain = |entry: &&Entry| entry.db != 0 || entry.wrote();
+        let dead = history().filter(here).filter(certain).filter(|entry| entry.precedes(flush));
         let dead = dead.filter_map(|entry| Some((entry.value()?.as_bytes(), entry.key()?)));
         let dead: BTreeMap<&[u8], &str> = dead.collect();
         let fail = |key: &str, detail| Failure::of_key(ORACLE, flush.db, key.as_bytes(), detail);
-        for read in history.iter().filter(here).filter(|entry| flush.precedes(entry)) {
+        for read in history().filter(here).filter(|entry| flush.precedes(entry)) {
             let Outcome::Value(value) = &read.outcome else { continue };
             if let Some(key) = dead.get(&value[..]) {
                 let (value, node) = (brief(Some(value)), flush.node);

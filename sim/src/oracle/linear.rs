@@ -2,6 +2,10 @@
 //! end is a legal next value (I3). So is the quorum database (E5), except that its DEL does not tell
 //! whether there was a key: two at once may both say that they deleted it.
 //!
+//! A value that was written for a time is gone from the strong database at one moment, when a leader's
+//! clock says so. In the quorum database each reader goes by the clock of its node: from the first
+//! moment on at which any clock may say that the time is over, one may find it and another not.
+//!
 //! A write that was answered INDOUBT or not at all may take effect once at any later time, or never.
 //! One that was refused has no place in the history: what it would have written is then a value that
 //! nobody wrote, and an INCR of it one too many.
@@ -14,16 +18,20 @@ use crate::{
     check::{
         Budget, History, Operation, Verdict, Violation,
         search::check as search,
-        strings::{If, Strings, StringsOp, StringsOutcome, Tell, Text},
+        strings::{If, Strings, StringsOp, StringsOutcome, Tell, Term, Text},
     },
     history::{Entry, Outcome},
 };
+
+mod terms;
+
+use terms::{by_own_clock, end_of_term, term};
 
 const ORACLE: &str = "linear";
 const ORACLE_HELD: &str = "chosen";
 
 /// A flush may remove a key that is written while it goes on once more, where a slot changes leaders.
-const FLUSH_REMOVES_MAX: usize = 3;
+pub(super) const FLUSH_REMOVES_MAX: usize = 3;
 
 /// A search that takes longer decides nothing.
 const BUDGET: Budget = Budget { visits_max: 100_000 };
@@ -37,12 +45,12 @@ pub fn check(observed: &Observed) -> Result<u64, Failure> {
     let flushed = observed.history.iter().any(|entry| entry.db == 1 && entry.op == Op::FlushDb);
     // Which writes a flush outlives is for replicas to agree upon.
     let quorum = (!flushed).then_some(1);
-    let renames = |entry: &&Entry| matches!(entry.op, Op::Rename { .. });
+    let several = |entry: &&Entry| matches!(entry.op, Op::Rename { .. } | Op::Transact { .. });
     for ((db, key), entries) in
         [0].into_iter().chain(quorum).flat_map(|db| by_key(db, &observed.history))
     {
-        // What a key gets by RENAME is for an oracle that sees both keys.
-        if observed.lost.concerns(&entries) || entries.iter().any(renames) {
+        // What a key gets by RENAME or a transaction is for an oracle that sees both keys.
+        if observed.lost.concerns(&entries) || entries.iter().any(several) {
             continue;
         }
         let operations = operations(key, &entries, observed.skew_us);
@@ -77,7 +85,7 @@ fn check_held(
         }
         let states = held.iter().enumerate().filter(|(index, _)| members & 1 << index != 0);
         let state = states.filter_map(|(_, state)| *state).max_by_key(|state| state.version);
-        if state.is_some_and(|state| state.expires_at_ms.is_some()) {
+        if db == 0 && state.is_some_and(|state| state.expires_at_ms.is_some()) {
             // Who reads it may find it or not.
             continue;
         }
@@ -89,7 +97,12 @@ fn check_held(
         let mut operations = operations.to_vec();
         // As if somebody had read it.
         let outcome = Some(StringsOutcome::Found(found));
-        let (end, op, client) = (Some(at), StringsOp::Read, None);
+        let op = match found {
+            // It is gone only when its time has been over for a while.
+            None if db == 1 => StringsOp::Lacks(observed.gone_until_us()),
+            _ => StringsOp::Read,
+        };
+        let (end, client) = (Some(at), None);
         operations.push(Operation { start: at, end, op, outcome, client });
         if let Verdict::Violation(violation) = verdict(operations.clone()) {
             let told = told(&operations, &violation);
@@ -134,42 +147,42 @@ fn by_key(db: u8, history: &[Entry]) -> BTreeMap<(u8, &str), Vec<&Entry>> {
 }
 
 fn operations(key: &str, entries: &[&Entry], skew_us: u64) -> Vec<Operation<Strings>> {
-    let times = |entry: &&Entry| if entry.op == Op::FlushDb { FLUSH_REMOVES_MAX } else { 1 };
-    let each = entries.iter().flat_map(|entry| std::iter::repeat_n(entry, times(entry)));
-    let mut operations: Vec<_> = each.filter_map(|entry| operation(key, entry)).collect();
-    let ends: Vec<_> = entries.iter().filter_map(|entry| end_of_term(entry, skew_us)).collect();
-    operations.extend(ends);
+    let times = |entry: &Entry| if entry.op == Op::FlushDb { FLUSH_REMOVES_MAX } else { 1 };
+    let terms = entries.iter().enumerate().map(|(index, entry)| term(entry, index, skew_us));
+    let terms: Vec<Option<Term>> = terms.collect();
+    let ends = terms.iter().any(Option::is_some);
+    let mut operations = Vec::new();
+    for (entry, term) in entries.iter().zip(&terms) {
+        let operation = operation(key, entry, *term, ends);
+        operations
+            .extend(operation.into_iter().flat_map(|one| std::iter::repeat_n(one, times(entry))));
+    }
+    // In the quorum database none is gone for all at one moment.
+    let strong = entries.iter().zip(terms).filter(|(entry, _)| entry.db == 0);
+    operations.extend(strong.filter_map(|(entry, term)| end_of_term(entry, term?, skew_us)));
     operations
 }
 
-/// The name of the term of a value, which no other has.
-fn term(value: &str) -> u32 {
-    // Writes are told apart by their values, so their hashes do as well, but for one in billions.
-    Text::of(value.as_bytes()).short()
-}
-
-/// What was set for a time is gone once, when a clock says so: a leader's, whichever that is then.
-fn end_of_term(entry: &Entry, skew_us: u64) -> Option<Operation<Strings>> {
-    let Op::SetFor { value, for_ms, .. } = &entry.op else { return None };
-    let op = StringsOp::Expire(term(value));
-    let for_us = for_ms * 1000;
-    let start = (entry.start_us + for_us).saturating_sub(skew_us).max(entry.start_us);
-    let end = match entry.outcome {
-        Outcome::Refused | Outcome::Wrong(_) => return None,
-        Outcome::Done => entry.end_us.map(|end_us| end_us + for_us + skew_us),
-        _ => None,
-    };
-    Some(Operation { start, end, op, outcome: None, client: None })
-}
-
-/// What an entry did to a key, if it did or may have done anything.
-fn operation(key: &str, entry: &Entry) -> Option<Operation<Strings>> {
+/// What an entry did to a key, if it did or may have done anything; `ends` if the key was written for
+/// a time by any.
+fn operation(
+    key: &str,
+    entry: &Entry,
+    term: Option<Term>,
+    ends: bool,
+) -> Option<Operation<Strings>> {
+    if let (1, Some(operation)) = (entry.db, by_own_clock(key, entry)) {
+        return Some(operation);
+    }
     let op = match (&entry.op, &entry.outcome) {
         // What it watched had changed: it has only read.
         (Op::Swap { .. }, Outcome::Found(_)) => StringsOp::Read,
-        (other, _) => op_of(other)?,
+        (other, _) => op_of(other, term)?,
     };
     let (start, end) = (entry.start_us, entry.end_us);
+    // If it deleted this key. A value that it did not find may still be there for others.
+    let may = matches!(entry.op, Op::MDel { .. }) && entry.db == 1 && ends;
+    let end = end.filter(|_| !may || entry.outcome == Outcome::Count(entry.op.keys().len() as i64));
     let outcome = match &entry.outcome {
         Outcome::Refused | Outcome::Wrong(_) => return None,
         Outcome::InDoubt | Outcome::Unknown => {
@@ -177,7 +190,7 @@ fn operation(key: &str, entry: &Entry) -> Option<Operation<Strings>> {
             return (!entry.op.is_read()).then_some(pending);
         }
         // It writes, whatever there was.
-        Outcome::Count(1..) if entry.db == 1 && matches!(entry.op, Op::Del { .. }) => None,
+        Outcome::Count(1..) if entry.db == 1 && op == StringsOp::Delete => None,
         Outcome::Count(count) => count_of(&entry.op, *count),
         Outcome::Done => was(&entry.op, true),
         Outcome::List(values) => {
@@ -199,7 +212,9 @@ fn operation(key: &str, entry: &Entry) -> Option<Operation<Strings>> {
 fn count_of(op: &Op, count: i64) -> Option<StringsOutcome> {
     let keys = op.keys().len() as i64;
     match op {
-        Op::SetNx { .. } => Some(StringsOutcome::Was(count == 1)),
+        Op::Expire { .. } | Op::Persist { .. } | Op::SetNx { .. } => {
+            Some(StringsOutcome::Was(count == 1))
+        }
         Op::Exists { .. } | Op::MDel { .. } if count == 0 => Some(StringsOutcome::Count(0)),
         Op::Exists { .. } | Op::MDel { .. } if count == keys => Some(StringsOutcome::Count(1)),
         Op::Exists { .. } | Op::MDel { .. } => None,
@@ -209,14 +224,16 @@ fn count_of(op: &Op, count: i64) -> Option<StringsOutcome> {
 
 const fn was(op: &Op, set: bool) -> Option<StringsOutcome> {
     match op {
-        Op::Both { .. } | Op::Set { .. } | Op::SetFor { .. } | Op::SetIf { .. } => {
-            Some(StringsOutcome::Was(set))
-        }
+        Op::Both { .. }
+        | Op::MSet { .. }
+        | Op::Set { .. }
+        | Op::SetFor { .. }
+        | Op::SetIf { .. } => Some(StringsOutcome::Was(set)),
         _ => None,
     }
 }
 
-fn op_of(op: &Op) -> Option<StringsOp> {
+fn op_of(op: &Op, term: Option<Term>) -> Option<StringsOp> {
     let set = |value: &str, condition, tell| StringsOp::Set {
         value: Text::of(value.as_bytes()),
         condition,
@@ -226,19 +243,22 @@ fn op_of(op: &Op) -> Option<StringsOp> {
     Some(match op {
         Op::Add { by, .. } => StringsOp::Add(*by),
         Op::Append { value, .. } => StringsOp::Append(Text::of(value.as_bytes())),
-        Op::Both { value, .. } => set(value, If::Always, Tell::Whether),
+        Op::Both { value, .. } | Op::MSet { value, .. } | Op::Set { value, .. } => {
+            set(value, If::Always, Tell::Whether)
+        }
         Op::Del { .. } | Op::FlushDb | Op::MDel { .. } => StringsOp::Delete,
         Op::Exists { .. } => StringsOp::Exists,
+        Op::Expire { get: true, .. } => StringsOp::Term { term, tell: Tell::Before },
+        Op::Expire { .. } | Op::Persist { .. } => StringsOp::Term { term, tell: Tell::Whether },
         Op::Get { .. } | Op::GetBoth { .. } | Op::MGet { .. } => StringsOp::Read,
         Op::GetDel { .. } => StringsOp::ReadDelete,
         // Nobody wrote between what it found and what it wrote.
         Op::GetSet { value, .. } | Op::Swap { value, .. } => set(value, If::Always, Tell::Before),
-        Op::Set { value, .. } => set(value, If::Always, Tell::Whether),
         Op::SetFor { value, .. } => StringsOp::Set {
             value: Text::of(value.as_bytes()),
             condition: If::Always,
             tell: Tell::Whether,
-            term: Some(term(value)),
+            term,
         },
         Op::SetIf { value, condition, get, .. } => {
             let condition = match condition {
@@ -250,7 +270,7 @@ fn op_of(op: &Op) -> Option<StringsOp> {
             set(value, condition, if *get { Tell::Before } else { Tell::Whether })
         }
         Op::SetNx { value, .. } => set(value, If::Absent, Tell::Whether),
-        Op::Rename { .. } | Op::Save => return None,
+        Op::Discard { .. } | Op::Rename { .. } | Op::Save | Op::Transact { .. } => return None,
     })
 }
 
@@ -271,11 +291,22 @@ fn merge_unseen(operations: &mut [Operation<Strings>]) {
             known.insert(other);
         }
     }
-    for operation in operations.iter_mut().filter(|operation| operation.end.is_none()) {
-        if let StringsOp::Set { value, .. } = &mut operation.op
-            && !known.contains(value)
-        {
+    let unseen = |operation: &Operation<Strings>| match operation.op {
+        StringsOp::Set { value, term, .. } if operation.end.is_none() => {
+            (!known.contains(&value)).then_some(term)
+        }
+        _ => None,
+    };
+    // So are their ends, where nothing else tells of them: as if all might be over with the first.
+    let named = |operation: &Operation<Strings>| matches!(operation.op, StringsOp::Expire(_));
+    let first = operations.iter().filter_map(unseen).flatten().map(|term| term.over_from).min();
+    let first = first.filter(|_| !operations.iter().any(named));
+    for operation in operations.iter_mut().filter(|operation| unseen(operation).is_some()) {
+        if let StringsOp::Set { value, term, .. } = &mut operation.op {
             *value = Text::UNSEEN;
+            if let (Some(term), Some(over_from)) = (term, first) {
+                *term = Term { name: u32::MAX, over_from };
+            }
         }
     }
 }
@@ -386,6 +417,125 @@ mod tests {
         assert_eq!(wrong(vec![sure.clone(), dels(1)], &[]), None);
         assert!(wrong(vec![sure.clone(), dels(2)], &[]).is_some());
         assert!(wrong(vec![sure, dels(0)], &[]).is_some());
+    }
+
+    fn at_most_us(db: u8, skew_us: u64, mut history: Vec<Entry>) -> bool {
+        history.iter_mut().for_each(|entry| entry.db = db);
+        check(&Observed { history, skew_us, ..Observed::default() }).is_ok()
+    }
+
+    fn lacks(span: (u64, u64)) -> Entry {
+        doctor::get("k", 0, span, Outcome::Missing)
+    }
+
+    #[test]
+    fn what_ends_is_gone_for_all_or_for_each_by_its_own_clock() {
+        let set = || doctor::set_for(5, ("k", "v1"), 0, (10_000, Some(11_000)));
+        let fine = |db, reads: &[Entry]| at_most_us(db, 2000, [&[set()], reads].concat());
+        for db in [0, 1] {
+            assert!(fine(db, &[read("v1", (12_000, 17_000)), lacks((17_500, 19_000))]));
+            assert!(fine(db, &[lacks((12_500, 13_000))]), "a clock may be ahead so far");
+            assert!(!fine(db, &[lacks((12_500, 12_999))]));
+        }
+        let again = [lacks((13_000, 13_100)), read("v1", (14_000, 14_100))];
+        assert!(fine(1, &again) && !fine(0, &again));
+        assert!(!fine(0, &[read("v1", (18_001, 18_100))]), "a leader has found out by then");
+        // What was written before stays away.
+        let old = doctor::set("k", "v0", 0, (1000, Some(2000)));
+        for db in [0, 1] {
+            assert!(!fine(
+                db,
+                &[old.clone(), lacks((13_000, 13_100)), read("v0", (14_000, 14_100))]
+            ));
+        }
+        let gone = |count| doctor::del("k", 0, (13_000, 13_100), count);
+        assert!(fine(1, &[gone(0), read("v1", (14_000, 14_100))]), "it deleted nothing");
+        assert!(!fine(1, &[gone(1), read("v1", (14_000, 14_100))]));
+        assert!(!fine(1, &[doctor::del("k", 0, (12_000, 12_900), 0)]), "it was there");
+    }
+
+    #[test]
+    fn of_several_keys_one_that_ends_may_be_deleted() {
+        let set = || doctor::set_for(5, ("k", "v1"), 0, (10_000, Some(11_000)));
+        let keys = || ["j", "k"].map(str::to_owned).to_vec();
+        let del = |count| with(Op::MDel { keys: keys() }, (13_000, 13_100), Outcome::Count(count));
+        let read = || read("v1", (14_000, 14_100));
+        let j = || Entry {
+            op: Op::Set { key: "j".to_owned(), value: "v2".to_owned() },
+            ..doctor::set("j", "", 0, (1, Some(2)))
+        };
+        let fine = |count| at_most_us(1, 2000, vec![j(), set(), del(count), read()]);
+        assert!(fine(1), "it was j");
+        assert!(!fine(2) && !fine(0));
+        let mset =
+            |outcome| with(Op::MSet { keys: keys(), value: "v3".to_owned() }, (5, 6), outcome);
+        let seen = |outcome, value| {
+            at_most_us(
+                0,
+                0,
+                vec![
+                    j(),
+                    mset(outcome),
+                    doctor::get("j", 0, (10, 20), Outcome::Value(Vec::from(value))),
+                ],
+            )
+        };
+        assert!(seen(Outcome::Done, "v3") && !seen(Outcome::Done, "v2"));
+        assert!(seen(Outcome::InDoubt, "v3") && seen(Outcome::InDoubt, "v2"));
+        assert!(!seen(Outcome::Refused, "v3") && seen(Outcome::Refused, "v2"));
+    }
+
+    #[test]
+    fn terms_are_set_anew_and_taken_away() {
+        let set = || doctor::set_for(5, ("k", "v1"), 0, (10_000, Some(11_000)));
+        let persist = |count| {
+            let op = Op::Persist { key: "k".to_owned() };
+            with(op, (12_000, 13_000), Outcome::Count(count))
+        };
+        let late = || read("v1", (90_000, 91_000));
+        let fine = |entries: &[Entry]| at_most_us(0, 500, [&[set()], entries].concat());
+        assert!(fine(&[persist(1), late()]) && !fine(&[persist(0), late()]));
+        assert!(!fine(&[persist(1), lacks((90_000, 91_000))]), "for ever");
+        let again = |get: bool| {
+            let outcome = if get { Outcome::Value(b"v1".to_vec()) } else { Outcome::Count(1) };
+            with(Op::Expire { key: "k".to_owned(), for_ms: 50, get }, (12_000, 13_000), outcome)
+        };
+        for get in [false, true] {
+            assert!(fine(&[again(get), read("v1", (60_000, 61_000)), lacks((64_000, 65_000))]));
+            assert!(!fine(&[again(get), lacks((60_000, 61_000))]), "too early");
+            assert!(!fine(&[again(get), read("v1", (64_000, 65_000))]), "too late");
+        }
+    }
+
+    #[test]
+    fn a_quorum_holds_what_has_ended_for_a_while() {
+        let wrong = |now_us| {
+            let set = doctor::set_for(5, ("k", "v1"), 0, (10_000, Some(11_000)));
+            let (history, replicas) = (vec![Entry { db: 1, ..set }], vec![(0, Replica::default())]);
+            let (voting, quorum, settled) = (vec![0], 1, true);
+            let (skew_us, grace_us) = (2000, 60_000);
+            let observed = Observed {
+                history,
+                replicas,
+                settled,
+                voting,
+                quorum,
+                skew_us,
+                grace_us,
+                now_us,
+                ..Observed::default()
+            };
+            check(&observed).is_err()
+        };
+        assert!(wrong(72_999) && !wrong(73_000));
+    }
+
+    #[test]
+    fn what_was_discarded_never_shows() {
+        let discard = Op::Discard { key: "k".to_owned(), value: "v1".to_owned() };
+        let discard = with(discard, (1, 2), Outcome::Done);
+        assert_eq!(wrong(vec![discard.clone(), lacks((3, 4))], &[]), None);
+        assert!(wrong(vec![discard, read("v1", (3, 4))], &[]).is_some());
     }
 
     #[test]

@@ -38,6 +38,12 @@ pub struct Observed {
     pub lost: Lost,
     /// Two clocks were never further apart, at whatever times one looks at them.
     pub skew_us: u64,
+    /// The nodes whose clocks were put right, so that they told some time twice.
+    pub put_right: Vec<usize>,
+    /// When the replicas were looked at.
+    pub now_us: u64,
+    /// A value whose time is over by a node's clock is held there for so long at least.
+    pub grace_us: u64,
 }
 
 /// What the strong and the quorum database may have forgotten: nothing unless the cluster has started
@@ -150,6 +156,13 @@ pub fn check(observed: &Observed) -> Result<u64, Failure> {
     Ok(undecided)
 }
 
+impl Observed {
+    /// The time up to which a value's time must have been over by some clock for it to be gone now.
+    const fn gone_until_us(&self) -> u64 {
+        self.now_us.saturating_sub(self.grace_us)
+    }
+}
+
 impl Replica {
     /// All that `store` holds.
     #[must_use]
@@ -251,6 +264,16 @@ mod doctor {
         let op = Op::Set { key: key.to_owned(), value: value.to_owned() };
         let outcome = if span.1.is_some() { Outcome::Done } else { Outcome::Unknown };
         Entry { client: 0, node, db: 2, op, start_us: span.0, end_us: span.1, outcome }
+    }
+
+    pub(super) fn set_for(
+        for_ms: u64,
+        (key, value): (&str, &str),
+        node: usize,
+        span: (u64, Option<u64>),
+    ) -> Entry {
+        let op = Op::SetFor { key: key.to_owned(), value: value.to_owned(), for_ms };
+        Entry { op, ..set(key, value, node, span) }
     }
 
     pub(super) fn get(key: &str, node: usize, span: (u64, u64), outcome: Outcome) -> Entry {

@@ -1,9 +1,11 @@
 //! What happens at one moment is seen at one moment: batches on two keys of a slot.
 //!
 //! Two keys whose names begin alike, up to a brace that closes, are one object here: both are
-//! written together, read together, or one gets the other's name; and what clients saw of that must
-//! be linearizable (PROTOCOL, "Batches"). A batch in doubt may take effect in part, so it is two
-//! writes in doubt. A renaming in doubt may too, and what it leaves depends on what it found; so
+//! written together, read together, or one gets the other's name, or a transaction reads and writes
+//! them; and what clients saw of that must be linearizable (PROTOCOL, "Batches"). What was read of
+//! watched keys was so still when the transaction took effect; if it did not, nothing is said of two
+//! reads together. A batch in doubt may take effect in part, so each of its writes is in doubt, and what
+//! was watched says nothing. A renaming in doubt may too, and what it leaves depends on what it found; so
 //! nothing is said of a pair from the first such one on.
 
 use std::{
@@ -11,9 +13,9 @@ use std::{
     fmt,
 };
 
-use super::{Failure, Observed};
+use super::{Failure, Observed, linear::FLUSH_REMOVES_MAX};
 use crate::{
-    case::Op,
+    case::{Op, Part},
     check::{Budget, History, Model, Operation, Verdict, search::check as search, strings::Text},
     history::{Entry, Outcome},
 };
@@ -97,9 +99,14 @@ fn push(entry: &Entry, until: u64, operations: &mut Vec<Operation<Two>>) {
     let certain = !matches!(entry.outcome, Outcome::InDoubt | Outcome::Unknown);
     let end = entry.end_us.filter(|end| certain && *end < until);
     let start = entry.start_us;
+    // Of two that are about both keys a client's first takes effect first.
+    let client = (entry.op.keys().len() == 2).then_some(entry.client);
     let mut add = |op, outcome: Option<Saw>| {
         let outcome = outcome.filter(|_| end.is_some());
-        operations.push(Operation { start, end, op, outcome, client: None });
+        // Two reads that stand for a transaction took no effect together.
+        let whole = !matches!(&op, Did::Run(steps) if steps.len() == 1);
+        let client = client.filter(|_| whole);
+        operations.push(Operation { start, end, op, outcome, client });
     };
     match (&entry.op, &entry.outcome) {
         (Op::Both { value, .. }, _) => {
@@ -113,8 +120,18 @@ fn push(entry: &Entry, until: u64, operations: &mut Vec<Operation<Two>>) {
         }
         // Each key by itself, whenever its turn comes.
         (Op::FlushDb, _) => {
-            add(Did::Clear(0), Some(Saw::Done));
-            add(Did::Clear(1), Some(Saw::Done));
+            for _ in 0..FLUSH_REMOVES_MAX {
+                add(Did::Clear(0), Some(Saw::Done));
+                add(Did::Clear(1), Some(Saw::Done));
+            }
+        }
+        (Op::Get { key }, Outcome::Missing | Outcome::Value(_)) => {
+            let found = match &entry.outcome {
+                Outcome::Value(value) => Some(Text::of(value)),
+                _ => None,
+            };
+            let read = Did::Run(vec![Step::Read(place(key))]);
+            add(read, Some(Saw::Told(vec![found])));
         }
         (Op::GetBoth { keys }, Outcome::List(values)) => {
             let mut held = [None; 2];
@@ -124,6 +141,9 @@ fn push(entry: &Entry, until: u64, operations: &mut Vec<Operation<Two>>) {
             if end.is_some() {
                 add(Did::Read, Some(Saw::Both(held)));
             }
+        }
+        (Op::Transact { watched, parts }, outcome) => {
+            transact(entry, (*watched, parts), outcome, &mut add);
         }
         (Op::Set { key, value }, _) => {
             add(Did::Set(place(key), Text::of(value.as_bytes())), Some(Saw::Done));
@@ -135,17 +155,56 @@ fn push(entry: &Entry, until: u64, operations: &mut Vec<Operation<Two>>) {
     }
 }
 
+/// Adds what a transaction did or may have done.
+fn transact(
+    entry: &Entry,
+    (watched, parts): (bool, &[Part]),
+    outcome: &Outcome,
+    mut add: impl FnMut(Did, Option<Saw>),
+) {
+    let keys = entry.op.keys();
+    let reads: Vec<Step> = keys.iter().map(|key| Step::Read(place(key))).collect();
+    let steps: Vec<Step> = parts.iter().map(Step::of).collect();
+    let told = |value: &Option<Vec<u8>>| value.as_deref().map(Text::of);
+    match outcome {
+        Outcome::List(values) if watched && values.len() == keys.len() => {
+            for (read, value) in reads.into_iter().zip(values) {
+                add(Did::Run(vec![read]), Some(Saw::Told(vec![told(value)])));
+            }
+        }
+        Outcome::List(values) => {
+            let all = if watched { [reads, steps].concat() } else { steps };
+            add(Did::Run(all), Some(Saw::Told(values.iter().map(told).collect())));
+        }
+        Outcome::Done => add(Did::Run(steps), None),
+        _ => steps.into_iter().filter_map(Step::alone).for_each(|write| add(write, None)),
+    }
+}
+
 /// What may have been written and nobody has seen explains nothing: without it there is less to try.
+/// Unless a deletion tells that there was something: then all of it has one name.
 fn forget_unseen(operations: &mut Vec<Operation<Two>>) {
-    let seen = operations.iter().filter_map(|operation| match operation.outcome {
-        Some(Saw::Both(held)) => Some(held),
-        _ => None,
+    let seen = operations.iter().flat_map(|operation| match &operation.outcome {
+        Some(Saw::Both(held)) => &held[..],
+        Some(Saw::Told(told)) => told,
+        _ => &[],
     });
-    let seen: BTreeSet<Text> = seen.flatten().flatten().collect();
-    operations.retain(|operation| match operation.op {
-        Did::Set(_, value) => operation.end.is_some() || seen.contains(&value),
-        Did::Clear(_) | Did::Move(_) | Did::Read | Did::SetBoth(_) => true,
-    });
+    let seen: BTreeSet<Text> = seen.flatten().copied().collect();
+    let told = |operation: &Operation<Two>| match &operation.op {
+        Did::Run(steps) => steps.iter().any(|step| matches!(step, Step::Delete(_))),
+        _ => false,
+    };
+    let told = operations.iter().any(told);
+    let unseen = |operation: &Operation<Two>| match operation.op {
+        Did::Set(_, value) => operation.end.is_none() && !seen.contains(&value),
+        _ => false,
+    };
+    operations.retain(|operation| told || !unseen(operation));
+    for operation in operations.iter_mut().filter(|operation| unseen(operation)) {
+        if let Did::Set(_, value) = &mut operation.op {
+            *value = Text::UNSEEN;
+        }
+    }
 }
 
 /// Two keys.
@@ -153,22 +212,78 @@ fn forget_unseen(operations: &mut Vec<Operation<Two>>) {
 struct Two;
 
 /// What was done to them.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 enum Did {
+    Add(usize, i64),
     Clear(usize),
     /// The value of one is that of the other from now on.
     Move(usize),
     Read,
+    Run(Vec<Step>),
     Set(usize, Text),
     SetBoth(Text),
 }
 
-/// What was seen of it.
+/// A part of a transaction.
 #[derive(Clone, Copy, Debug, PartialEq)]
+enum Step {
+    Add(usize, i64),
+    Delete(usize),
+    Read(usize),
+    Set(usize, Text),
+}
+
+impl Step {
+    fn of(part: &Part) -> Self {
+        let place = place(part.key());
+        match part {
+            Part::Add { by, .. } => Self::Add(place, *by),
+            Part::Del { .. } => Self::Delete(place),
+            Part::Get { .. } => Self::Read(place),
+            Part::Set { value, .. } => Self::Set(place, Text::of(value.as_bytes())),
+        }
+    }
+
+    /// The same by itself, if it writes.
+    const fn alone(self) -> Option<Did> {
+        Some(match self {
+            Self::Add(place, by) => Did::Add(place, by),
+            Self::Delete(place) => Did::Clear(place),
+            Self::Set(place, value) => Did::Set(place, value),
+            Self::Read(_) => return None,
+        })
+    }
+
+    /// Takes effect; what is told of it.
+    fn take(self, held: &mut [Option<Text>; 2]) -> Option<Text> {
+        match self {
+            Self::Add(place, by) => {
+                let before = held[place].map_or(Some(0), Text::number)?;
+                held[place] = Some(number(before.wrapping_add(by)));
+                held[place]
+            }
+            Self::Delete(place) => Some(number(i64::from(held[place].take().is_some()))),
+            Self::Read(place) => held[place],
+            Self::Set(place, value) => {
+                held[place] = Some(value);
+                Some(Text::of(b"OK"))
+            }
+        }
+    }
+}
+
+fn number(number: i64) -> Text {
+    Text::of(number.to_string().as_bytes())
+}
+
+/// What was seen of it.
+#[derive(Clone, Debug, PartialEq)]
 enum Saw {
     Both([Option<Text>; 2]),
     Done,
     Moved(bool),
+    /// Of each step.
+    Told(Vec<Option<Text>>),
 }
 
 impl Model for Two {
@@ -183,6 +298,10 @@ impl Model for Two {
     fn step(state: &Self::State, op: &Self::Op) -> (Self::State, Self::Outcome) {
         let mut next = *state;
         match *op {
+            Did::Add(place, by) => {
+                Step::Add(place, by).take(&mut next);
+                (next, Saw::Done)
+            }
             Did::Move(from) => {
                 let moved = next[from].is_some();
                 if moved {
@@ -195,6 +314,10 @@ impl Model for Two {
                 (next, Saw::Done)
             }
             Did::Read => (next, Saw::Both(next)),
+            Did::Run(ref steps) => {
+                let told = steps.iter().map(|step| step.take(&mut next)).collect();
+                (next, Saw::Told(told))
+            }
             Did::Set(place, value) => {
                 next[place] = Some(value);
                 (next, Saw::Done)
@@ -207,9 +330,11 @@ impl Model for Two {
 impl fmt::Display for Did {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
+            Self::Add(..) => "add to one",
             Self::Clear(_) => "delete one",
             Self::Move(_) => "rename",
             Self::Read => "read both",
+            Self::Run(_) => "a transaction",
             Self::Set(..) => "write one",
             Self::SetBoth(_) => "write both",
         })
@@ -224,6 +349,7 @@ impl fmt::Display for Saw {
             Self::Done => f.write_str("done"),
             Self::Moved(true) => f.write_str("renamed"),
             Self::Moved(false) => f.write_str("nothing to rename"),
+            Self::Told(_) => f.write_str("told"),
         }
     }
 }
@@ -237,7 +363,9 @@ mod tests {
     }
 
     fn entry(op: Op, (start_us, end_us): (u64, u64), outcome: Outcome) -> Entry {
-        Entry { client: 0, node: 0, db: 0, op, start_us, end_us: Some(end_us), outcome }
+        // Each of a client of its own.
+        let client = start_us as usize;
+        Entry { client, node: 0, db: 0, op, start_us, end_us: Some(end_us), outcome }
     }
 
     fn both(value: &str, span: (u64, u64), outcome: Outcome) -> Entry {
@@ -269,6 +397,9 @@ mod tests {
             assert!(seen(held, (4, 5)));
         }
         assert!(seen([Some("v1"); 2], (7, 8)), "it is over");
+        let own = |value| Entry { client: 3, ..read([Some(value); 2], (4, 6)) };
+        assert!(!wrong(&[one.clone(), two.clone(), own("v2")]));
+        assert!(wrong(&[one.clone(), two.clone(), own("v1")]), "it was asked behind that");
         let back = [read([Some("v2"); 2], (4, 5)), read([Some("v1"); 2], (6, 7))];
         assert!(wrong(&[vec![one, two], back.to_vec()].concat()));
     }
@@ -304,5 +435,76 @@ mod tests {
         assert!(after(Outcome::Missing, [Some("v1"), None]), "there was something to rename");
         assert!(!after(Outcome::Refused, [Some("v1"), None]));
         assert!(after(Outcome::Refused, [None, Some("v1")]));
+    }
+    fn part(kind: &str, index: usize, value: &str) -> Part {
+        let key = keys().swap_remove(index);
+        match kind {
+            "add" => Part::Add { key, by: value.parse().expect("a number") },
+            "del" => Part::Del { key },
+            "get" => Part::Get { key },
+            _ => Part::Set { key, value: value.to_owned() },
+        }
+    }
+
+    fn run(watched: bool, parts: &[Part], span: (u64, u64), told: Option<&[&str]>) -> Entry {
+        let value = |value: &&str| (!value.is_empty()).then(|| value.as_bytes().to_vec());
+        let told = told.map(|told| Outcome::List(told.iter().map(value).collect()));
+        let op = Op::Transact { watched, parts: parts.to_vec() };
+        entry(op, span, told.unwrap_or(Outcome::InDoubt))
+    }
+
+    #[test]
+    fn a_transaction_sees_and_changes_both_at_one_moment() {
+        let adds = |at, told: Option<&[&str]>| {
+            run(false, &[part("add", 0, "1"), part("add", 1, "5")], (at, at + 5), told)
+        };
+        let look = |at, told: &[&str]| {
+            run(false, &[part("get", 0, ""), part("get", 1, "")], (at, at + 1), Some(told))
+        };
+        let first = || adds(1, Some(&["1", "5"]));
+        assert!(!wrong(&[first(), adds(3, Some(&["2", "10"])), look(9, &["2", "10"])]));
+        assert!(wrong(&[first(), adds(3, Some(&["2", "5"]))]), "it was added to one only");
+        assert!(wrong(&[first(), adds(3, Some(&["2", "10"])), look(5, &["2", "5"])]));
+        // What is in doubt may have been done in part.
+        for told in [["1", "5"], ["2", "10"], ["2", "5"], ["1", "10"]] {
+            assert!(!wrong(&[first(), adds(7, None), look(20, &told)]));
+        }
+        assert!(wrong(&[first(), adds(7, None), look(20, &["3", "5"])]), "but not twice");
+    }
+
+    #[test]
+    fn a_transaction_sees_what_it_has_done_itself() {
+        let parts =
+            [part("get", 0, ""), part("set", 0, "v1"), part("get", 0, ""), part("del", 1, "")];
+        let told = |told: &[&str]| wrong(&[run(false, &parts, (1, 2), Some(told))]);
+        assert!(!told(&["", "OK", "v1", "0"]));
+        assert!(told(&["", "OK", "", "0"]) && told(&["v1", "OK", "v1", "0"]));
+        assert!(told(&["", "OK", "v1", "1"]));
+        let doubt = run(false, &[part("set", 1, "v0")], (1, 2), None);
+        let found = |told: &[&str]| wrong(&[doubt.clone(), run(false, &parts, (3, 4), Some(told))]);
+        assert!(!found(&["", "OK", "v1", "1"]) && !found(&["", "OK", "v1", "0"]));
+    }
+
+    #[test]
+    fn what_is_watched_has_not_changed_when_the_transaction_takes_effect() {
+        let one = || both("v1", (1, 2), Outcome::Done);
+        let two = || both("v2", (3, 9), Outcome::Done);
+        let parts = [part("set", 0, "v3"), part("get", 1, "")];
+        let swap = |told: &[&str]| {
+            let read = read([Some("v3"), Some("v2")], (20, 21));
+            wrong(&[one(), two(), run(true, &parts, (4, 8), Some(told)), read])
+        };
+        assert!(swap(&["v1", "v1", "OK", "v1"]), "v2 was written over v3 then");
+        assert!(!swap(&["v2", "v2", "OK", "v2"]));
+        assert!(swap(&["v1", "v2", "OK", "v2"]), "one had changed");
+        assert!(swap(&["v1", "v1", "OK", "v2"]), "both had");
+        // Nothing was done, and what was read was read one after the other.
+        let both_keys = [part("set", 0, "v3"), part("set", 1, "v3")];
+        let failed = |told: &[&str], after: &str| {
+            let read = read([Some(after); 2], (20, 21));
+            wrong(&[one(), two(), run(true, &both_keys, (4, 8), Some(told)), read])
+        };
+        assert!(!failed(&["v1", "v2"], "v2") && failed(&["v1", "v2"], "v3"));
+        assert!(failed(&["v1", "v0"], "v2"), "nobody wrote that");
     }
 }

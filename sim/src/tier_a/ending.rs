@@ -275,6 +275,9 @@ impl World<'_> {
             quorum: self.quorum(),
             lost: self.cold_lost,
             skew_us: self.case.skew_us(self.net.now_us),
+            put_right: self.case.put_right(),
+            now_us: self.net.now_us,
+            grace_us: self.case.config.timing.skew_max.0 * 1000,
             history: std::mem::take(&mut self.history),
             replicas: self.replicas(),
         };
@@ -285,6 +288,7 @@ impl World<'_> {
                 quorum: observed.quorum,
                 lost: observed.lost,
                 skew_us: observed.skew_us,
+                put_right: observed.put_right.clone(),
                 ..Observed::default()
             };
         }

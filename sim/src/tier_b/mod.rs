@@ -235,6 +235,10 @@ impl Run {
             quorum: nodes.len() / 2 + 1,
             lost: Lost::default(),
             skew_us: self.shared.case.skew_us(self.now_ms() * 1000),
+            // Clocks don't jump there.
+            put_right: Vec::new(),
+            now_us: self.now_ms() * 1000,
+            grace_us: self.shared.case.config.timing.skew_max.0 * 1000,
         }
     }
 

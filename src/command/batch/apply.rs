@@ -71,7 +71,9 @@ impl Batch<'_> {
     ) -> Result<Applied, Answer<'static>> {
         let (changed, records) = (BTreeMap::new(), PhantomData);
         let mut view = View { held, wall_ms, stamps, stamp, changed, looked_at: 0, records };
-        let changed = self.watches().any(|(key, watched)| view.has_changed(key, watched));
+        let counted = if planted(Mutant::WatchFirstOnly) { 1 } else { usize::MAX };
+        let changed =
+            self.watches().take(counted).any(|(key, watched)| view.has_changed(key, watched));
         if changed && !planted(Mutant::WatchIgnored) {
             return Ok(Applied { answer: Answer::NilList, written: Vec::new() });
         }
@@ -172,8 +174,8 @@ impl<'s, H: Fn(&[u8]) -> Option<Record<'s>>, S: FnMut() -> Version> View<'s, H, 
     /// What a reader sees of a key.
     fn seen(&self, key: &[u8]) -> Option<Held<'_>> {
         let record = match self.changed.get(key) {
-            Some(written) => written.record(),
-            None => (self.held)(key)?,
+            Some(written) if !planted(Mutant::BatchReadsBefore) => written.record(),
+            _ => (self.held)(key)?,
         };
         Held::of(&record, self.wall_ms)
     }

@@ -210,7 +210,9 @@ impl Quorum {
         let Some(op) = task.op() else { return self.stamp(ctx, number, above) };
         let (key, store) = (op.key, &ctx.replica.store);
         let record = store.get(Db::QUORUM, key);
-        let visible = record.and_then(|record| Held::of(&record, ctx.now.wall_ms));
+        let shown = planted(Mutant::ExpiredCopyShown) && op.is_read();
+        let wall_ms = if shown { 0 } else { ctx.now.wall_ms };
+        let visible = record.and_then(|record| Held::of(&record, wall_ms));
         let deletes_nothing = matches!(op.action, Action::Delete) && visible.is_none();
         if !op.is_read() && !deletes_nothing {
             return self.stamp(ctx, number, above);
