@@ -25,6 +25,7 @@ use crate::{
     trace::{EventKind, Trace},
 };
 
+mod damage;
 mod disk;
 mod ending;
 mod host;
