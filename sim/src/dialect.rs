@@ -5,6 +5,7 @@ use crate::{
     history::Outcome,
 };
 
+mod pages;
 mod together;
 
 /// How a node begins that refuses to write because of its clock.
@@ -50,6 +51,7 @@ pub fn encode(dialect: Dialect, op: &Op, out: &mut Vec<u8>) {
             let sets: Vec<Vec<&str>> = keys.iter().map(|key| vec!["SET", key, value]).collect();
             transaction(dialect, &sets, out);
         }
+        Op::DbSize => words(dialect, &["DBSIZE"], out),
         Op::Del { key } => words(dialect, &["DEL", key], out),
         Op::Exists { keys } => several("EXISTS", keys, out),
         Op::FlushDb => words(dialect, &["FLUSHDB"], out),
@@ -60,10 +62,17 @@ pub fn encode(dialect: Dialect, op: &Op, out: &mut Vec<u8>) {
         }
         Op::GetDel { key } => words(dialect, &["GETDEL", key], out),
         Op::GetSet { key, value } => words(dialect, &["GETSET", key, value], out),
+        Op::Keys { prefix } => words(dialect, &["KEYS", &format!("{prefix}*")], out),
         Op::MDel { keys } => several("DEL", keys, out),
         Op::MGet { keys } => several("MGET", keys, out),
         Op::Rename { from, to } => words(dialect, &["RENAME", from, to], out),
         Op::Save => words(dialect, &["SAVE"], out),
+        Op::Scan { cursor, count, prefix } => {
+            let (cursor, count) = (cursor.to_string(), count.to_string());
+            let pattern = format!("{prefix}*");
+            let all = ["SCAN", &cursor, "COUNT", &count, "MATCH", &pattern];
+            words(dialect, if prefix.is_empty() { &all[..4] } else { &all }, out);
+        }
         Op::Set { key, value } => words(dialect, &["SET", key, value], out),
         Op::SetFor { key, value, for_ms } => {
             words(dialect, &["SET", key, value, "PX", &for_ms.to_string()], out);
@@ -120,6 +129,9 @@ pub fn decode(dialect: Dialect, op: &Op, bytes: &[u8]) -> Option<(Outcome, usize
     if let Op::Both { .. } | Op::GetBoth { .. } | Op::Swap { .. } = op {
         return together::decode(dialect, op, bytes);
     }
+    if op.prefix().is_some() {
+        return pages::decode(dialect, op, bytes);
+    }
     let (reply, size) = match dialect {
         Dialect::Resp => resp(bytes)?,
         Dialect::Text => text(op, bytes)?,
@@ -134,7 +146,7 @@ fn outcome(op: &Op, reply: Reply) -> Outcome {
         }
         reply => reply,
     };
-    let sum = matches!(op, Op::Add { .. } | Op::Append { .. });
+    let sum = matches!(op, Op::Add { .. } | Op::Append { .. } | Op::DbSize);
     let most = if sum { i64::MAX } else { op.keys().len() as i64 };
     match (Kind::of(op), reply) {
         (Kind::Integer, Reply::Integer(count)) if sum || (0..=most).contains(&count) => {
@@ -153,6 +165,9 @@ fn outcome(op: &Op, reply: Reply) -> Outcome {
 
 /// What an error says about a request; nothing if it is none that the request may have.
 fn error(op: &Op, line: &str) -> Option<Outcome> {
+    if *op == Op::DbSize {
+        return None;
+    }
     let alone = op.is_read() && (op.key().is_some() || matches!(op, Op::GetBoth { .. }));
     let refused = match op {
         Op::Save => line.contains(SAVE_ERROR),
@@ -193,11 +208,12 @@ impl Kind {
         match op {
             Op::Add { .. }
             | Op::Append { .. }
+            | Op::DbSize
             | Op::Del { .. }
             | Op::Exists { .. }
             | Op::MDel { .. }
             | Op::SetNx { .. } => Self::Integer,
-            Op::GetBoth { .. } | Op::MGet { .. } => Self::List,
+            Op::GetBoth { .. } | Op::Keys { .. } | Op::MGet { .. } | Op::Scan { .. } => Self::List,
             Op::Both { .. }
             | Op::FlushDb
             | Op::Rename { .. }

@@ -26,6 +26,8 @@ pub enum Op {
         /// What.
         value: String,
     },
+    /// How many keys there are.
+    DbSize,
     /// Delete a key.
     Del {
         /// Which.
@@ -60,6 +62,11 @@ pub enum Op {
         /// What.
         value: String,
     },
+    /// All keys that begin so.
+    Keys {
+        /// How they begin.
+        prefix: String,
+    },
     /// DEL of several keys.
     MDel {
         /// Which.
@@ -79,6 +86,16 @@ pub enum Op {
     },
     /// Take a checkpoint.
     Save,
+    /// SCAN, on from where the client's last one on this connection has come to.
+    Scan {
+        /// Where that is, once it is sent.
+        #[serde(default, skip_serializing_if = "is_start")]
+        cursor: u64,
+        /// How many records it looks at.
+        count: u64,
+        /// How the keys begin that it shows.
+        prefix: String,
+    },
     /// Write a key.
     Set {
         /// Which.
@@ -120,6 +137,10 @@ pub enum Op {
         /// What.
         value: String,
     },
+}
+
+const fn is_start(cursor: &u64) -> bool {
+    *cursor == 0
 }
 
 /// What must hold for [`Op::SetIf`] to write.
@@ -166,7 +187,9 @@ impl Op {
             | Self::MDel { keys }
             | Self::MGet { keys } => keys.iter().map(String::as_str).collect(),
             Self::Rename { from, to } => vec![from, to],
-            Self::FlushDb | Self::Save => Vec::new(),
+            Self::DbSize | Self::FlushDb | Self::Keys { .. } | Self::Save | Self::Scan { .. } => {
+                Vec::new()
+            }
         }
     }
 
@@ -192,16 +215,19 @@ impl Op {
             | Self::SetNx { value, .. }
             | Self::Swap { value, .. } => Some(value),
             Self::Add { .. }
+            | Self::DbSize
             | Self::Del { .. }
             | Self::Exists { .. }
             | Self::FlushDb
             | Self::Get { .. }
             | Self::GetBoth { .. }
             | Self::GetDel { .. }
+            | Self::Keys { .. }
             | Self::MDel { .. }
             | Self::MGet { .. }
             | Self::Rename { .. }
-            | Self::Save => None,
+            | Self::Save
+            | Self::Scan { .. } => None,
         }
     }
 
@@ -243,12 +269,39 @@ impl Op {
         }
     }
 
+    /// How the keys begin that it shows, if it looks at all of them.
+    #[must_use]
+    pub fn prefix(&self) -> Option<&str> {
+        match self {
+            Self::Keys { prefix } | Self::Scan { prefix, .. } => Some(prefix),
+            _ => None,
+        }
+    }
+
+    /// Whether it goes on where another one has come to.
+    pub(crate) const fn is_scan(&self) -> bool {
+        matches!(self, Self::Scan { .. })
+    }
+
+    /// Goes on from `at`, if it is a SCAN.
+    pub(crate) const fn go_on(&mut self, at: u64) {
+        if let Self::Scan { cursor, .. } = self {
+            *cursor = at;
+        }
+    }
+
     /// Whether it never writes.
     #[must_use]
     pub const fn is_read(&self) -> bool {
         matches!(
             self,
-            Self::Exists { .. } | Self::Get { .. } | Self::GetBoth { .. } | Self::MGet { .. }
+            Self::DbSize
+                | Self::Exists { .. }
+                | Self::Get { .. }
+                | Self::GetBoth { .. }
+                | Self::Keys { .. }
+                | Self::MGet { .. }
+                | Self::Scan { .. }
         )
     }
 

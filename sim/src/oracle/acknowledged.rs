@@ -118,6 +118,7 @@ fn stale(entries: &[&Entry], read: &Entry) -> Option<String> {
         | Outcome::List(_)
         | Outcome::NotNumber
         | Outcome::NotSet
+        | Outcome::Page { .. }
         | Outcome::Refused
         | Outcome::Unknown
         | Outcome::Wrong(_) => None,

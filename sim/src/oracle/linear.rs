@@ -188,6 +188,7 @@ fn operation(key: &str, entry: &Entry) -> Option<Operation<Strings>> {
         Outcome::Missing => Some(StringsOutcome::Found(None)),
         Outcome::NotNumber => Some(StringsOutcome::NotNumber),
         Outcome::NotSet => was(&entry.op, false),
+        Outcome::Page { .. } => return None,
         Outcome::Value(value) => Some(StringsOutcome::Found(Some(Text::of(value)))),
     };
     // A flush stands for several removals.
@@ -250,7 +251,9 @@ fn op_of(op: &Op) -> Option<StringsOp> {
             set(value, condition, if *get { Tell::Before } else { Tell::Whether })
         }
         Op::SetNx { value, .. } => set(value, If::Absent, Tell::Whether),
-        Op::Rename { .. } | Op::Save => return None,
+        Op::DbSize | Op::Keys { .. } | Op::Rename { .. } | Op::Save | Op::Scan { .. } => {
+            return None;
+        }
     })
 }
 

@@ -62,6 +62,7 @@ fn check_reply(asked: &Asked<'_>, entry: &Entry) -> Result<(), Failure> {
         | Outcome::Missing
         | Outcome::NotNumber
         | Outcome::NotSet
+        | Outcome::Page { .. }
         | Outcome::Refused
         | Outcome::Unknown
         | Outcome::Wrong(_) => None,

@@ -235,6 +235,7 @@ impl Run {
             quorum: nodes.len() / 2 + 1,
             lost: Lost::default(),
             skew_us: self.shared.case.skew_us(self.now_ms() * 1000),
+            ..Observed::default()
         }
     }
 
