@@ -99,7 +99,7 @@ impl Plan {
         if crashes && Chance::new(seed, "cold restarts", 0).percent(5) {
             classes.push(FaultClass::ColdRestart);
         }
-        if crashes && Chance::new(seed, "misdirected writes", 0).percent(10) {
+        if crashes && Chance::new(seed, "misdirected writes", 0).percent(20) {
             classes.push(FaultClass::MisdirectedWrite);
         }
         let mut triggered_percent = chance.pick(&[0, 0, 40, 100]);

@@ -168,12 +168,17 @@ fn iterations(history: &[Entry]) -> Vec<(Vec<usize>, bool)> {
         match (&entry.op, &entry.outcome) {
             (Op::Keys { .. }, Outcome::Page { .. }) => found.push((vec![index], true)),
             (Op::Scan { cursor, .. }, outcome) => {
-                let begun = open.remove(&entry.client).filter(|(next, entries)| {
+                let begun = open.remove(&entry.client);
+                let goes_on = begun.as_ref().is_some_and(|(next, entries)| {
                     let same = |last: &usize| history[*last].node == entry.node;
                     *cursor != 0 && next == cursor && entries.last().is_some_and(same)
                 });
-                let mut entries = begun.map(|(_, entries)| entries).unwrap_or_default();
-                let is_known = *cursor == 0 || !entries.is_empty();
+                let mut entries = Vec::new();
+                match begun {
+                    Some((_, before)) if goes_on => entries = before,
+                    broken_off => found.extend(broken_off.map(|(_, before)| (before, false))),
+                }
+                let is_known = *cursor == 0 || goes_on;
                 entries.push(index);
                 match outcome {
                     Outcome::Page { next: 0, .. } => found.push((entries, is_known)),
