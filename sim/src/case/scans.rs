@@ -9,6 +9,8 @@ const PERCENT: u64 = 15;
 /// So many in a hundred goes ask for KEYS, and for DBSIZE; the rest goes on with SCAN.
 const KEYS_PERCENT: u64 = 8;
 const SIZES_PERCENT: u64 = 8;
+/// It may take so much longer than what others ask.
+const LATER_MS: u64 = 4000;
 
 /// Adds them to what clients ask in a seed that has them.
 pub(super) fn add(seed: u64, config: &mut Config, workload: &mut Workload) {
@@ -52,6 +54,10 @@ fn scan(
     // There and back, so that the client keeps up.
     let gap_ms = 2 * config.latency_ms.1 + chance.pick(&[2, 10, 50]);
     for _ in 0..chance.between(10, 60) {
+        // Where messages are slow this would take minutes.
+        if at_ms > config.span_ms + LATER_MS {
+            break;
+        }
         let prefix = prefix.to_owned();
         let dice = chance.below(100);
         let op = if dice < KEYS_PERCENT {
