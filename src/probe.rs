@@ -258,6 +258,8 @@ named! {
         FlushNotLogged => "flush_not_logged",
         /// A flush is not passed on by repair.
         FlushNotRepaired => "flush_not_repaired",
+        /// A whole frame of a file is taken for the next one, whatever its number.
+        FrameNumberIgnored => "frame_number_ignored",
         /// A leader lets a member lack what it lacks.
         LeaderRepairsNothing => "leader_repairs_nothing",
         /// The last of several records to arrive wins, whatever its version.
@@ -325,6 +327,8 @@ named! {
         HelloNotRead => "hello_not_read",
         /// A new leader sends unsettled records again with their old version.
         RestampOldVersion => "restamp_old_version",
+        /// A SCAN goes on at its place though the table has moved its records.
+        ScanSkips => "scan_skips",
         /// Segments are removed before the checkpoint that replaces them lasts.
         SegmentRemovedEarly => "segment_removed_early",
         /// A node leads on after a restart under its old ballot, and counts its stamps anew.

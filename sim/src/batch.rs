@@ -17,7 +17,7 @@ use std::{
 use quorate::probe::{Hook, Mutant};
 
 use crate::{
-    case::{Case, FaultClass, Size},
+    case::{Case, Fault, FaultClass, FaultKind, Size},
     oracle::{Failure, Kind},
     play::{Tier, play, play_twice},
     report::Reached,
@@ -179,7 +179,8 @@ impl Batch {
 
 impl Summary {
     /// A class of faults that was to strike and never did. In a short batch only faults that have
-    /// a time must strike: a node may never pass the hook that another one waits for.
+    /// a time must strike: a node may never pass the hook that another one waits for, nor write and
+    /// start again after a misdirected write.
     #[must_use]
     pub fn idle_class(&self) -> Option<FaultClass> {
         let expected = if self.seeds < LONG_FROM { &self.due } else { &self.enabled };
@@ -218,7 +219,11 @@ impl Summary {
         for class in played.case.classes() {
             self.enabled[class as usize] += 1;
         }
-        for fault in played.case.faults.iter().filter(|fault| fault.at_ms().is_some()) {
+        let strikes = |fault: &&Fault| {
+            let waits = matches!(fault.kind, FaultKind::Misdirected { .. });
+            fault.at_ms().is_some() && !waits
+        };
+        for fault in played.case.faults.iter().filter(strikes) {
             self.due[fault.kind.class() as usize] += 1;
         }
         for (sum, fired) in self.fired.iter_mut().zip(played.fired) {

@@ -53,6 +53,8 @@ struct Session {
     stream: TcpStream,
     /// Bytes that arrived and are not yet taken.
     received: Vec<u8>,
+    /// Where its last SCAN has come to.
+    cursor: u64,
 }
 
 impl Client {
@@ -81,7 +83,7 @@ impl Client {
 
     async fn connect(&self, node: usize) -> io::Result<Session> {
         let stream = timeout(CONNECT, TcpStream::connect((node_name(node), PORT))).await??;
-        let mut session = Session { node, stream, received: Vec::new() };
+        let mut session = Session { node, stream, received: Vec::new(), cursor: 0 };
         let (dialect, db) = self.manners();
         if db != 0 {
             let mut request = Vec::new();
@@ -108,7 +110,9 @@ impl Client {
     async fn play(&self, step: &Step, open: &mut Session, chance: &mut Chance) -> io::Result<()> {
         let (dialect, db) = self.manners();
         let first = self.history.borrow().len();
-        let (mut requests, whole) = dialect::encode_step(dialect, step);
+        let mut step = step.clone();
+        step.ops.iter_mut().for_each(|op| op.go_on(open.cursor));
+        let (mut requests, whole) = dialect::encode_step(dialect, &step);
         let mut rest = Vec::new();
         if let Some(torn) = step.torn {
             rest = requests.split_off(torn.cut(requests.len()));
@@ -152,6 +156,9 @@ impl Client {
                     }
                     open.read().await?;
                 };
+                if let (Outcome::Page { next, .. }, true) = (&outcome, op.is_scan()) {
+                    open.cursor = *next;
+                }
                 let entry = &mut self.history.borrow_mut()[first + nth];
                 (entry.end_us, entry.outcome) = (Some(self.not_before_us()), outcome);
             }

@@ -5,6 +5,7 @@ use crate::{
     history::Outcome,
 };
 
+mod pages;
 mod together;
 
 /// How a node begins that refuses to write because of its clock.
@@ -46,6 +47,7 @@ pub fn encode(dialect: Dialect, op: &Op, out: &mut Vec<u8>) {
         Op::Add { key, by: by @ 0.. } => words(dialect, &["INCRBY", key, &by.to_string()], out),
         Op::Add { key, by } => words(dialect, &["DECRBY", key, &(-by).to_string()], out),
         Op::Append { key, value } => words(dialect, &["APPEND", key, value], out),
+        Op::DbSize => words(dialect, &["DBSIZE"], out),
         Op::Del { key } => words(dialect, &["DEL", key], out),
         Op::Exists { keys } => several("EXISTS", keys, out),
         Op::Expire { key, for_ms, get } => {
@@ -57,6 +59,7 @@ pub fn encode(dialect: Dialect, op: &Op, out: &mut Vec<u8>) {
         Op::Get { key } => words(dialect, &["GET", key], out),
         Op::GetDel { key } => words(dialect, &["GETDEL", key], out),
         Op::GetSet { key, value } => words(dialect, &["GETSET", key, value], out),
+        Op::Keys { prefix } => words(dialect, &["KEYS", &format!("{prefix}*")], out),
         Op::MDel { keys } => several("DEL", keys, out),
         Op::MGet { keys } => several("MGET", keys, out),
         Op::MSet { keys, value } => {
@@ -67,6 +70,12 @@ pub fn encode(dialect: Dialect, op: &Op, out: &mut Vec<u8>) {
         Op::Persist { key } => words(dialect, &["PERSIST", key], out),
         Op::Rename { from, to } => words(dialect, &["RENAME", from, to], out),
         Op::Save => words(dialect, &["SAVE"], out),
+        Op::Scan { cursor, count, prefix } => {
+            let (cursor, count) = (cursor.to_string(), count.to_string());
+            let pattern = format!("{prefix}*");
+            let all = ["SCAN", &cursor, "COUNT", &count, "MATCH", &pattern];
+            words(dialect, if prefix.is_empty() { &all[..4] } else { &all }, out);
+        }
         Op::Set { key, value } => words(dialect, &["SET", key, value], out),
         Op::SetFor { key, value, for_ms } => {
             words(dialect, &["SET", key, value, "PX", &for_ms.to_string()], out);
@@ -170,6 +179,9 @@ pub fn decode(dialect: Dialect, op: &Op, bytes: &[u8]) -> Option<(Outcome, usize
     {
         return together::decode(dialect, op, bytes);
     }
+    if op.prefix().is_some() {
+        return pages::decode(dialect, op, bytes);
+    }
     let (reply, size) = match dialect {
         Dialect::Resp => resp(bytes)?,
         Dialect::Text => text(op, bytes)?,
@@ -184,7 +196,7 @@ fn outcome(op: &Op, reply: Reply) -> Outcome {
         }
         reply => reply,
     };
-    let sum = matches!(op, Op::Add { .. } | Op::Append { .. });
+    let sum = matches!(op, Op::Add { .. } | Op::Append { .. } | Op::DbSize);
     let most = if sum { i64::MAX } else { op.keys().len() as i64 };
     match (Kind::of(op), reply) {
         (Kind::Integer, Reply::Integer(count)) if sum || (0..=most).contains(&count) => {
@@ -203,6 +215,9 @@ fn outcome(op: &Op, reply: Reply) -> Outcome {
 
 /// What an error says about a request; nothing if it is none that the request may have.
 fn error(op: &Op, line: &str) -> Option<Outcome> {
+    if *op == Op::DbSize {
+        return None;
+    }
     let batch = matches!(op, Op::GetBoth { .. } | Op::Transact { .. });
     let alone = op.is_read() && (op.key().is_some() || batch);
     let refused = match op {
@@ -244,13 +259,18 @@ impl Kind {
         match op {
             Op::Add { .. }
             | Op::Append { .. }
+            | Op::DbSize
             | Op::Del { .. }
             | Op::Exists { .. }
             | Op::Expire { get: false, .. }
             | Op::MDel { .. }
             | Op::Persist { .. }
             | Op::SetNx { .. } => Self::Integer,
-            Op::GetBoth { .. } | Op::MGet { .. } | Op::Transact { .. } => Self::List,
+            Op::GetBoth { .. }
+            | Op::Keys { .. }
+            | Op::MGet { .. }
+            | Op::Scan { .. }
+            | Op::Transact { .. } => Self::List,
             Op::Both { .. }
             | Op::Discard { .. }
             | Op::FlushDb

@@ -42,6 +42,13 @@ pub enum Outcome {
     NotNumber,
     /// A condition did not hold, and nothing was written.
     NotSet,
+    /// These keys, and where to go on; 0 at the end.
+    Page {
+        /// Where.
+        next: u64,
+        /// Which.
+        keys: Vec<Vec<u8>>,
+    },
     /// Refused for sure: the node's clock is too far ahead, or a majority is not in reach.
     Refused,
     /// It may have been carried out or not, and may still be.

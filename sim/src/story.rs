@@ -77,6 +77,10 @@ pub(crate) fn became(outcome: &Outcome) -> String {
         Outcome::Missing => "nothing".to_owned(),
         Outcome::NotNumber => "no number".to_owned(),
         Outcome::NotSet => "not set".to_owned(),
+        Outcome::Page { next, keys } => {
+            let keys: Vec<_> = keys.iter().map(|key| String::from_utf8_lossy(key)).collect();
+            format!("{}; on at {next}", keys.join(", "))
+        }
         Outcome::Refused => "refused".to_owned(),
         Outcome::Unknown => "unknown".to_owned(),
         Outcome::Value(value) => brief(value),

@@ -4,7 +4,8 @@
 //! first and makes its sectors dirty; a sync carries dirty sectors over. What a power failure
 //! leaves is drawn sector by sector: lost, kept or torn, and the file's size on its own. Names are
 //! a journal: any prefix of what happened since names were last synced may survive. A sync that
-//! fails leaves sectors clean that the medium never got: they can be read until the power fails.
+//! fails leaves sectors clean that the medium never got: they can be read until the power fails. A
+//! write may go astray: it lands in another place, and its own keeps what it had.
 //!
 //! ```text
 //!   write   cache  [a][b][C][D]   medium  [a][b][ ][ ]   dirty {2, 3}
@@ -31,6 +32,10 @@ pub struct MemoryDisk {
     next_file: u64,
     changes: u64,
     trouble: Option<Trouble>,
+    /// Where the next write of a segment or a checkpoint lands instead.
+    stray: Option<(String, u64)>,
+    /// What a write that went astray has spoilt: what should stand where in which file.
+    astray: Vec<(u64, usize, Vec<u8>)>,
 }
 
 /// An open file; it can be read after it was removed.
@@ -86,6 +91,61 @@ impl MemoryDisk {
     /// Plans trouble, or ends it.
     pub const fn set_trouble(&mut self, trouble: Option<Trouble>) {
         self.trouble = trouble;
+    }
+
+    /// The next write of a segment or a checkpoint lands in another place, if that is there by then: in
+    /// this file, so many bytes from its start. Or it does not, after all.
+    pub fn misdirect(&mut self, to: Option<(String, u64)>) {
+        self.stray = to;
+    }
+
+    /// Whether a write is to go astray.
+    #[must_use]
+    pub const fn is_misdirected(&self) -> bool {
+        self.stray.is_some()
+    }
+
+    /// Whether a write has gone astray since that was last forgotten.
+    #[must_use]
+    pub const fn is_astray(&self) -> bool {
+        !self.astray.is_empty()
+    }
+
+    /// What went astray stays so.
+    pub fn forget_astray(&mut self) {
+        self.astray.clear();
+    }
+
+    /// Makes it as if no write had gone astray. Whether one had.
+    pub fn mend(&mut self) -> bool {
+        let mended = self.is_astray();
+        for (file, offset, bytes) in std::mem::take(&mut self.astray) {
+            if let Some(inode) = self.files.get_mut(&file) {
+                inode.mend(offset, &bytes);
+            }
+        }
+        mended
+    }
+
+    /// Writes `bytes` where they do not belong. Whether there is such a place: nothing grows by it
+    /// but the file itself.
+    fn lead_astray(&mut self, file: MemoryFile, offset: usize, bytes: &[u8]) -> bool {
+        let named = |id: u64| self.names.iter().find(|(_, held)| **held == id);
+        let is_data = named(file.0).is_some_and(|(name, _)| !name.starts_with("identity"));
+        let Some((name, to)) = self.stray.take_if(|_| is_data) else { return false };
+        let Some(id) = self.names.get(&name).copied() else { return false };
+        let Some(inode) = self.files.get_mut(&id) else { return false };
+        let to = usize::try_from(to).unwrap_or(usize::MAX);
+        let size = inode.cache.len();
+        let own = id == file.0;
+        if to >= size || (own && (to == offset || offset < size)) {
+            return false;
+        }
+        let landed = if own { bytes } else { bytes.get(..size - to).unwrap_or(bytes) };
+        let before = inode.cache.get(to..size.min(to + landed.len())).unwrap_or_default();
+        self.astray = vec![(id, to, before.to_vec()), (file.0, offset, bytes.to_vec())];
+        inode.write(to, landed);
+        true
     }
 
     /// The power fails: `fate` is asked about every dirty sector and size, `names_kept` how many of
@@ -159,6 +219,17 @@ impl Inode {
             place.copy_from_slice(bytes);
         }
         self.mark_dirty(offset, end);
+    }
+
+    /// Changes what both the system and the medium have.
+    fn mend(&mut self, offset: usize, bytes: &[u8]) {
+        let end = offset + bytes.len();
+        for image in [&mut self.cache, &mut self.medium] {
+            image.resize(image.len().max(end), 0);
+            if let Some(place) = image.get_mut(offset..end) {
+                place.copy_from_slice(bytes);
+            }
+        }
     }
 
     fn truncate(&mut self, size: usize) {
@@ -254,6 +325,9 @@ impl Disk for MemoryDisk {
         let stopped = matches!(self.trouble, Some(Trouble::Crash(at)) if before >= at);
         let part = if full || changed.is_err() { bytes.len() / 2 } else { bytes.len() };
         if !stopped {
+            if part == bytes.len() && self.lead_astray(*file, offset as usize, bytes) {
+                return changed;
+            }
             let part = bytes.get(..part).unwrap_or_default();
             self.inode(*file)?.write(offset as usize, part);
         }

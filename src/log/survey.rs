@@ -300,7 +300,7 @@ impl<D: Disk> Surveyor<'_, '_, D> {
         let mut walk = Walk::new(kind, file, size, 0, next);
         let bytes = walk.bytes(self.disk, 0, HEADER_SIZE)?;
         let Some(header) = Header::decode(kind, bytes) else {
-            self.guess_seed(kind, first, &mut walk)?;
+            self.guess_seed(kind, first, &mut walk, true)?;
             return Ok(Some(walk));
         };
         if let Some(fault) = self.refusal(&header) {
@@ -308,34 +308,40 @@ impl<D: Disk> Surveyor<'_, '_, D> {
             return Ok(None);
         }
         if header.first != first {
-            // Somebody renamed it.
+            // Somebody renamed it; or the header of another file landed in this one, and all frames
+            // stand behind it.
             self.find(kind, first, 0, next, Fault::Renamed { found: header.first });
-            return Ok(None);
+            let own = self.guess_seed(kind, first, &mut walk, false)?;
+            walk.go(HEADER_SIZE as u64, next);
+            return Ok(own.then_some(walk));
         }
         walk.set_seed(header.seed());
         walk.go(HEADER_SIZE as u64, next);
         Ok(Some(walk))
     }
 
-    /// Takes the seed under which the first frame is whole, if one is.
+    /// Takes the seed under which the first frame is whole, if one is: of those that the file may have
+    /// by its name, or what is left of its header.
     fn guess_seed(
         &mut self,
         kind: Kind,
         first: Seq,
         walk: &mut Walk<D::File>,
-    ) -> Result<(), DiskError> {
+        stored: bool,
+    ) -> Result<bool, DiskError> {
         let bytes = walk.bytes(self.disk, 0, HEADER_SIZE)?;
-        let seeds = seeds(kind, self.owner, first, bytes);
-        let next = walk.next();
+        let seeds = seeds(kind, self.owner, first, if stored { bytes } else { &[] });
+        let (next, mut found) = (walk.next(), false);
         for seed in seeds.iter().copied().chain(seeds.first().copied()) {
             walk.set_seed(seed);
             walk.go(HEADER_SIZE as u64, next);
-            if matches!(walk.step(self.disk)?, Step::Frame(_)) {
+            found = matches!(walk.step(self.disk)?, Step::Frame(_));
+            if found {
                 break;
             }
         }
         walk.go(0, next);
-        Ok(())
+        Ok(found)
     }
 
     fn refusal(&self, header: &Header) -> Option<Fault> {
@@ -469,7 +475,7 @@ impl<D: Disk> Surveyor<'_, '_, D> {
         first: Seq,
         walk: &mut Walk<D::File>,
     ) -> Result<bool, DiskError> {
-        let found = walk.search(self.disk)?;
+        let found = walk.search_on(self.disk)?;
         if found == Search::TooMuch {
             self.find(kind, first, walk.at(), walk.next(), Fault::TooMuch);
         }

@@ -10,6 +10,7 @@ use super::{
     frame::{FRAME_HEAD_SIZE, FrameHead, LAST, PAYLOAD_SIZE_MAX, Seq},
     header::Kind,
 };
+use crate::probe::{Mutant, planted};
 
 /// How much is read at once: enough that a system call costs nothing beside the checksum.
 const CHUNK: usize = 256 * 1024;
@@ -146,7 +147,7 @@ impl<F> Walk<F> {
         }
         let at = self.at;
         match self.head(disk, at)? {
-            Some(head) if head.seq == self.next && self.is_intact(disk, at, &head)? => {
+            Some(head) if self.is_next(&head) && self.is_intact(disk, at, &head)? => {
                 self.frame = (at, head.frame_size());
                 self.at = at.saturating_add(head.frame_size() as u64);
                 self.next = head.seq.next();
@@ -154,6 +155,11 @@ impl<F> Walk<F> {
             }
             _ => Ok(Step::Bad),
         }
+    }
+
+    /// A whole frame that landed in a wrong place of its own file has another number.
+    fn is_next(&self, head: &FrameHead) -> bool {
+        head.seq == self.next || planted(Mutant::FrameNumberIgnored)
     }
 
     /// Goes to the next whole frame, from a place where the next frame is bad.
@@ -176,6 +182,39 @@ impl<F> Walk<F> {
             at += 1;
         }
         Ok(Search::Nothing)
+    }
+
+    /// The same, to go on from there. A write that landed in a wrong place may be a whole frame, with
+    /// frames of lower numbers behind it: it is left out if nothing follows from it.
+    pub(super) fn search_on<D: Disk<File = F>>(
+        &mut self,
+        disk: &mut D,
+    ) -> Result<Search, DiskError> {
+        let from = self.next;
+        let found = self.search(disk)?;
+        let (at, seq) = (self.at, self.next);
+        if found != Search::Found || seq == from || self.leads_on(disk)? {
+            return Ok(found);
+        }
+        self.go(self.at, from);
+        if self.search(disk)? == Search::Found && self.next < seq {
+            return Ok(Search::Found);
+        }
+        self.go(at, seq);
+        Ok(Search::Found)
+    }
+
+    /// Whether the whole frame before which the walk stands has its successor behind it. If not, the
+    /// walk is behind it.
+    fn leads_on<D: Disk<File = F>>(&mut self, disk: &mut D) -> Result<bool, DiskError> {
+        let (at, seq) = (self.at, self.next);
+        if !matches!(self.step(disk)?, Step::Frame(_)) {
+            return Ok(false);
+        }
+        let end = self.at;
+        let leads_on = matches!(self.step(disk)?, Step::Frame(_));
+        self.go(if leads_on { at } else { end }, seq);
+        Ok(leads_on)
     }
 
     /// Whether a frame stands at `at` whose number is `from` or later.

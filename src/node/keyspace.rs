@@ -10,6 +10,7 @@
 use crate::{
     buffer::OutBuf,
     command::glob,
+    probe::{Mutant, planted},
     proto::{Style, reply::ReplyWriter},
     record::{Db, Record},
     rng::Rng,
@@ -72,7 +73,8 @@ impl Scan<'_> {
         let slot = (self.cursor >> (PLACE_BITS + LAYOUT_BITS)) as u32;
         let place = self.cursor & ((1 << PLACE_BITS) - 1);
         let layout = store.layout(db, Slot(slot));
-        if place == 0 || layout_bits(layout) != self.cursor >> PLACE_BITS & 0xffff {
+        let moved = layout_bits(layout) != self.cursor >> PLACE_BITS & 0xffff;
+        if place == 0 || (moved && !planted(Mutant::ScanSkips)) {
             return (slot, PageCursor::default());
         }
         (slot, PageCursor::from_pair((layout, place)))

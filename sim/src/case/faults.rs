@@ -88,6 +88,12 @@ pub enum FaultKind {
         /// Whose.
         node: usize,
     },
+    /// The next write of a segment or a checkpoint lands somewhere else on the disk. In the end the
+    /// process is started again, and finds out.
+    Misdirected {
+        /// On whose disk.
+        node: usize,
+    },
     /// Messages get stuck in one direction.
     OneWay {
         /// Whose messages.
@@ -205,6 +211,8 @@ pub enum FaultClass {
     Isolation,
     /// [`FaultKind::Kill`].
     Kill,
+    /// [`FaultKind::Misdirected`].
+    MisdirectedWrite,
     /// [`FaultKind::OneWay`].
     OneWay,
     /// [`FaultKind::Partition`].
@@ -233,7 +241,7 @@ pub enum FaultClass {
 
 impl FaultClass {
     /// All classes, in order.
-    pub const ALL: [Self; 22] = [
+    pub const ALL: [Self; 23] = [
         Self::BitRot,
         Self::Blackout,
         Self::ClockJump,
@@ -244,6 +252,7 @@ impl FaultClass {
         Self::HalfOpen,
         Self::Isolation,
         Self::Kill,
+        Self::MisdirectedWrite,
         Self::OneWay,
         Self::Partition,
         Self::Pause,
@@ -272,6 +281,7 @@ impl FaultClass {
             Self::HalfOpen => "half-open links",
             Self::Isolation => "isolations",
             Self::Kill => "kills",
+            Self::MisdirectedWrite => "misdirected writes",
             Self::OneWay => "one-way partitions",
             Self::Partition => "partitions",
             Self::Pause => "pauses",
@@ -304,6 +314,7 @@ impl FaultClass {
             | Self::CutWrite
             | Self::DiskFull
             | Self::Kill
+            | Self::MisdirectedWrite
             | Self::Pause
             | Self::PowerLoss
             | Self::SlowDisk
@@ -333,6 +344,7 @@ impl FaultClass {
             | Self::ColdRestart
             | Self::DiskFull
             | Self::HalfOpen
+            | Self::MisdirectedWrite
             | Self::Pause
             | Self::Reset
             | Self::SlowDisk
@@ -370,6 +382,7 @@ impl FaultKind {
             | Self::DiskFull { node }
             | Self::Isolation { node, .. }
             | Self::Kill { node }
+            | Self::Misdirected { node }
             | Self::Pause { node }
             | Self::PowerLoss { node }
             | Self::SlowDisk { node, .. }
@@ -394,6 +407,7 @@ impl FaultKind {
             | Self::DiskFull { node }
             | Self::Isolation { node, .. }
             | Self::Kill { node }
+            | Self::Misdirected { node }
             | Self::Pause { node }
             | Self::PowerLoss { node }
             | Self::SlowDisk { node, .. }
@@ -420,6 +434,7 @@ impl FaultKind {
             Self::HalfOpen { .. } => FaultClass::HalfOpen,
             Self::Isolation { .. } => FaultClass::Isolation,
             Self::Kill { .. } => FaultClass::Kill,
+            Self::Misdirected { .. } => FaultClass::MisdirectedWrite,
             Self::OneWay { .. } => FaultClass::OneWay,
             Self::Partition { .. } => FaultClass::Partition,
             Self::Pause { .. } => FaultClass::Pause,
@@ -460,6 +475,9 @@ impl fmt::Display for Fault {
             FaultKind::Isolation { node, way: Way::In } => write!(f, "no node can reach n{node}"),
             FaultKind::Isolation { node, way: Way::Out } => write!(f, "n{node} can reach no node"),
             FaultKind::Kill { node } => write!(f, "n{node} is killed"),
+            FaultKind::Misdirected { node } => {
+                write!(f, "the next write of n{node} lands somewhere else on its disk")
+            }
             FaultKind::OneWay { from, to } => write!(f, "n{from} can't reach n{to}"),
             FaultKind::Partition { a, b } => write!(f, "n{a} and n{b} are cut off from each other"),
             FaultKind::Pause { node } => write!(f, "n{node} stands still"),

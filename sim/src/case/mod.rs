@@ -20,6 +20,7 @@ mod faults;
 mod mixed;
 mod ops;
 mod plan;
+mod scans;
 mod smaller;
 mod style;
 mod workload;
@@ -99,9 +100,10 @@ impl Case {
     #[must_use]
     pub fn draw_sized(seed: u64, size: Size) -> Self {
         let faults = plan::Plan::draw(seed);
-        let config = Config::draw(seed, &faults, size.nodes);
+        let mut config = Config::draw(seed, &faults, size.nodes);
         let faults = faults.faults(seed, &config);
         let mut workload = Workload::draw(seed, &config, &faults);
+        scans::add(seed, &mut config, &mut workload);
         if let Some(operations) = size.operations {
             workload.thin_out(operations);
         }

@@ -26,6 +26,8 @@ pub enum Op {
         /// What.
         value: String,
     },
+    /// How many keys there are.
+    DbSize,
     /// Delete a key.
     Del {
         /// Which.
@@ -76,6 +78,11 @@ pub enum Op {
         /// What.
         value: String,
     },
+    /// All keys that begin so.
+    Keys {
+        /// How they begin.
+        prefix: String,
+    },
     /// DEL of several keys.
     MDel {
         /// Which.
@@ -107,6 +114,16 @@ pub enum Op {
     },
     /// Take a checkpoint.
     Save,
+    /// SCAN, on from where the client's last one on this connection has come to.
+    Scan {
+        /// Where that is, once it is sent.
+        #[serde(default, skip_serializing_if = "is_start")]
+        cursor: u64,
+        /// How many records it looks at.
+        count: u64,
+        /// How the keys begin that it shows.
+        prefix: String,
+    },
     /// Write a key.
     Set {
         /// Which.
@@ -199,6 +216,10 @@ impl Part {
     }
 }
 
+const fn is_start(cursor: &u64) -> bool {
+    *cursor == 0
+}
+
 /// What must hold for [`Op::SetIf`] to write.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Condition {
@@ -253,7 +274,9 @@ impl Op {
                 keys
             }
             Self::Rename { from, to } => vec![from, to],
-            Self::FlushDb | Self::Save => Vec::new(),
+            Self::DbSize | Self::FlushDb | Self::Keys { .. } | Self::Save | Self::Scan { .. } => {
+                Vec::new()
+            }
         }
     }
 
@@ -285,6 +308,7 @@ impl Op {
                 Part::Add { .. } | Part::Del { .. } | Part::Get { .. } => None,
             }),
             Self::Add { .. }
+            | Self::DbSize
             | Self::Del { .. }
             | Self::Exists { .. }
             | Self::Expire { .. }
@@ -292,11 +316,13 @@ impl Op {
             | Self::Get { .. }
             | Self::GetBoth { .. }
             | Self::GetDel { .. }
+            | Self::Keys { .. }
             | Self::MDel { .. }
             | Self::MGet { .. }
             | Self::Persist { .. }
             | Self::Rename { .. }
-            | Self::Save => None,
+            | Self::Save
+            | Self::Scan { .. } => None,
         }
     }
 
@@ -340,15 +366,39 @@ impl Op {
         }
     }
 
+    /// How the keys begin that it shows, if it looks at all of them.
+    #[must_use]
+    pub fn prefix(&self) -> Option<&str> {
+        match self {
+            Self::Keys { prefix } | Self::Scan { prefix, .. } => Some(prefix),
+            _ => None,
+        }
+    }
+
+    /// Whether it goes on where another one has come to.
+    pub(crate) const fn is_scan(&self) -> bool {
+        matches!(self, Self::Scan { .. })
+    }
+
+    /// Goes on from `at`, if it is a SCAN.
+    pub(crate) const fn go_on(&mut self, at: u64) {
+        if let Self::Scan { cursor, .. } = self {
+            *cursor = at;
+        }
+    }
+
     /// Whether it never writes.
     #[must_use]
     pub fn is_read(&self) -> bool {
         match self {
-            Self::Discard { .. }
+            Self::DbSize
+            | Self::Discard { .. }
             | Self::Exists { .. }
             | Self::Get { .. }
             | Self::GetBoth { .. }
-            | Self::MGet { .. } => true,
+            | Self::Keys { .. }
+            | Self::MGet { .. }
+            | Self::Scan { .. } => true,
             Self::Transact { parts, .. } => {
                 parts.iter().all(|part| matches!(part, Part::Get { .. }))
             }

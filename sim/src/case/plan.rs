@@ -99,6 +99,9 @@ impl Plan {
         if crashes && Chance::new(seed, "cold restarts", 0).percent(5) {
             classes.push(FaultClass::ColdRestart);
         }
+        if crashes && Chance::new(seed, "misdirected writes", 0).percent(20) {
+            classes.push(FaultClass::MisdirectedWrite);
+        }
         let mut triggered_percent = chance.pick(&[0, 0, 40, 100]);
         let alone = chance.percent(6);
         if alone {
@@ -193,6 +196,7 @@ impl Plan {
                 FaultKind::Isolation { node: a, way }
             }
             FaultClass::Kill => FaultKind::Kill { node: a },
+            FaultClass::MisdirectedWrite => FaultKind::Misdirected { node: a },
             FaultClass::OneWay if chance.percent(50) => FaultKind::OneWay { from: a, to: b },
             FaultClass::OneWay => FaultKind::OneWay { from: b, to: a },
             FaultClass::Partition => FaultKind::Partition { a, b },

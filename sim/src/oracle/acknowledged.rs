@@ -138,6 +138,7 @@ fn stale(entries: &[&Entry], read: &Entry, skew_us: u64) -> Option<String> {
         | Outcome::List(_)
         | Outcome::NotNumber
         | Outcome::NotSet
+        | Outcome::Page { .. }
         | Outcome::Refused
         | Outcome::Unknown
         | Outcome::Wrong(_) => None,

@@ -201,6 +201,7 @@ fn operation(
         Outcome::Missing => Some(StringsOutcome::Found(None)),
         Outcome::NotNumber => Some(StringsOutcome::NotNumber),
         Outcome::NotSet => was(&entry.op, false),
+        Outcome::Page { .. } => return None,
         Outcome::Value(value) => Some(StringsOutcome::Found(Some(Text::of(value)))),
     };
     // A flush stands for several removals.
@@ -270,7 +271,13 @@ fn op_of(op: &Op, term: Option<Term>) -> Option<StringsOp> {
             set(value, condition, if *get { Tell::Before } else { Tell::Whether })
         }
         Op::SetNx { value, .. } => set(value, If::Absent, Tell::Whether),
-        Op::Discard { .. } | Op::Rename { .. } | Op::Save | Op::Transact { .. } => return None,
+        Op::DbSize
+        | Op::Discard { .. }
+        | Op::Keys { .. }
+        | Op::Rename { .. }
+        | Op::Save
+        | Op::Scan { .. }
+        | Op::Transact { .. } => return None,
     })
 }
 

@@ -15,6 +15,7 @@ pub mod convergence;
 pub mod flushed;
 pub mod growth;
 pub mod linear;
+pub mod scan;
 pub mod shown;
 pub mod thin_air;
 pub mod together;
@@ -44,6 +45,9 @@ pub struct Observed {
     pub now_us: u64,
     /// A value whose time is over by a node's clock is held there for so long at least.
     pub grace_us: u64,
+    /// What a node held all the time while somebody went through its keys, by the entry of the history
+    /// with which that ended; where the driver can tell.
+    pub held: BTreeMap<usize, scan::Held>,
 }
 
 /// What the strong and the quorum database may have forgotten: nothing unless the cluster has started
@@ -148,6 +152,7 @@ pub fn check(observed: &Observed) -> Result<u64, Failure> {
     }
     let undecided = linear::check(observed)? + together::check(observed)?;
     thin_air::check(observed)?;
+    scan::check(observed)?;
     if observed.nodes_keep_memory {
         acknowledged::check(observed)?;
         flushed::check(observed)?;

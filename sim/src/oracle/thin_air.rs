@@ -78,6 +78,7 @@ fn check_reply(asked: &Asked<'_>, entry: &Entry, skew_us: u64) -> Result<(), Fai
         | Outcome::Missing
         | Outcome::NotNumber
         | Outcome::NotSet
+        | Outcome::Page { .. }
         | Outcome::Refused
         | Outcome::Unknown
         | Outcome::Wrong(_) => None,

@@ -114,6 +114,7 @@ fn op_row(entry: &Entry, names: &Names) -> Value {
         | Outcome::Done
         | Outcome::List(_)
         | Outcome::Missing
+        | Outcome::Page { .. }
         | Outcome::Value(_) => 0,
         Outcome::Found(_)
         | Outcome::NotNumber

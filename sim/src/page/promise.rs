@@ -29,6 +29,10 @@ pub(super) fn promised(failure: &Failure) -> &'static str {
         }
         "panic" => "No input makes a node panic.",
         "replies" => "Each reply fits its request.",
+        "scan" => {
+            "Whoever goes through the keys of a node is shown each that is there all the time, and none \
+             that nobody wrote."
+        }
         "service" => {
             "Once all is quiet, every node of the core serves every database within a bounded time."
         }
@@ -58,13 +62,14 @@ mod tests {
             include_str!("../oracle/flushed.rs"),
             include_str!("../oracle/growth.rs"),
             include_str!("../oracle/linear.rs"),
+            include_str!("../oracle/scan.rs"),
             include_str!("../oracle/shown.rs"),
             include_str!("../oracle/thin_air.rs"),
             include_str!("../oracle/together.rs"),
         ];
         let named = sources.iter().flat_map(|source| source.split("const ORACLE").skip(1));
         let names: Vec<&str> = named.filter_map(|after| after.split('"').nth(1)).collect();
-        assert_eq!(names.len(), 8, "{names:?}");
+        assert_eq!(names.len(), 9, "{names:?}");
         for name in names {
             let failure = Failure { oracle: name, ..Failure::new(Kind::Safety, "", "") };
             assert_ne!(promised(&failure), general, "{name}");

@@ -17,10 +17,9 @@ use quorate::{
     record::Db,
     turn::{Appended, Storage},
 };
-use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 use super::{World, net::Event};
-use crate::{birth::node_config, chance::Chance, trace::EventKind};
+use crate::{birth::node_config, case::FaultClass, chance::Chance, trace::EventKind};
 
 /// Pieces of a checkpoint under way at a time.
 const PARTS_MAX: usize = 4;
@@ -35,7 +34,7 @@ const RESPAWN_US: u64 = 300_000;
 /// The disk; it outlives the lives of its node.
 #[derive(Debug, Default)]
 pub(super) struct Drive {
-    medium: MemoryDisk,
+    pub(super) medium: MemoryDisk,
     appender: Option<Appender<MemoryDisk>>,
     imager: Option<Imager<MemoryDisk>>,
     /// The first frame of the newest segment that was asked for.
@@ -59,7 +58,7 @@ pub(super) struct Drive {
     /// Faults that are on: it is full, it can't be read.
     pub(super) full: u32,
     pub(super) unreadable: u32,
-    /// A start found less than was there before a bit flipped, and did not say so.
+    /// A start found less than was there before it was harmed, and did not say so.
     silent: bool,
     /// The next sync was told to fail.
     sync_fails: bool,
@@ -104,6 +103,8 @@ impl Drive {
         cold: bool,
         replay: &mut dyn FnMut(Entry<'_>),
     ) -> Result<Found, OpenError> {
+        // Whoever repairs has been told.
+        let tells = *mode == Mode::Normal && self.settle_astray();
         let healthy = self.healthy(home, wall_ms);
         self.plan_trouble();
         // Where there is nothing, nobody starts cold.
@@ -111,28 +112,14 @@ impl Drive {
         let habit = Habit { lax: self.everysec, boot: self.outages.to_string(), cold };
         let (medium, who) = (&mut self.medium, (home, &habit));
         let opened = log::open_with(medium, who, wall_ms, mode, replay, &mut |_| {})?;
-        if *mode == Mode::Normal && healthy.is_some_and(|records| records > opened.report.records) {
-            self.silent = true;
-        }
+        let less = healthy.is_some_and(|records| records > opened.report.records);
+        self.silent |= *mode == Mode::Normal && (less || tells);
         let mut appender = opened.appender;
         appender.set_segment_size(segment_size);
         self.appender = Some(appender);
         let (incarnation, birth, report) = (opened.incarnation, opened.birth, opened.report);
         let (checkpoint_size, log_size) = (0, report.bytes);
         Ok(Found { incarnation, birth, checkpoint_size, log_size, loss: report.loss, cold })
-    }
-
-    /// How many entries a start would find if no bit had flipped; nothing if none has.
-    fn healthy(&self, home: &Home, wall_ms: u64) -> Option<u64> {
-        let (name, bit) = self.rotten.as_ref()?;
-        let mut medium = self.medium.clone();
-        medium.set_trouble(None);
-        let mut bytes = medium.bytes(name)?.to_vec();
-        *bytes.get_mut(bit / 8)? ^= 1 << (bit % 8);
-        medium.put(name, &bytes);
-        let mode = Mode::Normal;
-        let opened = log::open(&mut medium, home, wall_ms, &mode, &mut |_| {}, &mut |_| {});
-        Some(opened.ok()?.report.records)
     }
 
     /// Does the log's job: writes it, and syncs it unless it is for the system alone. Says which
@@ -216,6 +203,7 @@ impl Drive {
         }
         while chance.percent(50) && !self.parts.is_empty() && self.work_image().is_ok() {}
         self.medium.set_trouble(None);
+        self.medium.misdirect(None);
         (self.job, self.appender, self.imager, self.segment) = (None, None, None, None);
         self.failed = None;
         self.parts.clear();
@@ -275,6 +263,7 @@ impl Drive {
     /// Forgets a failure that was asked for and has not struck.
     pub(super) fn calm(&mut self) {
         self.sync_fails = false;
+        self.medium.misdirect(None);
         self.plan_trouble();
     }
 
@@ -287,51 +276,6 @@ impl Drive {
     fn may_fail(&mut self) -> bool {
         std::mem::take(&mut self.sync_fails) || self.is_troubled()
     }
-
-    /// Flips a bit that was synced long ago: in an older segment, a checkpoint, or a frame of the
-    /// newest segment that a later one vouches for. Whether there was any.
-    pub(super) fn rot(&mut self, chance: &mut Chance) -> bool {
-        let names = self.medium.names().unwrap_or_default();
-        let newest = names.iter().filter(|name| name.starts_with("log-")).max();
-        let cold = |name: &&String| name.starts_with("log-") || name.starts_with("checkpoint-");
-        let cold: Vec<&String> = names.iter().filter(cold).collect();
-        if cold.is_empty() {
-            return false;
-        }
-        let name = cold[chance.below(cold.len() as u64) as usize];
-        let mut bytes = self.medium.bytes(name).unwrap_or_default().to_vec();
-        let size = if Some(name) == newest { vouched_for(&bytes) } else { bytes.len() };
-        if size == 0 {
-            return false;
-        }
-        let bit = chance.below(size as u64 * 8) as usize;
-        bytes[bit / 8] ^= 1 << (bit % 8);
-        self.medium.put(name, &bytes);
-        self.rotten = Some((name.clone(), bit));
-        true
-    }
-}
-
-/// How many bytes of a segment stand in frames that the mark of a whole frame covers, by the format
-/// that [`quorate::log`] draws.
-fn vouched_for(segment: &[u8]) -> usize {
-    const HEADER_SIZE: usize = 40;
-    let word = |at: usize| Some(u64::from_le_bytes(*segment.get(at..)?.first_chunk()?));
-    let Some(seed) = word(HEADER_SIZE - 8) else { return 0 };
-    let (mut frames, mut at) = (Vec::new(), HEADER_SIZE);
-    while let (Some(checksum), Some(seq), Some(mark)) = (word(at), word(at + 12), word(at + 20)) {
-        let Some(size) = segment.get(at + 8..).and_then(<[u8]>::first_chunk) else { break };
-        let end = at + 28 + u32::from_le_bytes(*size) as usize;
-        let Some(checked) = segment.get(at + 8..end) else { break };
-        if xxh3_64_with_seed(checked, seed) != checksum {
-            break;
-        }
-        frames.push((seq, mark, end));
-        at = end;
-    }
-    let mark = frames.iter().map(|(_, mark, _)| *mark).max().unwrap_or(0);
-    let covered = frames.iter().filter(|(seq, _, _)| *seq <= mark);
-    covered.map(|(_, _, end)| *end).max().unwrap_or(0)
 }
 
 impl World<'_> {
@@ -356,10 +300,12 @@ impl World<'_> {
                 Ok(found) => {
                     // All that counts has been read.
                     drive.rotten = None;
+                    let astray = drive.medium.is_astray();
+                    self.fired[FaultClass::MisdirectedWrite as usize] += u64::from(astray);
+                    drive.medium.forget_astray();
                     let wiped = std::mem::take(&mut drive.wiped);
                     if std::mem::take(&mut drive.silent) {
-                        let detail =
-                            format!("n{id} did not say that a bit of its data had flipped");
+                        let detail = format!("n{id} did not say that its data is damaged");
                         self.disk_failure.get_or_insert(detail);
                     }
                     node.recovered(now, found);
@@ -374,7 +320,7 @@ impl World<'_> {
                     self.check_stamps(id, node.clock());
                     return Some(node);
                 }
-                Err(OpenError::Damage(_)) if drive.rotten.is_some() && mode == Mode::Normal => {
+                Err(OpenError::Damage(_)) if drive.is_harmed() && mode == Mode::Normal => {
                     // The operator reads what it says, and repairs.
                     self.lost = true;
                     if self.hosts.len() == 1 {

@@ -280,6 +280,7 @@ impl World<'_> {
             grace_us: self.case.config.timing.skew_max.0 * 1000,
             history: std::mem::take(&mut self.history),
             replicas: self.replicas(),
+            held: self.watches.take(),
         };
         if let Some(tape) = &mut self.net.tape {
             tape.evidence = Observed {

@@ -146,6 +146,7 @@ impl World<'_> {
     pub(super) fn end_life(&mut self, id: usize, told: bool) {
         let Some(node) = self.hosts[id].node.take() else { return };
         self.hosts[id].drive.ended(node.incarnation());
+        self.watches.on_died(id);
         self.on_tape(|tape, now_us| tape.on_died(now_us, id));
         let mut chance = self.disk_chance(id);
         self.hosts[id].drive.end_process(&mut chance);
@@ -342,6 +343,7 @@ impl World<'_> {
         let floor = node.floor();
         self.growth.note_floor(id, floor, node.is_durable());
         self.growth.note_recovery(id, !node.votes());
+        self.watches.sample(id, node.store());
         let looked = self.growth.sample(id, self.hosts[id].life, node.store(), floor);
         self.on_tape(|tape, now_us| tape.on_turn(now_us, id, &node));
         self.hosts[id].node = Some(node);

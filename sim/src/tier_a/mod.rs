@@ -19,12 +19,13 @@ use quorate::{
 use crate::{
     case::{Case, FaultClass},
     history::Entry,
-    oracle::{Failure, Kind, Lost, growth::Growth},
+    oracle::{Failure, Kind, Lost, growth::Growth, scan::Watches},
     report::{Reached, Report},
     tape::Tape,
     trace::{EventKind, Trace},
 };
 
+mod damage;
 mod disk;
 mod ending;
 mod host;
@@ -58,6 +59,8 @@ struct World<'c> {
     undecided: u64,
     trace: Trace,
     growth: Growth,
+    /// What replicas hold while clients go through them.
+    watches: Watches,
     /// How often each node passed each hook.
     passed: Vec<Vec<u64>>,
     fired: [u64; FaultClass::ALL.len()],
@@ -123,6 +126,7 @@ impl<'c> World<'c> {
             history: Vec::new(),
             trace: if events { Trace::default() } else { Trace::hash_only() },
             growth: Growth::new(config.nodes),
+            watches: Watches::default(),
             passed: vec![vec![0; Hook::ALL.len()]; config.nodes],
             fired: [0; FaultClass::ALL.len()],
             faults_on: 0,

@@ -32,6 +32,8 @@ pub(super) struct Player {
     unsent: Vec<u8>,
     /// The second part of torn requests, until it is due; it may never be.
     rest: Vec<u8>,
+    /// Where its last SCAN on this connection has come to.
+    cursor: u64,
     /// Replies to SELECT that are due before any other.
     greetings: usize,
     playing: Option<Playing>,
@@ -166,6 +168,7 @@ impl World<'_> {
         let player = &mut self.players[id];
         let Some(playing) = &mut player.playing else { return };
         playing.first = Some(self.history.len());
+        playing.step.ops.iter_mut().for_each(|op| op.go_on(player.cursor));
         let (mut bytes, whole) = dialect::encode_step(dialect, &playing.step);
         if let Some(torn) = playing.step.torn {
             player.rest = bytes.split_off(torn.cut(bytes.len()));
@@ -194,6 +197,10 @@ impl World<'_> {
             });
         }
         let asked = first..self.history.len();
+        let store = self.hosts[playing.step.node].node.as_ref().map(|node| node.store());
+        for index in asked.clone() {
+            self.watches.on_asked(index, &self.history[index], store);
+        }
         self.on_tape(|tape, now_us| tape.on_asked(now_us, id, asked));
         self.write(id);
     }
@@ -263,6 +270,10 @@ impl World<'_> {
             let answered = first + playing.answered;
             let entry = &mut self.history[answered];
             (entry.end_us, entry.outcome) = (Some(self.net.now_us), outcome);
+            if let Outcome::Page { next, .. } = &entry.outcome {
+                player.cursor = if op.is_scan() { *next } else { player.cursor };
+            }
+            self.watches.on_answered(answered, entry);
             playing.answered += 1;
             self.record(host, EventKind::Reply, 0, &reply);
             self.on_tape(|tape, now_us| tape.on_answered(now_us, answered));
@@ -292,7 +303,8 @@ impl World<'_> {
         let torn = !(player.unsent.is_empty() && player.rest.is_empty());
         player.unsent.clear();
         player.rest.clear();
-        player.greetings = 0;
+        (player.greetings, player.cursor) = (0, 0);
+        self.watches.on_hung_up(id);
         if let Some(end) = player.end.take() {
             if torn {
                 // An orderly end would make a request of the half of one: the end of input ends a

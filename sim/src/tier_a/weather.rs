@@ -61,6 +61,7 @@ impl World<'_> {
             FaultKind::HalfOpen { node, other } => self.cut(node, other, true),
             FaultKind::Isolation { node, way } => self.isolate(node, way, Net::block),
             FaultKind::Kill { node } => self.go_down(node, true),
+            FaultKind::Misdirected { node } => self.misdirect(node),
             FaultKind::OneWay { from, to } => self.net.block(from, to),
             FaultKind::Partition { a, b } => {
                 self.net.block(a, b);
@@ -97,6 +98,7 @@ impl World<'_> {
             | FaultKind::SyncFails { .. } => {}
             FaultKind::DiskFull { node } => self.hosts[node].drive.full -= 1,
             FaultKind::Isolation { node, way } => self.isolate(node, way, Net::unblock),
+            FaultKind::Misdirected { node } => self.look_for_damage(node),
             FaultKind::ColdRestart { node }
             | FaultKind::Kill { node }
             | FaultKind::PowerLoss { node }
@@ -149,10 +151,34 @@ impl World<'_> {
     /// out; what the others have, it gets back from them.
     fn rot(&mut self, node: usize) {
         let mut chance = self.disk_chance(node);
-        let rotten = self.hosts.iter().any(|host| host.drive.rotten.is_some());
-        if rotten || !self.hosts[node].drive.rot(&mut chance) {
+        if self.is_any_harmed() || !self.hosts[node].drive.rot(&mut chance) {
             self.fired[FaultClass::BitRot as usize] -= 1;
         }
+    }
+
+    /// The next write of a disk lands where it does not belong, under the same atlas.
+    fn misdirect(&mut self, node: usize) {
+        let mut chance = self.disk_chance(node);
+        let harmed = self.is_any_harmed();
+        let up = self.hosts[node].node.is_some();
+        if up && !harmed {
+            self.hosts[node].drive.misdirect(&mut chance);
+        }
+        // It counts when a start must find out.
+        self.fired[FaultClass::MisdirectedWrite as usize] -= 1;
+    }
+
+    /// A process whose write went astray ends, so that a start finds out.
+    fn look_for_damage(&mut self, node: usize) {
+        let host = &self.hosts[node];
+        if host.node.is_some() && !host.paused && host.drive.is_harmed() {
+            self.end_life(node, true);
+            self.start(node);
+        }
+    }
+
+    fn is_any_harmed(&self) -> bool {
+        self.hosts.iter().any(|host| host.drive.may_be_harmed())
     }
 
     /// A machine gets an empty disk. The fault atlas: fewer than a majority may miss what they had,

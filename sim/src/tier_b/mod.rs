@@ -239,6 +239,7 @@ impl Run {
             put_right: Vec::new(),
             now_us: self.now_ms() * 1000,
             grace_us: self.shared.case.config.timing.skew_max.0 * 1000,
+            ..Observed::default()
         }
     }
 

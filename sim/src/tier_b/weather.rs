@@ -88,6 +88,7 @@ impl Weather {
                 | FaultKind::DiskFull { .. }
                 | FaultKind::HalfOpen { .. }
                 | FaultKind::Kill { .. }
+                | FaultKind::Misdirected { .. }
                 | FaultKind::Pause { .. }
                 | FaultKind::Reset { .. }
                 | FaultKind::SlowDisk { .. }

@@ -3,6 +3,7 @@
 use super::{Appender, Entry, Home, Mode, OpenError, Opened, memory::MemoryDisk, open};
 use crate::record::{Db, NodeId, Record, Version};
 
+mod astray;
 mod basic;
 mod boot;
 mod crash;

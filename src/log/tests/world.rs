@@ -134,6 +134,23 @@ impl World {
         world
     }
 
+    /// The same, but from the step of this number on the next write lands elsewhere.
+    pub(super) fn play_astray(
+        script: &[Step],
+        segment_size: u64,
+        (nth, to): (usize, &(String, u64)),
+    ) -> Self {
+        let mut world = Self { segment_size, ..Self::default() };
+        let mut going = world.step(Step::Reopen);
+        for (index, step) in script.iter().enumerate() {
+            if index == nth {
+                world.disk.misdirect(Some(to.clone()));
+            }
+            going = going && world.step(*step);
+        }
+        world
+    }
+
     /// Whether the disk did not fail.
     fn step(&mut self, step: Step) -> bool {
         let Self { disk, appender, imager, .. } = self;
