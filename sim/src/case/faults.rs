@@ -140,6 +140,11 @@ pub enum FaultKind {
         /// Which.
         client: usize,
     },
+    /// The process is told to stop, and does so in order; it is started again in the end.
+    Stop {
+        /// Which.
+        node: usize,
+    },
     /// The next sync of a disk fails, and what it should have written is not there after a power
     /// failure.
     SyncFails {
@@ -221,6 +226,8 @@ pub enum FaultClass {
     SlowLink,
     /// [`FaultKind::SlowReader`].
     SlowReader,
+    /// [`FaultKind::Stop`].
+    Stop,
     /// [`FaultKind::SyncFails`].
     SyncFails,
     /// A client sent its requests in two parts, or only in part: [`super::Torn`].
@@ -233,7 +240,7 @@ pub enum FaultClass {
 
 impl FaultClass {
     /// All classes, in order.
-    pub const ALL: [Self; 22] = [
+    pub const ALL: [Self; 23] = [
         Self::BitRot,
         Self::Blackout,
         Self::ClockJump,
@@ -252,6 +259,7 @@ impl FaultClass {
         Self::SlowDisk,
         Self::SlowLink,
         Self::SlowReader,
+        Self::Stop,
         Self::SyncFails,
         Self::TornRequest,
         Self::Unreadable,
@@ -280,6 +288,7 @@ impl FaultClass {
             Self::SlowDisk => "slow disks",
             Self::SlowLink => "slow links",
             Self::SlowReader => "slow readers",
+            Self::Stop => "stops",
             Self::SyncFails => "failed syncs",
             Self::TornRequest => "torn requests",
             Self::Unreadable => "unreadable disks",
@@ -308,6 +317,7 @@ impl FaultClass {
             | Self::PowerLoss
             | Self::SlowDisk
             | Self::SlowReader
+            | Self::Stop
             | Self::SyncFails
             | Self::TornRequest
             | Self::Unreadable
@@ -338,6 +348,7 @@ impl FaultClass {
             | Self::SlowDisk
             | Self::SlowLink
             | Self::SlowReader
+            | Self::Stop
             | Self::SyncFails
             | Self::Unreadable
             | Self::Wipe => false,
@@ -355,6 +366,7 @@ impl FaultKind {
                 | Self::ColdRestart { .. }
                 | Self::Kill { .. }
                 | Self::PowerLoss { .. }
+                | Self::Stop { .. }
                 | Self::Wipe { .. }
         )
     }
@@ -373,6 +385,7 @@ impl FaultKind {
             | Self::Pause { node }
             | Self::PowerLoss { node }
             | Self::SlowDisk { node, .. }
+            | Self::Stop { node }
             | Self::SyncFails { node }
             | Self::Unreadable { node }
             | Self::Wipe { node } => vec![node],
@@ -397,6 +410,7 @@ impl FaultKind {
             | Self::Pause { node }
             | Self::PowerLoss { node }
             | Self::SlowDisk { node, .. }
+            | Self::Stop { node }
             | Self::SyncFails { node }
             | Self::Unreadable { node }
             | Self::Wipe { node } => vec![node],
@@ -428,6 +442,7 @@ impl FaultKind {
             Self::SlowDisk { .. } => FaultClass::SlowDisk,
             Self::SlowLink { .. } => FaultClass::SlowLink,
             Self::SlowReader { .. } => FaultClass::SlowReader,
+            Self::Stop { .. } => FaultClass::Stop,
             Self::SyncFails { .. } => FaultClass::SyncFails,
             Self::Unreadable { .. } => FaultClass::Unreadable,
             Self::Wipe { .. } => FaultClass::Wipe,
@@ -472,6 +487,7 @@ impl fmt::Display for Fault {
                 write!(f, "messages between n{a} and n{b} take {by_ms} ms longer")
             }
             FaultKind::SlowReader { client } => write!(f, "c{client} does not read"),
+            FaultKind::Stop { node } => write!(f, "n{node} is told to stop"),
             FaultKind::SyncFails { node } => write!(f, "the next sync of n{node} fails"),
             FaultKind::Unreadable { node } => write!(f, "the disk of n{node} can't be read"),
             FaultKind::Wipe { node } => write!(f, "n{node} has no power and gets an empty disk"),

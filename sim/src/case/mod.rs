@@ -19,6 +19,7 @@ mod drama;
 mod faults;
 mod ops;
 mod plan;
+mod rolling;
 mod smaller;
 mod style;
 mod workload;
@@ -88,7 +89,10 @@ impl Case {
     #[must_use]
     pub fn draw_sized(seed: u64, size: Size) -> Self {
         let faults = plan::Plan::draw(seed);
-        let config = Config::draw(seed, &faults, size.nodes);
+        let mut config = Config::draw(seed, &faults, size.nodes);
+        if faults.rolling {
+            rolling::adapt(seed, &mut config);
+        }
         let faults = faults.faults(seed, &config);
         let mut workload = Workload::draw(seed, &config, &faults);
         if let Some(operations) = size.operations {

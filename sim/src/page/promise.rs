@@ -22,6 +22,10 @@ pub(super) fn promised(failure: &Failure) -> &'static str {
             "A version names one body; what a replica holds of a key never gets older, and what was \
              deleted for good never comes back."
         }
+        "handover" => {
+            "While one node after the other is told to stop, and nothing else goes wrong, no request to \
+             another node fails in the strong database."
+        }
         "limits" => "Buffers stay within their limits.",
         "linear" => {
             "All requests of this key took effect one after the other, each at one moment between \
@@ -57,6 +61,7 @@ mod tests {
             include_str!("../oracle/acknowledged.rs"),
             include_str!("../oracle/flushed.rs"),
             include_str!("../oracle/growth.rs"),
+            include_str!("../oracle/handover.rs"),
             include_str!("../oracle/linear.rs"),
             include_str!("../oracle/shown.rs"),
             include_str!("../oracle/thin_air.rs"),
@@ -64,7 +69,7 @@ mod tests {
         ];
         let named = sources.iter().flat_map(|source| source.split("const ORACLE").skip(1));
         let names: Vec<&str> = named.filter_map(|after| after.split('"').nth(1)).collect();
-        assert_eq!(names.len(), 8, "{names:?}");
+        assert_eq!(names.len(), 9, "{names:?}");
         for name in names {
             let failure = Failure { oracle: name, ..Failure::new(Kind::Safety, "", "") };
             assert_ne!(promised(&failure), general, "{name}");

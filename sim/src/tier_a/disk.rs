@@ -17,10 +17,11 @@ use quorate::{
     record::Db,
     turn::{Appended, Storage},
 };
-use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 use super::{World, net::Event};
 use crate::{birth::node_config, chance::Chance, trace::EventKind};
+
+mod rot;
 
 /// Pieces of a checkpoint under way at a time.
 const PARTS_MAX: usize = 4;
@@ -59,8 +60,15 @@ pub(super) struct Drive {
     /// Faults that are on: it is full, it can't be read.
     pub(super) full: u32,
     pub(super) unreadable: u32,
-    /// A start found less than was there before a bit flipped, and did not say so.
-    silent: bool,
+    /// The last start that was wrong about what it found.
+    wrong: Option<&'static str>,
+    /// Something counts as durable that is not synced; and power has failed since.
+    unsynced: bool,
+    forgets: bool,
+    /// What the last start said was lost.
+    loss: Loss,
+    /// The last life ended in order, and no start has seen it since.
+    closed: bool,
     /// The next sync was told to fail.
     sync_fails: bool,
     /// It is a new one, and no start has seen it since.
@@ -106,14 +114,23 @@ impl Drive {
     ) -> Result<Found, OpenError> {
         let healthy = self.healthy(home, wall_ms);
         self.plan_trouble();
+        let closed = std::mem::take(&mut self.closed) && !cold && *mode == Mode::Normal;
         // Where there is nothing, nobody starts cold.
         let cold = cold && !self.medium.names()?.is_empty();
         let habit = Habit { lax: self.everysec, boot: self.outages.to_string(), cold };
         let (medium, who) = (&mut self.medium, (home, &habit));
         let opened = log::open_with(medium, who, wall_ms, mode, replay, &mut |_| {})?;
         if *mode == Mode::Normal && healthy.is_some_and(|records| records > opened.report.records) {
-            self.silent = true;
+            self.wrong = Some("did not say that a bit of its data had flipped");
         }
+        let loss = opened.report.loss;
+        if closed && (loss > self.loss || !opened.report.clean) {
+            self.wrong = Some("had stopped in order and says that it may have lost something");
+        }
+        if std::mem::take(&mut self.forgets) && loss == Loss::None {
+            self.wrong = Some("does not say that it may have lost what was not synced");
+        }
+        (self.loss, self.unsynced) = (loss, false);
         let mut appender = opened.appender;
         appender.set_segment_size(segment_size);
         self.appender = Some(appender);
@@ -149,8 +166,10 @@ impl Drive {
         if !self.everysec || job.sync || job.rotate || due {
             appender.sync(&mut self.medium)?;
             (self.synced_us, self.dirty_us) = (now_us, None);
+            self.unsynced = false;
         } else {
             self.dirty_us.get_or_insert(now_us);
+            self.unsynced = true;
         }
         if job.rotate {
             self.segment = appender.segment();
@@ -207,11 +226,13 @@ impl Drive {
     }
 
     /// The process ends in the middle of what it was doing.
-    pub(super) fn end_process(&mut self, chance: &mut Chance) {
+    pub(super) fn end_process(&mut self, closes: bool, chance: &mut Chance) {
         let at = self.medium.changes() + 1 + chance.below(6);
         self.medium.set_trouble(Some(Trouble::Crash(at)));
         // How far either came is all that counts.
-        if chance.percent(50) {
+        if closes && chance.percent(50) {
+            let _ = self.close(0);
+        } else if chance.percent(50) {
             let _ = self.work(0);
         }
         while chance.percent(50) && !self.parts.is_empty() && self.work_image().is_ok() {}
@@ -222,19 +243,39 @@ impl Drive {
         self.asked = (false, false);
     }
 
+    /// Ends the log as a clean stop does, after what was asked for before. A checkpoint that is under
+    /// way is left unfinished.
+    pub(super) fn close(&mut self, now_us: u64) -> Result<(), DiskError> {
+        self.work(now_us)?;
+        while !self.parts.is_empty() {
+            self.work_image()?;
+        }
+        if let Some(appender) = &mut self.appender {
+            appender.close(&mut self.medium)?;
+            (self.closed, self.unsynced, self.synced_us) = (true, false, now_us);
+        }
+        Ok(())
+    }
+
+    /// Whether the last life ended in order.
+    pub(super) const fn is_closed(&self) -> bool {
+        self.closed
+    }
+
     /// What a process that sits idle has synced by itself meanwhile: nothing stays unsynced longer.
     pub(super) fn catch_up(&mut self, now_us: u64) {
         let due = self.dirty_us.is_some_and(|since_us| now_us >= since_us + SYNC_EVERY_US);
         if let Some(appender) = self.appender.as_mut().filter(|_| due && !self.sync_fails)
             && appender.sync(&mut self.medium).is_ok()
         {
-            self.dirty_us = None;
+            (self.dirty_us, self.unsynced) = (None, false);
         }
     }
 
     /// The power fails, after the process has ended.
     pub(super) fn lose_power(&mut self, chance: &mut Chance) {
         (self.outages, self.dirty_us) = (self.outages + 1, None);
+        self.forgets |= std::mem::take(&mut self.unsynced);
         let fates: &[Fate] = match chance.below(4) {
             0 => &[Fate::Lost],
             1 => &[Fate::Kept],
@@ -253,6 +294,7 @@ impl Drive {
     /// Another one takes its place, with nothing on it.
     pub(super) fn wipe(&mut self) {
         (self.medium, self.rotten, self.wiped) = (MemoryDisk::default(), None, true);
+        (self.closed, self.unsynced, self.forgets) = (false, false, false);
         self.plan_trouble();
     }
 
@@ -287,51 +329,6 @@ impl Drive {
     fn may_fail(&mut self) -> bool {
         std::mem::take(&mut self.sync_fails) || self.is_troubled()
     }
-
-    /// Flips a bit that was synced long ago: in an older segment, a checkpoint, or a frame of the
-    /// newest segment that a later one vouches for. Whether there was any.
-    pub(super) fn rot(&mut self, chance: &mut Chance) -> bool {
-        let names = self.medium.names().unwrap_or_default();
-        let newest = names.iter().filter(|name| name.starts_with("log-")).max();
-        let cold = |name: &&String| name.starts_with("log-") || name.starts_with("checkpoint-");
-        let cold: Vec<&String> = names.iter().filter(cold).collect();
-        if cold.is_empty() {
-            return false;
-        }
-        let name = cold[chance.below(cold.len() as u64) as usize];
-        let mut bytes = self.medium.bytes(name).unwrap_or_default().to_vec();
-        let size = if Some(name) == newest { vouched_for(&bytes) } else { bytes.len() };
-        if size == 0 {
-            return false;
-        }
-        let bit = chance.below(size as u64 * 8) as usize;
-        bytes[bit / 8] ^= 1 << (bit % 8);
-        self.medium.put(name, &bytes);
-        self.rotten = Some((name.clone(), bit));
-        true
-    }
-}
-
-/// How many bytes of a segment stand in frames that the mark of a whole frame covers, by the format
-/// that [`quorate::log`] draws.
-fn vouched_for(segment: &[u8]) -> usize {
-    const HEADER_SIZE: usize = 40;
-    let word = |at: usize| Some(u64::from_le_bytes(*segment.get(at..)?.first_chunk()?));
-    let Some(seed) = word(HEADER_SIZE - 8) else { return 0 };
-    let (mut frames, mut at) = (Vec::new(), HEADER_SIZE);
-    while let (Some(checksum), Some(seq), Some(mark)) = (word(at), word(at + 12), word(at + 20)) {
-        let Some(size) = segment.get(at + 8..).and_then(<[u8]>::first_chunk) else { break };
-        let end = at + 28 + u32::from_le_bytes(*size) as usize;
-        let Some(checked) = segment.get(at + 8..end) else { break };
-        if xxh3_64_with_seed(checked, seed) != checksum {
-            break;
-        }
-        frames.push((seq, mark, end));
-        at = end;
-    }
-    let mark = frames.iter().map(|(_, mark, _)| *mark).max().unwrap_or(0);
-    let covered = frames.iter().filter(|(seq, _, _)| *seq <= mark);
-    covered.map(|(_, _, end)| *end).max().unwrap_or(0)
 }
 
 impl World<'_> {
@@ -351,16 +348,18 @@ impl World<'_> {
         loop {
             let mut node = Box::new(Node::new(NodeConfig { seed, ..config.clone() }, now));
             let drive = &mut self.hosts[id].drive;
+            let was_closed = drive.is_closed();
             let mut replay = |entry: Entry<'_>| node.recover(entry);
             match drive.open(&home, now.wall_ms, &mode, segment_size, cold, &mut replay) {
                 Ok(found) => {
                     // All that counts has been read.
                     drive.rotten = None;
+                    if was_closed {
+                        drive.synced_us = self.net.now_us;
+                    }
                     let wiped = std::mem::take(&mut drive.wiped);
-                    if std::mem::take(&mut drive.silent) {
-                        let detail =
-                            format!("n{id} did not say that a bit of its data had flipped");
-                        self.disk_failure.get_or_insert(detail);
+                    if let Some(wrong) = drive.wrong.take() {
+                        self.disk_failure.get_or_insert_with(|| format!("n{id} {wrong}"));
                     }
                     node.recovered(now, found);
                     // What rotted or is gone may have been the bound. The number of the life keeps
@@ -450,7 +449,7 @@ impl World<'_> {
         Chance::new(self.case.seed, "disk at once", entity).percent(AT_ONCE_PERCENT)
     }
 
-    fn disk_time(&mut self, id: usize) -> u64 {
+    pub(super) fn disk_time(&mut self, id: usize) -> u64 {
         let (fast, slow) = self.case.config.disks.batch_us;
         let host = &mut self.hosts[id];
         host.batches += 1;
@@ -498,11 +497,11 @@ impl World<'_> {
     /// A paused process does nothing; what it has asked for is seen to when it goes on.
     fn is_running(&self, id: usize, life: u64) -> bool {
         let host = &self.hosts[id];
-        host.node.is_some() && host.life == life && !host.paused
+        host.node.is_some() && host.life == life && !host.is_still()
     }
 
     /// The process ends with the error, and is started again by whatever watches over it.
-    fn disk_failed(&mut self, id: usize, error: &DiskError) {
+    pub(super) fn disk_failed(&mut self, id: usize, error: &DiskError) {
         self.record(id, EventKind::DiskFailed, 0, &[]);
         if !self.hosts[id].drive.may_fail() {
             let detail = format!("the disk of n{id} failed for no reason: {error}");
@@ -512,7 +511,7 @@ impl World<'_> {
         self.try_again(id);
     }
 
-    fn try_again(&mut self, id: usize) {
+    pub(super) fn try_again(&mut self, id: usize) {
         let at_us = self.net.now_us + RESPAWN_US;
         self.net.schedule(at_us, Event::Respawn(id, self.hosts[id].life));
     }

@@ -277,6 +277,7 @@ impl World<'_> {
             skew_us: self.case.skew_us(self.net.now_us),
             history: std::mem::take(&mut self.history),
             replicas: self.replicas(),
+            stops: self.case.keeps_serving().then(|| self.stops()),
         };
         if let Some(tape) = &mut self.net.tape {
             tape.evidence = Observed {
