@@ -78,6 +78,8 @@ named! {
         ExpiredByLeader => "expired_by_leader",
         /// A value whose time was over went by the floor.
         ExpiredRemoved => "expired_removed",
+        /// A peer that stops takes no more requests.
+        FarewellHeard => "farewell_heard",
         /// A follower answered a read with a majority of equal copies.
         FastRead => "fast_read",
         /// Copies were not equal, or not in time: the read goes to the leader.
@@ -204,6 +206,8 @@ named! {
         BootIgnored => "boot_ignored",
         /// No bound is made durable ahead of the stamps that peers are sent.
         BoundNotAhead => "bound_not_ahead",
+        /// A log ends with the mark of a clean shutdown before all is synced.
+        CleanMarkUnsynced => "clean_mark_unsynced",
         /// Stamps repeat after a restart: no incarnation in them, and a coarse clock.
         ClockReuse => "clock_reuse",
         /// A cold start leaves promises as low as the disks have them.
@@ -236,6 +240,8 @@ named! {
         ExpiredAboveFloor => "expired_above_floor",
         /// A failed condition is answered without confirmation.
         FailedConditionUnconfirmed => "failed_condition_unconfirmed",
+        /// A node that stops tells peers to take back requests that it carries out.
+        FarewellTooEarly => "farewell_too_early",
         /// A fast read takes a tombstone for an absent key.
         FastAbsentIsTombstone => "fast_absent_is_tombstone",
         /// A fast read takes its own clock's word that a value is past its time.
@@ -272,6 +278,8 @@ named! {
         NoResend => "no_resend",
         /// A new leader shows what members do not agree on.
         NoRestamp => "no_restamp",
+        /// The mark of a clean shutdown counts though a life came after it.
+        OldCleanMarkCounts => "old_clean_mark_counts",
         /// A confirmation asked before a read arrived serves it.
         OldConfirmation => "old_confirmation",
         /// What is owed on a link of an earlier session is taken for the present one's.
@@ -339,6 +347,10 @@ named! {
         ShownBeforeItVoted => "shown_before_it_voted",
         /// A stamp looks at the wall clock alone, not at what was seen.
         StampIgnoresSeen => "stamp_ignores_seen",
+        /// A node that stops does not wait until its peers send it no more requests.
+        StopsWithoutFarewell => "stops_without_farewell",
+        /// A node that stops goes on leading until it is gone.
+        StopsWithoutHandover => "stops_without_handover",
         /// The torn end of the log is taken for damage.
         TailAsDamage => "tail_as_damage",
         /// Frames above all marks are replayed as they are read, and not written again.

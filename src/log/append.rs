@@ -103,8 +103,14 @@ impl<D: Disk> Appender<D> {
             if this.clean {
                 return Ok(());
             }
+            if planted(Mutant::CleanMarkUnsynced) {
+                this.synced = this.last;
+            }
             this.sync_all(disk)?;
             this.write(disk, b"", false, true)?;
+            if planted(Mutant::CleanMarkUnsynced) {
+                this.synced = this.last;
+            }
             this.sync_all(disk)?;
             this.clean = true;
             Ok(())

@@ -214,7 +214,8 @@ pub fn open_with<D: Disk>(
     if !survey.findings.is_empty() {
         return Err(OpenError::Damage(survey.findings));
     }
-    let clean = survey.clean && survey.end > begun;
+    let ours = survey.end > begun || planted(Mutant::OldCleanMarkCounts);
+    let clean = survey.clean && ours;
     if let Found::Mine(last) = &found {
         let lost = habit.cold || (!clean && last.habit.may_have_lost(habit));
         identity.loss = identity.loss.max(if lost { Loss::Tail } else { Loss::None });

@@ -118,6 +118,12 @@ impl Node {
                 self.on_located(from, id, version, flags);
                 Ok(())
             }
+            // It stops, and takes no more requests.
+            Frame::Farewell => {
+                let (strong, mut ctx) = self.strong(now);
+                strong.on_farewell(&mut ctx, from);
+                Ok(())
+            }
             // Why it has no record that we asked for.
             Frame::Flushed { db: Db::QUORUM, version } => {
                 Quorum::on_flushed(&mut ctx, version);
@@ -355,6 +361,8 @@ impl Node {
                 self.give(now, origin, answer);
             }
         }
+        let (strong, mut ctx) = self.strong(now);
+        strong.part(&mut ctx);
         for (origin, answer) in self.quorum.take_outcomes() {
             self.give(now, origin, answer);
         }

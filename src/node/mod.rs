@@ -419,7 +419,7 @@ impl Node {
         let mut peers_owed =
             peers_owed.map(|peer| peer.outbox.len() > 0 || peer.repair.is_needed());
         let owed = clients_owed || peers_owed.any(|owed| owed) || !self.replica.journal.is_idle();
-        let owed = owed || !self.strong.has_left();
+        let owed = owed || !self.strong.has_left(&self.peers);
         self.draining.is_some() && (self.overdue || !owed)
     }
 

@@ -75,6 +75,10 @@ pub(crate) struct Peer {
     pub(crate) live: bool,
     /// It votes in the strong database.
     pub(crate) votes: bool,
+    /// It takes no more requests on our link to it.
+    pub(crate) leaving: bool,
+    /// How far it is with our own stop, on its link to us.
+    pub(crate) parting: Parting,
     /// Requests that it refused on our link to it, and that we refused on its link to us.
     pub(crate) refusals_seen: u32,
     pub(crate) refusals_sent: u32,
@@ -87,6 +91,17 @@ pub(crate) struct Peer {
     pub(crate) has_walked: bool,
     /// When last asked, its wall clock said that ours was too far ahead.
     pub(crate) finds_us_ahead: bool,
+}
+
+/// How far a member is with our stop.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Parting {
+    /// It sends us no more requests.
+    Done,
+    /// We have not told it.
+    Not,
+    /// It was told that we take no more requests.
+    Told,
 }
 
 /// Where we are with reaching a member.
@@ -133,6 +148,8 @@ impl Peer {
             owed: VecDeque::new(),
             live: false,
             votes: false,
+            leaving: false,
+            parting: Parting::Not,
             refusals_seen: 0,
             refusals_sent: 0,
             acks: VecDeque::new(),
@@ -216,6 +233,7 @@ impl Peer {
     pub(crate) fn on_link_gone(&mut self) {
         self.repair.on_close();
         (self.live, self.votes, self.refusals_seen) = (false, false, 0);
+        self.leaving = false;
         self.floor_told = LastTold::default();
         self.asks.clear();
     }
@@ -255,6 +273,7 @@ impl Peer {
         self.owed.clear();
         self.says.clear();
         self.refusals_sent = 0;
+        self.parting = Parting::Not;
     }
 
     /// Asks it something, if our link to it is live.
@@ -340,9 +359,15 @@ impl Peers {
         self.all.iter().filter(|peer| peer.votes_in_reach()).count()
     }
 
-    /// Whether our link to this peer is live.
-    pub(crate) fn is_live(&self, id: NodeId) -> bool {
-        self.all.iter().any(|peer| peer.id == id && peer.live)
+    /// Whether our link to this peer is live, and it takes requests on it.
+    pub(crate) fn takes_requests(&self, id: NodeId) -> bool {
+        self.all.iter().any(|peer| peer.id == id && peer.live && !peer.leaving)
+    }
+
+    /// Whether nobody sends us requests any more, as far as links to us are open.
+    pub(crate) fn have_parted(&self) -> bool {
+        let mut linked = self.all.iter().filter(|peer| peer.inbound.is_some());
+        linked.all(|peer| peer.parting == Parting::Done)
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = &Peer> {

@@ -2,7 +2,7 @@
 
 use std::{
     io,
-    sync::atomic::{AtomicUsize, Ordering},
+    sync::atomic::{AtomicBool, AtomicUsize, Ordering},
     thread,
     time::Instant,
 };
@@ -62,4 +62,40 @@ fn sigterm_under_load_loses_no_acknowledged_write() {
         let missing = (0..*count).filter(|at| held[*at] != at.to_string()).count();
         assert_eq!(missing, 0, "of {count} acknowledged writes of client {n}");
     }
+}
+
+/// Sends SETs of the strong database until told to end; each must be carried out.
+fn insist(client: &mut Client, name: &str, acknowledged: &AtomicUsize, ends: &AtomicBool) {
+    let mut sent = 0;
+    let started = Instant::now();
+    while !ends.load(Ordering::Relaxed) && started.elapsed() < PATIENCE {
+        let batch: String =
+            (sent..sent + WINDOW).map(|n| format!("SET {name}.{} {n}\n", n % 500)).collect();
+        sent += WINDOW;
+        io::Write::write_all(&mut client.stream(), batch.as_bytes()).expect("the node is there");
+        for _ in 0..WINDOW {
+            assert_eq!(client.line().expect("a reply").as_deref(), Some("OK"));
+            acknowledged.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+}
+
+#[test]
+fn sigterm_makes_no_request_to_another_node_fail() {
+    let mut nodes = Nodes::start(3);
+    let (total, ends) = (AtomicUsize::new(0), AtomicBool::new(false));
+    thread::scope(|scope| {
+        for n in 0..4 {
+            let mut client = nodes.client(1 + n % 2);
+            let (total, ends) = (&total, &ends);
+            scope.spawn(move || insist(&mut client, &format!("c{n}"), total, ends));
+        }
+        wait_until("a running load", || total.load(Ordering::Relaxed) > 3000);
+        nodes.process(0).signal("TERM");
+        let status = nodes.process(0).wait();
+        let before = total.load(Ordering::Relaxed);
+        wait_until("the others to go on", || total.load(Ordering::Relaxed) > before + 3000);
+        ends.store(true, Ordering::Relaxed);
+        assert_eq!(status.code(), Some(0), "{}", nodes.process(0).logged());
+    });
 }

@@ -9,7 +9,7 @@ use quorate::{
 
 use serde::{Deserialize, Serialize};
 
-use super::{bounds, dark, plan::Plan, style};
+use super::{bounds, dark, plan::Plan, rolling, style};
 use crate::chance::Chance;
 
 /// Regimes of latency, each the least and the most that a message takes.
@@ -124,6 +124,7 @@ impl Config {
             Some(drama) => drama.nodes(seed),
             None if plan.alone => chance.pick(&[1, 1, 2]),
             None if plan.dark => dark::nodes(seed),
+            None if plan.rolling => rolling::nodes(seed),
             None => drawn,
         };
         let nodes = nodes.unwrap_or(drawn);

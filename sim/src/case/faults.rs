@@ -146,6 +146,11 @@ pub enum FaultKind {
         /// Which.
         client: usize,
     },
+    /// The process is told to stop, and does so in order; it is started again in the end.
+    Stop {
+        /// Which.
+        node: usize,
+    },
     /// The next sync of a disk fails, and what it should have written is not there after a power
     /// failure.
     SyncFails {
@@ -229,6 +234,8 @@ pub enum FaultClass {
     SlowLink,
     /// [`FaultKind::SlowReader`].
     SlowReader,
+    /// [`FaultKind::Stop`].
+    Stop,
     /// [`FaultKind::SyncFails`].
     SyncFails,
     /// A client sent its requests in two parts, or only in part: [`super::Torn`].
@@ -241,7 +248,7 @@ pub enum FaultClass {
 
 impl FaultClass {
     /// All classes, in order.
-    pub const ALL: [Self; 23] = [
+    pub const ALL: [Self; 24] = [
         Self::BitRot,
         Self::Blackout,
         Self::ClockJump,
@@ -261,6 +268,7 @@ impl FaultClass {
         Self::SlowDisk,
         Self::SlowLink,
         Self::SlowReader,
+        Self::Stop,
         Self::SyncFails,
         Self::TornRequest,
         Self::Unreadable,
@@ -290,6 +298,7 @@ impl FaultClass {
             Self::SlowDisk => "slow disks",
             Self::SlowLink => "slow links",
             Self::SlowReader => "slow readers",
+            Self::Stop => "stops",
             Self::SyncFails => "failed syncs",
             Self::TornRequest => "torn requests",
             Self::Unreadable => "unreadable disks",
@@ -319,6 +328,7 @@ impl FaultClass {
             | Self::PowerLoss
             | Self::SlowDisk
             | Self::SlowReader
+            | Self::Stop
             | Self::SyncFails
             | Self::TornRequest
             | Self::Unreadable
@@ -350,6 +360,7 @@ impl FaultClass {
             | Self::SlowDisk
             | Self::SlowLink
             | Self::SlowReader
+            | Self::Stop
             | Self::SyncFails
             | Self::Unreadable
             | Self::Wipe => false,
@@ -367,6 +378,7 @@ impl FaultKind {
                 | Self::ColdRestart { .. }
                 | Self::Kill { .. }
                 | Self::PowerLoss { .. }
+                | Self::Stop { .. }
                 | Self::Wipe { .. }
         )
     }
@@ -386,6 +398,7 @@ impl FaultKind {
             | Self::Pause { node }
             | Self::PowerLoss { node }
             | Self::SlowDisk { node, .. }
+            | Self::Stop { node }
             | Self::SyncFails { node }
             | Self::Unreadable { node }
             | Self::Wipe { node } => vec![node],
@@ -411,6 +424,7 @@ impl FaultKind {
             | Self::Pause { node }
             | Self::PowerLoss { node }
             | Self::SlowDisk { node, .. }
+            | Self::Stop { node }
             | Self::SyncFails { node }
             | Self::Unreadable { node }
             | Self::Wipe { node } => vec![node],
@@ -443,6 +457,7 @@ impl FaultKind {
             Self::SlowDisk { .. } => FaultClass::SlowDisk,
             Self::SlowLink { .. } => FaultClass::SlowLink,
             Self::SlowReader { .. } => FaultClass::SlowReader,
+            Self::Stop { .. } => FaultClass::Stop,
             Self::SyncFails { .. } => FaultClass::SyncFails,
             Self::Unreadable { .. } => FaultClass::Unreadable,
             Self::Wipe { .. } => FaultClass::Wipe,
@@ -490,6 +505,7 @@ impl fmt::Display for Fault {
                 write!(f, "messages between n{a} and n{b} take {by_ms} ms longer")
             }
             FaultKind::SlowReader { client } => write!(f, "c{client} does not read"),
+            FaultKind::Stop { node } => write!(f, "n{node} is told to stop"),
             FaultKind::SyncFails { node } => write!(f, "the next sync of n{node} fails"),
             FaultKind::Unreadable { node } => write!(f, "the disk of n{node} can't be read"),
             FaultKind::Wipe { node } => write!(f, "n{node} has no power and gets an empty disk"),

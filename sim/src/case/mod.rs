@@ -20,6 +20,7 @@ mod faults;
 mod mixed;
 mod ops;
 mod plan;
+mod rolling;
 mod scans;
 mod smaller;
 mod style;
@@ -101,6 +102,9 @@ impl Case {
     pub fn draw_sized(seed: u64, size: Size) -> Self {
         let faults = plan::Plan::draw(seed);
         let mut config = Config::draw(seed, &faults, size.nodes);
+        if faults.rolling {
+            rolling::adapt(seed, &mut config);
+        }
         let faults = faults.faults(seed, &config);
         let mut workload = Workload::draw(seed, &config, &faults);
         scans::add(seed, &mut config, &mut workload);

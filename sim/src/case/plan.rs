@@ -5,7 +5,7 @@
 
 use quorate::probe::Hook;
 
-use super::{Config, Fault, FaultClass, FaultKind, Way, When, dark, drama::Drama};
+use super::{Config, Fault, FaultClass, FaultKind, Way, When, dark, drama::Drama, rolling};
 use crate::chance::Chance;
 
 /// Hooks at which faults may strike: where something is half done.
@@ -56,6 +56,8 @@ pub(super) struct Plan {
     pub(super) alone: bool,
     /// Nodes that sync once a second lose power, instead of all others.
     pub(super) dark: bool,
+    /// One node after the other is told to stop, instead of all others.
+    pub(super) rolling: bool,
     /// Faults that play together, instead of all others.
     pub(super) drama: Option<Drama>,
 }
@@ -102,6 +104,9 @@ impl Plan {
         if crashes && Chance::new(seed, "misdirected writes", 0).percent(20) {
             classes.push(FaultClass::MisdirectedWrite);
         }
+        if crashes && Chance::new(seed, "stops", 0).percent(30) {
+            classes.push(FaultClass::Stop);
+        }
         let mut triggered_percent = chance.pick(&[0, 0, 40, 100]);
         let alone = chance.percent(6);
         if alone {
@@ -110,11 +115,21 @@ impl Plan {
         }
         let count = if classes.is_empty() { 0 } else { chance.pick(&[1, 2, 3, 5, 8]) };
         let dark = !alone && dark::is_drawn(seed);
-        let drama = Drama::draw(seed).filter(|_| !alone && !dark);
-        if drama.is_some() || dark {
+        let rolling = !alone && !dark && rolling::is_drawn(seed);
+        let drama = Drama::draw(seed).filter(|_| !alone && !dark && !rolling);
+        if drama.is_some() || dark || rolling {
             classes = vec![FaultClass::PowerLoss];
         }
-        Self { classes, count, drama, dark, sticky: chance.percent(40), triggered_percent, alone }
+        Self {
+            classes,
+            count,
+            drama,
+            dark,
+            rolling,
+            sticky: chance.percent(40),
+            triggered_percent,
+            alone,
+        }
     }
 
     /// Whether processes end.
@@ -124,6 +139,7 @@ impl Plan {
             FaultClass::ColdRestart,
             FaultClass::Kill,
             FaultClass::PowerLoss,
+            FaultClass::Stop,
             FaultClass::Wipe,
         ];
         let mut others = [FaultClass::DiskFull, FaultClass::SyncFails].into_iter();
@@ -139,6 +155,9 @@ impl Plan {
         }
         if self.dark {
             return dark::faults(seed, config);
+        }
+        if self.rolling {
+            return rolling::faults(seed, config);
         }
         let mut classes = self.classes.clone();
         classes.retain(|class| config.nodes > 1 || !class.takes_two());
@@ -210,6 +229,7 @@ impl Plan {
             FaultClass::SlowReader => {
                 FaultKind::SlowReader { client: chance.below(config.clients as u64) as usize }
             }
+            FaultClass::Stop => FaultKind::Stop { node: a },
             FaultClass::SyncFails => FaultKind::SyncFails { node: a },
             FaultClass::Unreadable => FaultKind::Unreadable { node: a },
             FaultClass::Wipe => FaultKind::Wipe { node: a },

@@ -1,6 +1,8 @@
 //! What the requests of one seed have in common, and how each is drawn from it.
 
-use super::{Condition, Config, Fault, Op, Step, Then, Torn, drama::Drama, mixed::Mixed, value_of};
+use super::{
+    Condition, Config, Fault, Op, Step, Then, Torn, drama::Drama, mixed::Mixed, rolling, value_of,
+};
 use crate::chance::Chance;
 
 /// Sizes of large values: a line of text must still have room for the request.
@@ -42,6 +44,9 @@ pub(super) struct Style {
 /// The database of all clients of a seed, if it is one.
 fn database(seed: u64) -> Option<u8> {
     let mut chance = Chance::new(seed, "databases", 0);
+    if rolling::is_drawn(seed) {
+        return None;
+    }
     // What they play is about the strong database.
     if let Some(drama) = Drama::draw(seed) {
         return Some(drama.database());
@@ -107,11 +112,11 @@ impl Style {
             depths: chance.pick(&[&[1][..], &[1], &[1, 1, 4], &[1, 2, 16]]),
             roam_percent: chance.pick(&[0, 10, 50]),
             churn_percent: chance.pick(&[0, 0, 20]),
-            storms: chance.percent(60),
+            storms: chance.percent(60) || rolling::is_drawn(seed),
             quiet: chance.percent(50).then_some((quiet_node, quiet_from)),
             database: database(seed),
             large_percent: if chance.percent(50) && roomy { 3 } else { 0 },
-            torn_percent: chance.pick(&[0, 0, 10]),
+            torn_percent: chance.pick(&[0, 0, if rolling::is_pure(seed) { 0 } else { 10 }]),
             readers_percent: chance.pick(&[0, 30, 60]),
             strong: Strong::draw(seed, config),
             mixed: Mixed::draw(seed),
@@ -128,7 +133,8 @@ impl Style {
     pub(super) fn goes(&self, seed: u64, client: usize, db: u8) -> u64 {
         let mut chance = Chance::new(seed, "goes", client as u64);
         let most = if self.reads(seed, client, db) { 150 } else { 60 };
-        chance.between(10, most)
+        let times = if rolling::is_drawn(seed) { 4 } else { 1 };
+        times * chance.between(10, most)
     }
 
     /// Whether a client only reads.

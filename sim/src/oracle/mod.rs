@@ -9,11 +9,13 @@ use std::{collections::BTreeMap, fmt};
 use quorate::{record::Db, store::Store};
 
 use crate::history::{Entry, Outcome};
+use handover::Stops;
 
 pub mod acknowledged;
 pub mod convergence;
 pub mod flushed;
 pub mod growth;
+pub mod handover;
 pub mod linear;
 pub mod scan;
 pub mod shown;
@@ -37,6 +39,9 @@ pub struct Observed {
     pub quorum: usize,
     /// What the databases that need a majority may have forgotten.
     pub lost: Lost,
+    /// Nodes that were told to stop; none in a run in which requests to others may fail for another
+    /// reason.
+    pub stops: Option<Stops>,
     /// Two clocks were never further apart, at whatever times one looks at them.
     pub skew_us: u64,
     /// The nodes whose clocks were put right, so that they told some time twice.
@@ -152,6 +157,7 @@ pub fn check(observed: &Observed) -> Result<u64, Failure> {
     }
     let undecided = linear::check(observed)? + together::check(observed)?;
     thin_air::check(observed)?;
+    handover::check(observed)?;
     scan::check(observed)?;
     if observed.nodes_keep_memory {
         acknowledged::check(observed)?;

@@ -9,7 +9,7 @@
 use super::Told;
 use crate::{
     history::{Entry, Outcome},
-    oracle::{self, Failure, Kind, Observed},
+    oracle::{self, Failure, Kind, Observed, handover},
     tape::Change,
 };
 
@@ -41,6 +41,12 @@ pub fn first_bad(told: &Told<'_>) -> Option<Bad> {
     {
         let at_us = history[entry].end_us.unwrap_or(tape.end_us);
         let why = "With this reply what was seen can't be explained any more; without it, it can.";
+        return Some(Bad { at_us, entry: Some(entry), node: None, why });
+    }
+    let failed = history.iter().position(|entry| failure.detail.contains(&handover::told(entry)));
+    if let ("handover", Some(entry)) = (failure.oracle, failed) {
+        let at_us = history[entry].end_us.unwrap_or(tape.end_us);
+        let why = "This request failed.";
         return Some(Bad { at_us, entry: Some(entry), node: None, why });
     }
     let key = failure.db_key().map(|(db, key)| (db, key.into_bytes()));

@@ -11,8 +11,8 @@ pub(super) fn group(kind: &str) -> usize {
         | "Together" => 0,
         "Backing" | "Canvass" | "Confirm" | "Confirmed" | "Fetch" | "Lead" | "Nack" | "Prepare"
         | "Promise" | "Pull" | "Records" | "Survey" | "Surveyed" | "Transfer" | "Versions" => 1,
-        "Answer" | "Answers" | "FlushSlots" | "Forward" | "FullAnswers" | "Locate" | "Located"
-        | "Query" | "QueryFull" | "SlotsFlushed" => 2,
+        "Answer" | "Answers" | "Farewell" | "FlushSlots" | "Forward" | "FullAnswers" | "Locate"
+        | "Located" | "Query" | "QueryFull" | "SlotsFlushed" => 2,
         "ColdStart" | "ColdStarting" | "Compare" | "Copy" | "Differ" | "Flushed" | "Formation"
         | "Formed" | "Gather" | "Known" | "Offer" | "Recover" | "State" | "Waiting" | "Want" => 3,
         "Request" | "Reply" => 5,

@@ -22,6 +22,10 @@ pub(super) fn promised(failure: &Failure) -> &'static str {
             "A version names one body; what a replica holds of a key never gets older, and what was \
              deleted for good never comes back."
         }
+        "handover" => {
+            "While one node after the other is told to stop, and nothing else goes wrong, no request to \
+             another node fails in the strong database."
+        }
         "limits" => "Buffers stay within their limits.",
         "linear" => {
             "All requests of this key took effect one after the other, each at one moment between \
@@ -61,6 +65,7 @@ mod tests {
             include_str!("../oracle/acknowledged.rs"),
             include_str!("../oracle/flushed.rs"),
             include_str!("../oracle/growth.rs"),
+            include_str!("../oracle/handover.rs"),
             include_str!("../oracle/linear.rs"),
             include_str!("../oracle/scan.rs"),
             include_str!("../oracle/shown.rs"),

@@ -27,8 +27,9 @@ use view::View;
 use wire::Wire;
 
 /// Hooks that only accompany a message, which is on the tape itself.
-const WITH_A_MESSAGE: [Hook; 8] = [
+const WITH_A_MESSAGE: [Hook; 9] = [
     Hook::AckSent,
+    Hook::FarewellHeard,
     Hook::Forwarded,
     Hook::ForwardTaken,
     Hook::FrameHeld,

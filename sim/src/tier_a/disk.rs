@@ -58,8 +58,15 @@ pub(super) struct Drive {
     /// Faults that are on: it is full, it can't be read.
     pub(super) full: u32,
     pub(super) unreadable: u32,
-    /// A start found less than was there before it was harmed, and did not say so.
-    silent: bool,
+    /// The last start that was wrong about what it found.
+    wrong: Option<&'static str>,
+    /// Something counts as durable that is not synced; and power has failed since.
+    unsynced: bool,
+    forgets: bool,
+    /// What the last start said was lost.
+    loss: Loss,
+    /// The last life ended in order, and no start has seen it since.
+    closed: bool,
     /// The next sync was told to fail.
     sync_fails: bool,
     /// It is a new one, and no start has seen it since.
@@ -107,13 +114,24 @@ impl Drive {
         let tells = *mode == Mode::Normal && self.settle_astray();
         let healthy = self.healthy(home, wall_ms);
         self.plan_trouble();
+        let closed = std::mem::take(&mut self.closed) && !cold && *mode == Mode::Normal;
         // Where there is nothing, nobody starts cold.
         let cold = cold && !self.medium.names()?.is_empty();
         let habit = Habit { lax: self.everysec, boot: self.outages.to_string(), cold };
         let (medium, who) = (&mut self.medium, (home, &habit));
         let opened = log::open_with(medium, who, wall_ms, mode, replay, &mut |_| {})?;
         let less = healthy.is_some_and(|records| records > opened.report.records);
-        self.silent |= *mode == Mode::Normal && (less || tells);
+        if *mode == Mode::Normal && (less || tells) {
+            self.wrong = Some("did not say that its data is damaged");
+        }
+        let loss = opened.report.loss;
+        if closed && (loss > self.loss || !opened.report.clean) {
+            self.wrong = Some("had stopped in order and says that it may have lost something");
+        }
+        if std::mem::take(&mut self.forgets) && loss == Loss::None {
+            self.wrong = Some("does not say that it may have lost what was not synced");
+        }
+        (self.loss, self.unsynced) = (loss, false);
         let mut appender = opened.appender;
         appender.set_segment_size(segment_size);
         self.appender = Some(appender);
@@ -136,8 +154,10 @@ impl Drive {
         if !self.everysec || job.sync || job.rotate || due {
             appender.sync(&mut self.medium)?;
             (self.synced_us, self.dirty_us) = (now_us, None);
+            self.unsynced = false;
         } else {
             self.dirty_us.get_or_insert(now_us);
+            self.unsynced = true;
         }
         if job.rotate {
             self.segment = appender.segment();
@@ -194,11 +214,13 @@ impl Drive {
     }
 
     /// The process ends in the middle of what it was doing.
-    pub(super) fn end_process(&mut self, chance: &mut Chance) {
+    pub(super) fn end_process(&mut self, closes: bool, chance: &mut Chance) {
         let at = self.medium.changes() + 1 + chance.below(6);
         self.medium.set_trouble(Some(Trouble::Crash(at)));
         // How far either came is all that counts.
-        if chance.percent(50) {
+        if closes && chance.percent(50) {
+            let _ = self.close(0);
+        } else if chance.percent(50) {
             let _ = self.work(0);
         }
         while chance.percent(50) && !self.parts.is_empty() && self.work_image().is_ok() {}
@@ -210,19 +232,39 @@ impl Drive {
         self.asked = (false, false);
     }
 
+    /// Ends the log as a clean stop does, after what was asked for before. A checkpoint that is under
+    /// way is left unfinished.
+    pub(super) fn close(&mut self, now_us: u64) -> Result<(), DiskError> {
+        self.work(now_us)?;
+        while !self.parts.is_empty() {
+            self.work_image()?;
+        }
+        if let Some(appender) = &mut self.appender {
+            appender.close(&mut self.medium)?;
+            (self.closed, self.unsynced, self.synced_us) = (true, false, now_us);
+        }
+        Ok(())
+    }
+
+    /// Whether the last life ended in order.
+    pub(super) const fn is_closed(&self) -> bool {
+        self.closed
+    }
+
     /// What a process that sits idle has synced by itself meanwhile: nothing stays unsynced longer.
     pub(super) fn catch_up(&mut self, now_us: u64) {
         let due = self.dirty_us.is_some_and(|since_us| now_us >= since_us + SYNC_EVERY_US);
         if let Some(appender) = self.appender.as_mut().filter(|_| due && !self.sync_fails)
             && appender.sync(&mut self.medium).is_ok()
         {
-            self.dirty_us = None;
+            (self.dirty_us, self.unsynced) = (None, false);
         }
     }
 
     /// The power fails, after the process has ended.
     pub(super) fn lose_power(&mut self, chance: &mut Chance) {
         (self.outages, self.dirty_us) = (self.outages + 1, None);
+        self.forgets |= std::mem::take(&mut self.unsynced);
         let fates: &[Fate] = match chance.below(4) {
             0 => &[Fate::Lost],
             1 => &[Fate::Kept],
@@ -241,6 +283,7 @@ impl Drive {
     /// Another one takes its place, with nothing on it.
     pub(super) fn wipe(&mut self) {
         (self.medium, self.rotten, self.wiped) = (MemoryDisk::default(), None, true);
+        (self.closed, self.unsynced, self.forgets) = (false, false, false);
         self.plan_trouble();
     }
 
@@ -295,6 +338,7 @@ impl World<'_> {
         loop {
             let mut node = Box::new(Node::new(NodeConfig { seed, ..config.clone() }, now));
             let drive = &mut self.hosts[id].drive;
+            let was_closed = drive.is_closed();
             let mut replay = |entry: Entry<'_>| node.recover(entry);
             match drive.open(&home, now.wall_ms, &mode, segment_size, cold, &mut replay) {
                 Ok(found) => {
@@ -303,10 +347,12 @@ impl World<'_> {
                     let astray = drive.medium.is_astray();
                     self.fired[FaultClass::MisdirectedWrite as usize] += u64::from(astray);
                     drive.medium.forget_astray();
+                    if was_closed {
+                        drive.synced_us = self.net.now_us;
+                    }
                     let wiped = std::mem::take(&mut drive.wiped);
-                    if std::mem::take(&mut drive.silent) {
-                        let detail = format!("n{id} did not say that its data is damaged");
-                        self.disk_failure.get_or_insert(detail);
+                    if let Some(wrong) = drive.wrong.take() {
+                        self.disk_failure.get_or_insert_with(|| format!("n{id} {wrong}"));
                     }
                     node.recovered(now, found);
                     // What rotted or is gone may have been the bound. The number of the life keeps
@@ -396,7 +442,7 @@ impl World<'_> {
         Chance::new(self.case.seed, "disk at once", entity).percent(AT_ONCE_PERCENT)
     }
 
-    fn disk_time(&mut self, id: usize) -> u64 {
+    pub(super) fn disk_time(&mut self, id: usize) -> u64 {
         let (fast, slow) = self.case.config.disks.batch_us;
         let host = &mut self.hosts[id];
         host.batches += 1;
@@ -444,11 +490,11 @@ impl World<'_> {
     /// A paused process does nothing; what it has asked for is seen to when it goes on.
     fn is_running(&self, id: usize, life: u64) -> bool {
         let host = &self.hosts[id];
-        host.node.is_some() && host.life == life && !host.paused
+        host.node.is_some() && host.life == life && !host.is_still()
     }
 
     /// The process ends with the error, and is started again by whatever watches over it.
-    fn disk_failed(&mut self, id: usize, error: &DiskError) {
+    pub(super) fn disk_failed(&mut self, id: usize, error: &DiskError) {
         self.record(id, EventKind::DiskFailed, 0, &[]);
         if !self.hosts[id].drive.may_fail() {
             let detail = format!("the disk of n{id} failed for no reason: {error}");
@@ -458,7 +504,7 @@ impl World<'_> {
         self.try_again(id);
     }
 
-    fn try_again(&mut self, id: usize) {
+    pub(super) fn try_again(&mut self, id: usize) {
         let at_us = self.net.now_us + RESPAWN_US;
         self.net.schedule(at_us, Event::Respawn(id, self.hosts[id].life));
     }

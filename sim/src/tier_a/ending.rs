@@ -281,6 +281,7 @@ impl World<'_> {
             history: std::mem::take(&mut self.history),
             replicas: self.replicas(),
             held: self.watches.take(),
+            stops: self.case.keeps_serving().then(|| self.stops()),
         };
         if let Some(tape) = &mut self.net.tape {
             tape.evidence = Observed {

@@ -12,6 +12,7 @@ use super::{
     World,
     disk::Drive,
     net::{Call, Caller, EndId, Event, Net, Owner},
+    stop::Phase,
 };
 use crate::{birth::EPOCH_MS, trace::EventKind};
 
@@ -39,6 +40,9 @@ pub(super) struct Host {
     attempts: Vec<u64>,
     timer_us: Option<u64>,
     pub(super) paused: bool,
+    pub(super) phase: Phase,
+    /// It was told to stop while it stood still.
+    pub(super) signalled: bool,
     /// Its next start is one with the word to start cold.
     pub(super) told: bool,
     rate_ppm: i64,
@@ -65,6 +69,8 @@ impl Host {
             attempts: vec![0; nodes],
             timer_us: None,
             paused: false,
+            phase: Phase::Serving,
+            signalled: false,
             told: false,
             rate_ppm,
             offset_ms,
@@ -91,6 +97,11 @@ impl Host {
     /// When the node's own clock will show `mono_us` or more.
     fn when_us(&self, mono_us: u64) -> u64 {
         (mono_us * MILLION).div_ceil(MILLION.saturating_add_signed(self.rate_ppm))
+    }
+
+    /// Whether it takes nothing in: it stands still, or only closes its log.
+    pub(super) fn is_still(&self) -> bool {
+        self.paused || self.phase == Phase::Closing
     }
 
     fn add_link(&mut self, end: EndId) -> LinkId {
@@ -135,6 +146,7 @@ impl World<'_> {
         host.timer_us = None;
         let Some(node) = self.recover(id, cold) else { return };
         self.hosts[id].node = Some(node);
+        self.back(id);
         self.growth.forget(id);
         let life = self.hosts[id].life;
         self.record(id, EventKind::Boot, 0, &life.to_le_bytes());
@@ -149,8 +161,10 @@ impl World<'_> {
         self.watches.on_died(id);
         self.on_tape(|tape, now_us| tape.on_died(now_us, id));
         let mut chance = self.disk_chance(id);
-        self.hosts[id].drive.end_process(&mut chance);
-        self.hosts[id].paused = false;
+        let closes = self.hosts[id].phase == Phase::Closing;
+        self.hosts[id].drive.end_process(closes, &mut chance);
+        let host = &mut self.hosts[id];
+        (host.paused, host.phase, host.signalled) = (false, Phase::Serving, false);
         for end in self.hosts[id].ends() {
             if told {
                 self.net.close(end);
@@ -184,7 +198,9 @@ impl World<'_> {
     /// Lets a node read what has come to one of its ends, and hear of the end's end.
     pub(super) fn pump_node(&mut self, id: usize, link: u32, end: EndId) {
         let link = LinkId(link);
-        while !self.hosts[id].paused && self.hosts[id].links.get(link.index()) == Some(&Some(end)) {
+        while !self.hosts[id].is_still()
+            && self.hosts[id].links.get(link.index()) == Some(&Some(end))
+        {
             let now = self.now(id);
             let Some(node) = self.hosts[id].node.as_mut() else { return };
             if self.net.ends[end].closed {
@@ -228,7 +244,7 @@ impl World<'_> {
     }
 
     pub(super) fn room_for_node(&mut self, id: usize, link: u32, end: EndId) {
-        if self.hosts[id].paused || !std::mem::take(&mut self.net.ends[end].short) {
+        if self.hosts[id].is_still() || !std::mem::take(&mut self.net.ends[end].short) {
             return;
         }
         if let Some(node) = self.hosts[id].node.as_mut() {
@@ -239,7 +255,7 @@ impl World<'_> {
     }
 
     pub(super) fn timer(&mut self, id: usize, due_us: u64) {
-        if self.hosts[id].timer_us != Some(due_us) || self.hosts[id].paused {
+        if self.hosts[id].timer_us != Some(due_us) || self.hosts[id].is_still() {
             return;
         }
         self.hosts[id].timer_us = None;
@@ -271,13 +287,16 @@ impl World<'_> {
             self.net.schedule(self.net.now_us, Event::Image(id, life));
         }
         self.hosts[id].timer_us = None;
-        self.turn(id);
+        if self.wake_to_stop(id) {
+            self.turn(id);
+        }
     }
 
     pub(super) fn dial_failed(&mut self, id: usize, life: u64, attempt: u64, peer: usize) {
         let now = self.now(id);
         let host = &mut self.hosts[id];
-        if host.life == life && host.attempts[peer] == attempt {
+        let waits = host.life == life && host.attempts[peer] == attempt;
+        if waits && host.phase != Phase::Closing {
             if let Some(node) = host.node.as_mut() {
                 node.handle_dial_failed(now, NodeId(peer as u16));
             }
@@ -289,7 +308,8 @@ impl World<'_> {
     /// Whether an attempt of a node is still the one that counts.
     pub(super) fn is_current(&self, id: usize, life: u64, attempt: u64, peer: usize) -> bool {
         let host = &self.hosts[id];
-        host.node.is_some() && host.life == life && host.attempts[peer] == attempt
+        let lives = host.node.is_some() && host.phase != Phase::Closing;
+        lives && host.life == life && host.attempts[peer] == attempt
     }
 
     /// Ends a node's turn, and sees to what follows from it.
@@ -357,6 +377,7 @@ impl World<'_> {
                 (0..count).for_each(|_| self.pass(id, *hook));
             }
         }
+        self.maybe_close(id);
         if self.net.tape.is_some() && self.is_alarmed() {
             self.on_tape(|tape, now_us| tape.on_alarm(now_us, id));
         }

@@ -19,7 +19,7 @@ use quorate::{
 use crate::{
     case::{Case, FaultClass},
     history::Entry,
-    oracle::{Failure, Kind, Lost, growth::Growth, scan::Watches},
+    oracle::{Failure, Kind, Lost, growth::Growth, handover::Away, scan::Watches},
     report::{Reached, Report},
     tape::Tape,
     trace::{EventKind, Trace},
@@ -31,12 +31,14 @@ mod ending;
 mod host;
 mod net;
 mod player;
+mod stop;
 mod weather;
 
 use disk::Drive;
 use host::Host;
 use net::{Call, Caller, Event, Net, Owner};
 use player::Player;
+use stop::Phase;
 
 /// Replicas are compared this often at the end.
 const COMPARE_MS: u64 = 100;
@@ -67,6 +69,8 @@ struct World<'c> {
     faults_on: usize,
     /// How many faults keep each node down.
     down: Vec<u32>,
+    /// When nodes that were told to stop could not serve.
+    away: Vec<Away>,
     /// No fault begins any more.
     quiet: bool,
     refused_select: bool,
@@ -131,6 +135,7 @@ impl<'c> World<'c> {
             fired: [0; FaultClass::ALL.len()],
             faults_on: 0,
             down: vec![0; config.nodes],
+            away: Vec::new(),
             quiet: false,
             refused_select: false,
             undecided: 0,
@@ -224,6 +229,7 @@ impl<'c> World<'c> {
                 }
             }
             Event::Begin(index) => self.begin_fault(index),
+            Event::Closed(node, life) => self.closed(node, life),
             Event::Disk(node, life) => self.disk_worked(node, life),
             Event::End(index) => self.end_fault(index),
             Event::GiveUp(client, token) => self.lose_patience(client, token),
@@ -265,7 +271,7 @@ impl<'c> World<'c> {
         }
         let latency_us = 100 + self.case.config.latency_ms.1 * 500;
         let at_us = self.net.now_us + latency_us;
-        if self.hosts[to].node.is_none() {
+        if self.hosts[to].node.is_none() || self.hosts[to].phase != Phase::Serving {
             return self.net.schedule(at_us, Event::Refused(call));
         }
         let (here, there) = self.net.connect(from, to);

@@ -28,6 +28,8 @@ pub(super) enum Event {
     Arrive(EndId, u64, Segment),
     /// A fault begins.
     Begin(usize),
+    /// A life of a node that stops in order has closed its log.
+    Closed(usize, u64),
     /// A batch of a life of a node has reached the disk.
     Disk(usize, u64),
     /// A fault ends.

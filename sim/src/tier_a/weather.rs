@@ -75,6 +75,7 @@ impl World<'_> {
             }
             FaultKind::SlowLink { a, b, by_ms } => self.net.slow_down(a, b, by_ms as i64 * 1000),
             FaultKind::SlowReader { client } => self.players[client].mute = true,
+            FaultKind::Stop { node } => self.stop(node),
             FaultKind::SyncFails { node } => self.hosts[node].drive.fail_next_sync(),
             FaultKind::Unreadable { node } => self.hosts[node].drive.unreadable += 1,
             FaultKind::Wipe { node } => self.wipe(node),
@@ -102,6 +103,7 @@ impl World<'_> {
             FaultKind::ColdRestart { node }
             | FaultKind::Kill { node }
             | FaultKind::PowerLoss { node }
+            | FaultKind::Stop { node }
             | FaultKind::Wipe { node } => self.come_up(node),
             FaultKind::OneWay { from, to } => self.net.unblock(from, to),
             FaultKind::Partition { a, b } => {
@@ -206,7 +208,8 @@ impl World<'_> {
         if !told {
             let mut chance = self.disk_chance(node);
             self.hosts[node].drive.lose_power(&mut chance);
-            self.note_loss(self.case.config.disks.everysec);
+            // What was closed in order is synced.
+            self.note_loss(self.case.config.disks.everysec && !self.hosts[node].drive.is_closed());
         }
         self.net.dark[node] |= !told;
     }

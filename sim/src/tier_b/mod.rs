@@ -230,6 +230,7 @@ impl Run {
             nodes_keep_memory: true,
             settled,
             history,
+            stops: None,
             replicas: self.replicas(),
             voting: (0..nodes.len()).filter(votes).collect(),
             quorum: nodes.len() / 2 + 1,

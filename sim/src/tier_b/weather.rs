@@ -94,6 +94,7 @@ impl Weather {
                 | FaultKind::SlowDisk { .. }
                 | FaultKind::SlowLink { .. }
                 | FaultKind::SlowReader { .. }
+                | FaultKind::Stop { .. }
                 | FaultKind::SyncFails { .. }
                 | FaultKind::Unreadable { .. }
                 | FaultKind::Wipe { .. } => {}

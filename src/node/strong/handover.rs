@@ -3,11 +3,18 @@
 //!
 //! The leader takes no new operations in these slots, waits until those under way are over, and
 //! asks the other member to stand. What arrives meanwhile waits and goes to the new leader, so no
-//! operation fails. If the other does not stand in time the leader goes on as before.
+//! operation fails. If the other does not stand in time the leader goes on as before; one that stops
+//! lets go, and the members find a leader among themselves.
+//!
+//! A node that stops and leads nothing any more bids its peers farewell: they take back what they
+//! have asked of it and it has not answered, for it will carry out nothing of that. Each says farewell
+//! in return, behind its last request, so that none is under way when the node is gone: of such a one
+//! nobody would know whether it was carried out.
 
 use super::{Ctx, Strong, candidate::Campaign};
 use crate::{
-    probe::{Hook, reached},
+    node::peers::{Parting, Peers},
+    probe::{Hook, Mutant, planted, reached},
     proto::peer::Frame,
     record::{Ballot, NodeId},
     slot::SlotSet,
@@ -55,6 +62,9 @@ impl Strong {
     /// This node stops: others are to lead what it leads.
     pub(crate) fn leave(&mut self, ctx: &mut Ctx<'_>) {
         self.stopping = true;
+        if planted(Mutant::StopsWithoutHandover) {
+            return;
+        }
         let mut slots = self.led().clone();
         for campaign in &self.campaigns {
             slots.subtract(&campaign.slots);
@@ -76,9 +86,45 @@ impl Strong {
         self.reschedule(ctx);
     }
 
-    /// Whether nothing is led or under way any more that another member could take over.
-    pub(crate) fn has_left(&self) -> bool {
+    /// Whether nothing is led or under way any more that another member could take over, and nobody
+    /// asks us for it.
+    pub(crate) fn has_left(&self, peers: &Peers) -> bool {
+        self.has_let_go() && (!self.led().is_empty() || peers.have_parted())
+    }
+
+    fn has_let_go(&self) -> bool {
         self.handovers.is_empty() && self.leader.is_idle()
+    }
+
+    /// Tells peers that we take no more requests, once all are answered that we took.
+    pub(crate) fn part(&self, ctx: &mut Ctx<'_>) {
+        let done = self.has_let_go() && self.led().is_empty();
+        if !self.stopping || !(done || planted(Mutant::FarewellTooEarly)) {
+            return;
+        }
+        for peer in ctx.peers.iter_mut() {
+            if peer.inbound.is_some() && peer.parting == Parting::Not {
+                if planted(Mutant::StopsWithoutFarewell) {
+                    peer.parting = Parting::Done;
+                    continue;
+                }
+                peer.parting = Parting::Told;
+                peer.say(&Frame::Farewell);
+            }
+        }
+    }
+
+    /// A peer stops: what it was asked and has not answered it will not carry out.
+    pub(crate) fn on_farewell(&mut self, ctx: &mut Ctx<'_>, from: NodeId) {
+        reached(Hook::FarewellHeard);
+        if let Some(peer) = ctx.peers.get_mut(from) {
+            peer.leaving = true;
+            peer.ask(&Frame::Farewell);
+        }
+        // It has carried out none of them, nor what is behind them.
+        for (request, _) in self.forwards.take_all_of(from) {
+            self.place(ctx, request);
+        }
     }
 
     /// Asks members to stand once nothing is under way in their slots; gives up those who don't.
@@ -86,12 +132,10 @@ impl Strong {
         let now = ctx.now.mono;
         let soon = now + Millis(self.timing.silence.0 * PAUSE);
         let late = self.handovers.extract_if(.., |handover| handover.until <= now);
-        let late: Vec<NodeId> = late.map(|handover| handover.to).collect();
+        let late: Vec<Handover> = late.collect();
         if !late.is_empty() {
             reached(Hook::TransferFailed);
-            late.into_iter().for_each(|to| {
-                self.handed.insert(to, soon);
-            });
+            late.into_iter().for_each(|late| self.give_up_handover(ctx, late, soon));
             self.try_parked(ctx);
         }
         for handover in self.handovers.iter_mut().filter(|handover| !handover.asked) {
@@ -107,6 +151,17 @@ impl Strong {
             if let Some(peer) = ctx.peers.get_mut(handover.to) {
                 peer.ask(&Frame::Transfer { ballot, slots: &slots });
             }
+        }
+    }
+
+    fn give_up_handover(&mut self, ctx: &mut Ctx<'_>, late: Handover, not_before: Instant) {
+        if !self.stopping {
+            self.handed.insert(late.to, not_before);
+        } else if self.leader.is_busy(&late.slots) {
+            let until = ctx.now.mono + self.timing.silence;
+            self.handovers.push(Handover { until, ..late });
+        } else {
+            self.step_down(ctx, &late.slots);
         }
     }
 

@@ -133,7 +133,7 @@ impl Strong {
             };
         }
         match self.terms.leader(slot) {
-            Some(leader) if peers.is_live(leader) => Route::There(leader),
+            Some(leader) if peers.takes_requests(leader) => Route::There(leader),
             Some(_) | None => Route::Nowhere,
         }
     }

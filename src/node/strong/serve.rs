@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     command::{batch::Work, op::Answer},
-    node::inbound::Hangup,
+    node::{inbound::Hangup, peers::Parting},
     probe::{Hook, Mutant, planted, reached},
     proto::peer::{self, Frame},
     record::{Ballot, Db, NodeId, Record, Version},
@@ -62,6 +62,12 @@ impl Strong {
             Frame::Transfer { ballot, slots } => {
                 let slots = self.set(slots)?;
                 self.on_transfer(ctx, ballot, slots);
+            }
+            // It sends us no more requests, as we stop.
+            Frame::Farewell => {
+                if let Some(peer) = ctx.peers.get_mut(from) {
+                    peer.parting = Parting::Done;
+                }
             }
             // What the peer leads.
             Frame::Lead { entries } => self.on_lead(ctx, from, entries)?,

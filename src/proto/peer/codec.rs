@@ -61,6 +61,7 @@ mod kind {
     pub(super) const GATHER: u8 = 52;
     pub(super) const WAITING: u8 = 53;
     pub(super) const TOGETHER: u8 = 54;
+    pub(super) const FAREWELL: u8 = 55;
 }
 
 impl<'a> Frame<'a> {
@@ -91,6 +92,7 @@ impl<'a> Frame<'a> {
             Self::Copy { record } => body.bytes(record),
             Self::Differ { db, flushed, bits } => body.db(db).version(flushed).bytes(bits),
             Self::Drop { pos, version, key } => body.u64(pos).version(version).bytes(key),
+            Self::Farewell => body,
             Self::Fetch { ballot, slot, keys } => body.ballot(ballot).u32(slot).bytes(keys),
             Self::Fill { pos, ballot, record } => body.u64(pos).ballot(ballot).bytes(record),
             Self::Flush { pos, db, version } => body.u64(pos).db(db).version(version),
@@ -181,6 +183,7 @@ impl<'a> Frame<'a> {
             Self::Copy { .. } => kind::COPY,
             Self::Differ { .. } => kind::DIFFER,
             Self::Drop { .. } => kind::DROP,
+            Self::Farewell => kind::FAREWELL,
             Self::Fetch { .. } => kind::FETCH,
             Self::Fill { .. } => kind::FILL,
             Self::Floor { .. } => kind::FLOOR,
@@ -253,7 +256,7 @@ impl<'a> Frame<'a> {
         let frame = match kind {
             kind::ACK..=kind::WELCOME => Self::decode_fields(kind, &mut fields),
             kind::ANSWER..=kind::FLOOR => Self::decode_strong_fields(kind, &mut fields),
-            kind::COLD_START..=kind::TOGETHER => Self::decode_late_fields(kind, &mut fields),
+            kind::COLD_START..=kind::FAREWELL => Self::decode_late_fields(kind, &mut fields),
             other => return Err(FrameError::Kind(other)),
         };
         frame.filter(|_| fields.is_empty()).ok_or(FrameError::Body { kind })
@@ -292,13 +295,14 @@ impl<'a> Frame<'a> {
         })
     }
 
-    /// What cold starts and batches add.
+    /// What cold starts, batches and orderly stops add.
     fn decode_late_fields(kind: u8, f: &mut Fields<'a>) -> Option<Self> {
         Some(match kind {
             kind::COLD_START => Self::ColdStart { nonce: f.u64()?, births: f.rest() },
             kind::COLD_STARTING => {
                 Self::ColdStarting { nonce: f.u64()?, birth: f.u64()?, merged: f.flag()? }
             }
+            kind::FAREWELL => Self::Farewell,
             kind::GATHER => Self::Gather { nonce: f.u64()? },
             kind::TOGETHER => Self::Together { pos: f.u64()?, records: f.rest() },
             _ => Self::Waiting { why: f.u8()? },

@@ -28,7 +28,7 @@ pub use lists::{
 };
 
 /// The version of this protocol. Nodes of different versions refuse each other.
-pub const PROTOCOL: u16 = 4;
+pub const PROTOCOL: u16 = 5;
 /// First bytes of a hello's body.
 pub const MAGIC: [u8; 8] = *b"quorate\x01";
 /// First byte of a link between nodes: what follows is a frame, where a client sends text or `*`.
@@ -201,6 +201,8 @@ pub enum Frame<'a> {
         /// Its key.
         key: &'a [u8],
     },
+    /// No `Forward` is taken any more, and no answer is to come; said in return, none is sent any more.
+    Farewell,
     /// Which records of a slot are wanted, as long as the ballot is the highest promised.
     Fetch {
         /// The sender's.

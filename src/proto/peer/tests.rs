@@ -4,7 +4,7 @@ use proptest::prelude::{Strategy, any, prop_assert, prop_assert_eq, prop_oneof, 
 
 use super::*;
 
-const KINDS: u8 = 54;
+const KINDS: u8 = 55;
 
 /// The parts that frames are made of.
 type Parts = (u8, u64, u64, u32, u32, Vec<u8>);
@@ -45,6 +45,7 @@ fn frame<'a>(kind: u8, parts: &'a Parts) -> Frame<'a> {
             let (pos, wall_ms, birth, formed) = (u64::from(first), a ^ b, u64::from(span), a > b);
             Frame::Welcome { incarnation: a, generation: b, pos, wall_ms, birth, formed }
         }
+        53 => Frame::Farewell,
         other => strong_frame(other, parts),
     }
 }
@@ -134,7 +135,8 @@ fn fixed() -> impl Strategy<Value = u8> {
         39..41_u8,
         42..43_u8,
         46..47_u8,
-        49..52_u8
+        49..52_u8,
+        53..54_u8
     ]
 }
 
