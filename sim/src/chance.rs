@@ -46,7 +46,11 @@ impl Chance {
     }
 
     /// A number from `low` to `high`, both included.
+    ///
+    /// # Panics
+    /// If `high` is below `low`.
     pub fn between(&mut self, low: u64, high: u64) -> u64 {
+        assert!(low <= high, "nothing is between {low} and {high}");
         low + self.below(high - low + 1)
     }
 

@@ -20,7 +20,8 @@ pub(super) fn add(seed: u64, config: &mut Config, workload: &mut Workload) {
     }
     let db = chance.pick(&workload.databases);
     let (reader, writer) = (config.clients, config.clients + 1);
-    let begin_ms = chance.between(config.start_ms, config.span_ms * 2 / 3);
+    let last_ms = config.start_ms.max(config.span_ms * 2 / 3);
+    let begin_ms = chance.between(config.start_ms, last_ms);
     let mut at_ms = begin_ms;
     for round in 0..chance.between(1, 4) {
         at_ms = scan(seed, reader, round, config, at_ms, &mut workload.steps);

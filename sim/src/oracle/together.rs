@@ -63,6 +63,8 @@ fn by_tag(history: &[Entry]) -> BTreeMap<&str, Vec<&Entry>> {
             pairs.entry(tag).or_default().push(entry);
         }
     }
+    // Others use such names too, for keys that have no partner.
+    pairs.retain(|_, entries| entries.iter().any(|entry| entry.op.keys().len() > 1));
     for entry in strong().filter(|entry| entry.op == Op::FlushDb) {
         pairs.values_mut().for_each(|entries| entries.push(entry));
     }

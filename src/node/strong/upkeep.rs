@@ -568,6 +568,11 @@ impl Strong {
     }
 }
 
+/// Tells a member that a tombstone of this version is no longer needed.
+fn push_drop(to: &mut Peer, key: &[u8], version: Version) {
+    to.outbox.push(DROP_OVERHEAD + key.len(), |pos| Frame::Drop { pos, version, key });
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -586,9 +591,4 @@ mod tests {
         upkeep.on_lost(&lost);
         assert!(upkeep.graves.is_empty() && upkeep.searches.is_empty());
     }
-}
-
-/// Tells a member that a tombstone of this version is no longer needed.
-fn push_drop(to: &mut Peer, key: &[u8], version: Version) {
-    to.outbox.push(DROP_OVERHEAD + key.len(), |pos| Frame::Drop { pos, version, key });
 }
