@@ -74,7 +74,7 @@ mod tests {
         ];
         let named = sources.iter().flat_map(|source| source.split("const ORACLE").skip(1));
         let names: Vec<&str> = named.filter_map(|after| after.split('"').nth(1)).collect();
-        assert_eq!(names.len(), 9, "{names:?}");
+        assert_eq!(names.len(), 10, "{names:?}");
         for name in names {
             let failure = Failure { oracle: name, ..Failure::new(Kind::Safety, "", "") };
             assert_ne!(promised(&failure), general, "{name}");
