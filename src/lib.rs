@@ -60,11 +60,11 @@
 //!
 //! Everything that changes goes to the log, one batch a turn, and while the disk works on one batch
 //! the next gathers; a small one that need not be synced is written at the end of the turn itself,
-//! which takes less time than to tell another thread. What shows a change (a reply, an acknowledgement to a peer, a read of a key that
-//! the batch touches) leaves when the batch is durable; the loop itself never waits. Streams to
-//! peers do not wait either: a record may be durable on another node first. A start replays the
-//! newest checkpoint and the log behind it, and begins a life with a number and a clock above all
-//! before it.
+//! which takes less time than to tell another thread. What shows a change (a reply, an
+//! acknowledgement to a peer, a read of a key that the batch touches) leaves when the batch is
+//! durable; the loop itself never waits. Streams to peers do not wait either: a record may be
+//! durable on another node first. A start replays the newest checkpoint and the log behind it, and
+//! begins a life with a number and a clock above all before it.
 //!
 //! # Rooms, in reading order
 //!
