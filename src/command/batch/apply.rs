@@ -14,13 +14,13 @@ use crate::{
 const ABSENT: u128 = 1 << 63;
 const NO_SUCH_KEY: &str = "ERR no such key";
 
-/// What a leader knows of the stamps of a batch's slot.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Stamps {
+/// What a leader knows of its stamps.
+#[derive(Clone, Copy)]
+pub struct Stamps<'a> {
     /// The last one, whatever key it was for.
     pub last: Version,
-    /// The newest one whose tombstone it has dropped.
-    pub dropped: Version,
+    /// The highest number that a tombstone of a key may have had that it has dropped.
+    pub dropped: &'a dyn Fn(&[u8]) -> u64,
 }
 
 /// What a batch comes to.
@@ -57,7 +57,7 @@ impl Written {
 }
 
 impl Batch<'_> {
-    /// What the batch does to the records that `held` knows at `wall_ms`, in a slot of these `stamps`.
+    /// What the batch does to the records that `held` knows at `wall_ms`, by a leader of these `stamps`.
     /// Each write gets a version of `stamp`, which must rise.
     ///
     /// # Errors
@@ -66,7 +66,7 @@ impl Batch<'_> {
         &self,
         held: impl Fn(&[u8]) -> Option<Record<'s>>,
         wall_ms: u64,
-        stamps: Stamps,
+        stamps: Stamps<'_>,
         stamp: impl FnMut() -> Version,
     ) -> Result<Applied, Answer<'static>> {
         let (changed, records) = (BTreeMap::new(), PhantomData);
@@ -105,10 +105,10 @@ fn too_much(what: &str, most: usize) -> Answer<'static> {
 }
 
 /// The records that are held, as the steps so far have changed them.
-struct View<'s, H: Fn(&[u8]) -> Option<Record<'s>>, S> {
+struct View<'s, 'd, H: Fn(&[u8]) -> Option<Record<'s>>, S> {
     held: H,
     wall_ms: u64,
-    stamps: Stamps,
+    stamps: Stamps<'d>,
     stamp: S,
     changed: BTreeMap<Box<[u8]>, Written>,
     /// Bytes of values.
@@ -117,7 +117,7 @@ struct View<'s, H: Fn(&[u8]) -> Option<Record<'s>>, S> {
     records: PhantomData<&'s [u8]>,
 }
 
-impl<'s, H: Fn(&[u8]) -> Option<Record<'s>>, S: FnMut() -> Version> View<'s, H, S> {
+impl<'s, H: Fn(&[u8]) -> Option<Record<'s>>, S: FnMut() -> Version> View<'s, '_, H, S> {
     fn step(&mut self, step: &Step<'_>) -> Answer<'static> {
         match step {
             Step::Copy { from, to, how } => self.copy(from, to, *how),
@@ -210,7 +210,8 @@ impl<'s, H: Fn(&[u8]) -> Option<Record<'s>>, S: FnMut() -> Version> View<'s, H, 
         match held {
             Some((version, value)) => value || version > since,
             None if planted(Mutant::WatchForgetsDrops) => false,
-            None => since.ballot() != self.stamps.last.ballot() || self.stamps.dropped > since,
+            None if since.ballot() != self.stamps.last.ballot() => true,
+            None => (self.stamps.dropped)(key) > since.seq(),
         }
     }
 

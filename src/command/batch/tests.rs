@@ -49,7 +49,7 @@ fn apply(
         Some(Record { db: Db::STRONG, key, version, expires_at_ms, value: value.as_deref() })
     };
     let mut seq = 99;
-    let stamps = Stamps { last: version(50), dropped: version(40) };
+    let stamps = Stamps { last: version(50), dropped: &|_| 40 };
     batch.apply(look, NOW, stamps, || {
         seq += 1;
         version(seq)
@@ -111,7 +111,7 @@ fn what_is_watched_is_compared_by_version_a_tombstones_too() {
         // It was one when it was watched, or a little before.
         (&[("t", absent(version(2)))], done),
         (&[("none", absent(version(40)))], done),
-        // A tombstone of the slot was stamped and dropped since: it may have been this key's.
+        // A tombstone was stamped and dropped since.
         (&[("none", absent(version(39)))], "NilList |"),
         // Another leader may have dropped one.
         (&[("none", absent(other))], "NilList |"),

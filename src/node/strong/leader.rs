@@ -35,8 +35,10 @@ use crate::{
     time::Instant,
 };
 
+mod dropped;
 mod together;
 
+use dropped::Dropped;
 use together::Together;
 
 /// The slots that this node leads, and what is under way in them.
@@ -57,8 +59,7 @@ pub(crate) struct Leader {
     unsettled: BTreeMap<u32, Unsettled>,
     /// By peer: writes that it is to be sent again, as its outbox has room.
     again: BTreeMap<NodeId, VecDeque<Number>>,
-    /// By slot, as far as we have dropped any: the newest stamp of a tombstone that is gone.
-    dropped: BTreeMap<u32, Version>,
+    dropped: Dropped,
     /// Stamped since they were last asked for.
     tombstones: Vec<(u32, Box<[u8]>, Version)>,
     /// Bytes of the answers of writes in flight, and of batches among them.
@@ -104,7 +105,7 @@ impl Leader {
             reads: Reads::default(),
             unsettled: BTreeMap::new(),
             again: BTreeMap::new(),
-            dropped: BTreeMap::new(),
+            dropped: Dropped::default(),
             tombstones: Vec::new(),
             answers: 0,
             batches: 0,
@@ -127,10 +128,9 @@ impl Leader {
         std::mem::take(&mut self.tombstones)
     }
 
-    /// A tombstone of this version is dropped: its key may be absent without a trace.
-    pub(crate) fn on_dropped(&mut self, slot: u32, version: Version) {
-        let newest = self.dropped.entry(slot).or_default();
-        *newest = version.max(*newest);
+    /// A tombstone that we have stamped is dropped: its key may be absent without a trace.
+    pub(crate) fn on_dropped(&mut self, key: &[u8], version: Version) {
+        self.dropped.add(xxh3_64(key), version.seq());
     }
 
     /// Whether an operation is under way in any of these slots.

@@ -199,7 +199,6 @@ impl Strong {
         if self.votes() {
             let held = ctx.replica.store.get(Db::STRONG, key).map(|record| record.version);
             let version = held.filter(|_| planted(Mutant::DropNotExact)).unwrap_or(version);
-            self.leader.on_dropped(Slot::of(key, self.slots).0, version);
             ctx.replica.drop_tombstone(key, version);
         }
     }

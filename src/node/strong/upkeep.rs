@@ -398,7 +398,7 @@ impl Strong {
             if held.is_some_and(|record| record.version == version && record.value.is_none()) {
                 reached(Hook::TombstoneDropped);
                 ctx.peers.iter_mut().for_each(|peer| push_drop(peer, &key, version));
-                self.leader.on_dropped(slot, version);
+                self.leader.on_dropped(&key, version);
                 ctx.replica.drop_tombstone(&key, version);
             }
         }

@@ -65,8 +65,8 @@ impl Leader {
         for key in &keys {
             self.make_certain(ctx, ballot, slot, key);
         }
-        let dropped = self.dropped.get(&slot).copied().unwrap_or_default();
-        let stamps = Stamps { last: Version::accepted(ballot, self.seq), dropped };
+        let dropped = |key: &[u8]| self.dropped.number(xxh3_64(key));
+        let stamps = Stamps { last: Version::accepted(ballot, self.seq), dropped: &dropped };
         let (store, mut seq) = (&ctx.replica.store, self.seq);
         let stamp = || {
             seq += 1;
