@@ -206,6 +206,8 @@ named! {
         BootIgnored => "boot_ignored",
         /// No bound is made durable ahead of the stamps that peers are sent.
         BoundNotAhead => "bound_not_ahead",
+        /// The mark of a clean shutdown is taken for synced, though that sync may have failed.
+        CleanMarkKept => "clean_mark_kept",
         /// A log ends with the mark of a clean shutdown before all is synced.
         CleanMarkUnsynced => "clean_mark_unsynced",
         /// Stamps repeat after a restart: no incarnation in them, and a coarse clock.

@@ -252,6 +252,16 @@ impl Survey {
     }
 }
 
+/// Up to where a frame says that the log is synced. The end of a clean shutdown names itself before
+/// it is synced, and that sync may have failed.
+fn vouched(head: &FrameHead) -> Seq {
+    if head.is_clean_end() && !planted(Mutant::CleanMarkKept) {
+        head.seq.previous()
+    } else {
+        head.mark
+    }
+}
+
 struct Surveyor<'a, 'b, D: Disk> {
     disk: &'a mut D,
     owner: Owner,
@@ -419,7 +429,7 @@ impl<D: Disk> Surveyor<'_, '_, D> {
             match walk.step(self.disk)? {
                 Step::Frame(head) => {
                     self.pass(&walk, &head);
-                    self.found.mark = self.found.mark.max(head.mark);
+                    self.found.mark = self.found.mark.max(vouched(&head));
                     self.found.next = head.seq.next();
                     self.found.clean = head.is_clean_end();
                     if head.seq >= self.shown_from {

@@ -20,6 +20,10 @@ const WORDS: &[(Mutant, &str)] = &[
     (Mutant::BehindFlagLost, "a new session begins without the walk that makes up for losses"),
     (Mutant::BootIgnored, "a node that a power failure took writes from votes at once"),
     (Mutant::BoundNotAhead, "no bound is durable ahead of the stamps that peers are sent"),
+    (
+        Mutant::CleanMarkKept,
+        "the mark of a stop in order is taken for synced, though that may have failed",
+    ),
     (Mutant::CleanMarkUnsynced, "a log is marked as closed in order before all is synced"),
     (Mutant::ClockReuse, "stamps repeat after a restart"),
     (Mutant::ColdStartKeepsPromises, "a cold start leaves promises as the disks have them"),

@@ -131,6 +131,30 @@ fn a_failed_sync_fools_no_start() {
     }
 }
 
+/// What the next life writes vouches for all that is before it: so that must last too, though the
+/// sync of an earlier life failed, and be it that of its last frame.
+#[test]
+fn a_failed_sync_leaves_no_hole() {
+    for script in SCRIPTS {
+        let whole = World::play(MemoryDisk::default(), script, SEGMENT_SIZE);
+        for at in 1..=whole.disk.changes() {
+            let mut disk = MemoryDisk::default();
+            disk.set_trouble(Some(Trouble::SyncFails(at)));
+            let mut disk = World::play(disk, script, SEGMENT_SIZE).disk;
+            Loss::Kill.befall(&mut disk);
+            disk.set_trouble(None);
+            let (mut opened, mut shown) = replay(&mut disk, &Mode::Normal).expect("no damage");
+            let appender = &mut opened.appender;
+            appender.append(&mut disk, &entry(1000, 9), false).expect("no trouble");
+            appender.sync(&mut disk).expect("no trouble");
+            Loss::All(Fate::Lost, 0).befall(&mut disk);
+            shown.push((1000, 9));
+            let (_, found) = replay(&mut disk, &Mode::Normal).expect("no damage");
+            assert_eq!(found, shown, "sync {at} fails");
+        }
+    }
+}
+
 #[test]
 fn a_full_disk_is_an_error_and_with_room_again_nothing_is_missing() {
     for script in SCRIPTS {
@@ -176,6 +200,13 @@ mod planted {
     fn no_names_sync() {
         plant(Some(Mutant::NoNamesSync));
         no_crash_loses_what_was_synced();
+    }
+
+    #[test]
+    #[should_panic(expected = "no damage")]
+    fn clean_mark_kept() {
+        plant(Some(Mutant::CleanMarkKept));
+        a_failed_sync_leaves_no_hole();
     }
 
     #[test]
