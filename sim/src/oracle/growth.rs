@@ -2,7 +2,9 @@
 //! unless a flush has outlived it. A tombstone may go that the node's floor covers; then nothing
 //! that was there before comes back, in no life. A floor that was durable never goes down.
 //!
-//! A node that may have lost data has no floor, and nothing of this holds for what it removes.
+//! A node that may have lost data has no floor, and nothing of this holds for what it removes. It goes
+//! by the floors of others then, and may begin with a lower one: what it removed meanwhile must have
+//! been covered by somebody's.
 //!
 //! Looked at while a case is played, whenever a replica's digests have changed, but not each time:
 //! what goes down and up again between two looks would have to be caught at the end.
@@ -35,6 +37,8 @@ pub struct Growth {
     /// By node: its floor when last durable, and the versions below which nothing may come back of
     /// keys that it removed, with the look that found it out.
     floors: Vec<u64>,
+    /// The highest floor that any node has had.
+    floor: u64,
     removed: Vec<BTreeMap<DbKey, (u128, u64)>>,
     /// Tombstones that the last look found removed.
     removed_now: Vec<(Db, Vec<u8>, u128)>,
@@ -52,6 +56,8 @@ struct Seen {
     recovers: bool,
     /// It did at the last look.
     recovered: bool,
+    /// It had no floor at some time since the last look.
+    bare: bool,
     /// What it held at the last look, by key.
     held: [BTreeMap<Vec<u8>, Held>; Db::COUNT],
 }
@@ -74,6 +80,7 @@ impl Growth {
             bodies: BTreeMap::new(),
             looks: 0,
             floors: vec![0; nodes],
+            floor: 0,
             removed: vec![BTreeMap::new(); nodes],
             removed_now: Vec::new(),
             failure: None,
@@ -88,7 +95,11 @@ impl Growth {
     /// What a node's floor is, and whether its log has that. One without a floor may have lost
     /// data.
     pub fn note_floor(&mut self, node: usize, floor: Option<u64>, durable: bool) {
-        let Some(floor) = floor else { return self.note_loss(node) };
+        let Some(floor) = floor else {
+            self.nodes[node].bare = true;
+            return self.note_loss(node);
+        };
+        self.floor = self.floor.max(floor);
         let before = self.floors[node];
         if floor < before {
             let detail = format!("the floor of n{node} went back from {before:x} to {floor:x}");
@@ -116,6 +127,12 @@ impl Growth {
         std::mem::take(&mut self.removed_now)
     }
 
+    /// Whether a node has removed such a tombstone itself.
+    pub fn has_removed(&self, node: usize, db: Db, key: &[u8], version: u128) -> bool {
+        let removed = self.removed[node].get(&(db.number(), key.to_vec()));
+        removed.is_some_and(|(below, _)| *below >= version)
+    }
+
     /// A turn of a node has ended. Looks at its replica, if it has changed often enough.
     ///
     /// Says whether it did.
@@ -141,6 +158,8 @@ impl Growth {
     /// Looks at a replica.
     pub fn look(&mut self, node: usize, life: u64, store: &Store, floor: Option<u64>) {
         self.looks += 1;
+        let bare = std::mem::take(&mut self.nodes[node].bare);
+        let floor = floor.map(|floor| if bare { self.floor } else { floor });
         let mut seen = std::mem::take(&mut self.nodes[node]);
         seen.looks += 1;
         let look = seen.looks;
@@ -330,6 +349,26 @@ mod tests {
         assert!(removed(Some(7), Some(&old)).is_some_and(|why| why.contains("again")));
         assert_eq!(removed(Some(7), Some(&store(6, b"b"))), None, "written since");
         assert_eq!(removed(None, Some(&old)), None, "it may have lost data");
+    }
+
+    #[test]
+    fn who_had_no_floor_may_go_by_that_of_another() {
+        for (bare, of_other, good) in [(true, 5, true), (true, 4, false), (false, 5, false)] {
+            let mut growth = Growth::new(2);
+            let (mut dead, version) = (Store::new(4, 1, 1), Version::stamp(5, NodeId(0), 1));
+            let db = Db::QUORUM;
+            dead.merge(&Record { db, key: b"k", version, expires_at_ms: None, value: None });
+            growth.look(0, 1, &dead, (!bare).then_some(3));
+            growth.note_floor(1, Some(of_other), true);
+            growth.note_floor(0, (!bare).then_some(3), true);
+            growth.note_floor(0, Some(3), true);
+            growth.look(0, 1, &Store::new(4, 1, 1), Some(3));
+            assert_eq!(growth.check().is_ok(), good, "{bare}, {of_other}");
+            assert_eq!(growth.has_removed(0, db, b"k", version.to_bits()), good);
+            growth.look(0, 1, &dead, Some(3));
+            growth.look(0, 1, &Store::new(4, 1, 1), Some(3));
+            assert!(growth.check().is_err(), "it has a floor of its own by then");
+        }
     }
 
     #[test]

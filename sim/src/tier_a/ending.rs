@@ -305,15 +305,18 @@ impl World<'_> {
     }
 
     /// A tombstone that one node has removed, all have applied: each holds it or something newer, or
-    /// knows by its floor that it may be gone too. A node without a floor may have lost data.
+    /// knows by its floor that it may be gone too, or has removed it itself while it went by that of
+    /// another. A node without a floor may have lost data.
     pub(super) fn check_removed(&mut self, id: usize) {
         for (db, key, version) in self.growth.take_removed() {
             let hlc = Version::from_bits(version).hlc();
-            let lacks = self.hosts.iter().position(|host| {
+            let lacks = self.hosts.iter().enumerate().position(|(at, host)| {
                 let Some(node) = &host.node else { return false };
+                let removed = self.growth.has_removed(at, db, &key, version);
                 let held = node.store().get(db, &key).map_or(0, |held| held.version.to_bits());
                 let flushed = node.store().flushed(db).to_bits();
-                held.max(flushed) < version && node.floor().is_some_and(|floor| floor < hlc)
+                let lacks = held.max(flushed) < version && !removed;
+                lacks && node.floor().is_some_and(|floor| floor < hlc)
             });
             if let Some(other) = lacks {
                 let detail =
