@@ -398,28 +398,43 @@ mod hooks {
     use super::Hook;
     use std::cell::Cell;
 
-    /// How often each hook was passed, in the order of [`Hook::ALL`].
-    pub type Passed = [u32; Hook::ALL.len()];
+    /// Hooks that were passed, and how often, in the order of [`Hook::ALL`].
+    pub type Passed = Vec<(Hook, u32)>;
+
+    const WORDS: usize = Hook::ALL.len().div_ceil(64);
 
     thread_local! {
         static PASSED: [Cell<u32>; Hook::ALL.len()] = const { [const { Cell::new(0) }; Hook::ALL.len()] };
-        /// Whether any was, since they were taken: most turns pass none.
-        static ANY: Cell<bool> = const { Cell::new(false) };
+        /// Which were, since they were taken, a bit each: most turns pass none or few.
+        static WHICH: [Cell<u64>; WORDS] = const { [const { Cell::new(0) }; WORDS] };
     }
 
     /// This point was reached.
     pub fn reached(hook: Hook) {
-        PASSED.with(|passed| {
-            let count = &passed[hook as usize];
-            count.set(count.get().wrapping_add(1));
+        let place = hook as usize;
+        PASSED.with(|passed| passed[place].set(passed[place].get().wrapping_add(1)));
+        WHICH.with(|which| {
+            let word = &which[place / 64];
+            word.set(word.get() | 1 << (place % 64));
         });
-        ANY.set(true);
     }
 
-    /// How often this thread has passed each hook since the last call; nothing if it passed none.
+    /// Which hooks this thread has passed since the last call, and how often.
     #[must_use]
-    pub fn take_reached() -> Option<Passed> {
-        ANY.take().then(|| PASSED.with(|passed| passed.each_ref().map(Cell::take)))
+    pub fn take_reached() -> Passed {
+        let mut taken = Vec::new();
+        WHICH.with(|which| {
+            for (word, bits) in which.iter().enumerate() {
+                let mut bits = bits.take();
+                while bits > 0 {
+                    let hook = Hook::ALL[word * 64 + bits.trailing_zeros() as usize];
+                    let count = PASSED.with(|passed| passed[hook as usize].take());
+                    taken.push((hook, count));
+                    bits &= bits - 1;
+                }
+            }
+        });
+        taken
     }
 }
 

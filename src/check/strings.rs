@@ -60,8 +60,11 @@ impl Text {
     }
 }
 
+/// The product of two numbers below [`PRIME`]; as that is 2^61 - 1, the bits above the 61st count once
+/// more from the first on.
 fn times(a: u64, b: u64) -> u64 {
-    (u128::from(a) * u128::from(b) % u128::from(PRIME)) as u64
+    let product = u128::from(a) * u128::from(b);
+    add((product as u64) & PRIME, (product >> 61) as u64)
 }
 
 const fn add(a: u64, b: u64) -> u64 {

@@ -15,8 +15,9 @@ use crate::chance::Chance;
 /// Regimes of latency, each the least and the most that a message takes.
 pub const LATENCIES_MS: [(u64, u64); 4] = [(0, 10), (1, 50), (5, 100), (20, 200)];
 
-/// How many nodes, the usual numbers more often: few nodes find the same in less time.
-const NODES: [usize; 12] = [1, 2, 3, 3, 3, 3, 4, 4, 5, 5, 6, 7];
+/// How many nodes, the usual numbers more often: few nodes find the same in less time, which grows with
+/// the pairs.
+const NODES: [usize; 24] = [1, 1, 2, 2, 3, 3, 3, 3, 3, 3, 3, 3, 3, 3, 4, 4, 4, 4, 5, 5, 5, 5, 6, 7];
 
 /// A pause between comparisons that no case lives to see: then the streams alone have to bring
 /// every write home.
@@ -112,6 +113,9 @@ pub struct Chop {
     pub write_max: usize,
     /// So many writes in a hundred are cut short and not taken up before the next round.
     pub stall_percent: u64,
+    /// So many reads and writes in a hundred are not cut; where the driver counts bytes.
+    #[serde(default)]
+    pub whole_percent: u64,
 }
 
 impl Config {
@@ -149,7 +153,7 @@ impl Config {
         // As a rule the cluster forms and elects its leaders before anything goes wrong.
         let formed_ms = 12 * slowest_ms + 6 * disks.batch_us.1 / 1000 + 400;
         let start_ms = if chance.percent(85) { formed_ms } else { 200 };
-        let span_ms = start_ms + chance.between(2, 10) * 1000;
+        let span_ms = start_ms + chance.between(1, 7) * 1000;
         let skew = timing.skew_max.0.min(4000) / 3;
         let offset = |chance: &mut Chance| chance.between(0, skew) as i64 - (skew / 2) as i64;
         let skewed = chance.percent(60);
@@ -174,6 +178,8 @@ impl Config {
                 read_max: chance.pick(&[7, 40, 40, 200, 200, 1000, 1000]),
                 write_max: chance.pick(&[40, 100, 500, 2000]),
                 stall_percent: chance.pick(&[0, 5, 20]),
+                // What comes in few pieces takes less time to play.
+                whole_percent: Chance::new(seed, "whole", 0).pick(&[0, 60, 90, 90]),
             }),
             clock_offsets_ms: (0..nodes)
                 .map(|_| if skewed { offset(&mut chance) } else { 0 })
@@ -319,10 +325,11 @@ impl fmt::Display for Config {
             write!(f, " (n{a}-n{b} {latency} ms)")?;
         }
         match self.chop {
-            Some(Chop { read_max, write_max, stall_percent }) => {
+            Some(Chop { read_max, write_max, stall_percent, whole_percent }) => {
                 write!(
                     f,
-                    ", reads cut at {read_max}, writes at {write_max} (stalls {stall_percent} %)"
+                    ", reads cut at {read_max}, writes at {write_max} (stalls {stall_percent} %, \
+                     whole {whole_percent} %)"
                 )?;
             }
             None => write!(f, ", nothing cut")?,

@@ -198,7 +198,7 @@ impl Plan {
         let for_ms = match chance.below(4) {
             0 => chance.between(20, 500),
             1 => chance.between(500, 2500),
-            2 | 3 => chance.between(2500, 8000),
+            2 | 3 => chance.between(2500, 6000),
             4.. => unreachable!("below four"),
         };
         let kind = match chance.pick(classes) {

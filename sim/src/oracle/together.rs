@@ -23,7 +23,7 @@ use crate::{
 const ORACLE: &str = "together";
 
 /// A search that takes longer decides nothing.
-const BUDGET: Budget = Budget { visits_max: 100_000 };
+const BUDGET: Budget = Budget { visits_max: 30_000 };
 
 /// Checks it. How many pairs could not be decided.
 ///

@@ -109,8 +109,7 @@ impl World<'_> {
     }
 
     fn attempt(&mut self, probe: &mut Probe) {
-        // By then each node has heard from all others that are left.
-        let wait_ms = if probe.attempts == 0 { self.case.config.reconnect_ms() } else { AGAIN_MS };
+        let wait_ms = if probe.attempts == 0 { 0 } else { AGAIN_MS };
         let at_ms = self.net.now_us / 1000 + wait_ms;
         let (node, db, client) = (probe.node, probe.db, probe.player);
         let (key, value) = (format!("probe{node}"), format!("probe{node}.{}", probe.attempts));

@@ -2,7 +2,7 @@
 
 use quorate::{
     node::{LinkId, Node, Origin},
-    probe::{Hook, take_reached},
+    probe::take_reached,
     record::NodeId,
     time::{Instant, Now},
     turn::{Transport, finish_turn},
@@ -228,7 +228,7 @@ impl World<'_> {
             if self.net.ends[end].rests_until_us > self.net.now_us {
                 return;
             }
-            let most = self.net.chop.map_or(READ_MAX, |chop| chop.read_max);
+            let most = self.net.cut(end).map_or(READ_MAX, |chop| chop.read_max);
             let bytes = self.net.read(end, most);
             node.handle_bytes(now, link, &bytes);
             self.record(id, EventKind::Read, link.0, &bytes);
@@ -371,11 +371,9 @@ impl World<'_> {
             self.check_promises(id);
             self.check_removed(id);
         }
-        if let Some(passed) = take_reached() {
-            for (hook, count) in Hook::ALL.iter().zip(passed).filter(|(_, count)| *count > 0) {
-                self.on_tape(|tape, now_us| tape.on_passed(now_us, id, *hook, count));
-                (0..count).for_each(|_| self.pass(id, *hook));
-            }
+        for (hook, count) in take_reached() {
+            self.on_tape(|tape, now_us| tape.on_passed(now_us, id, hook, count));
+            (0..count).for_each(|_| self.pass(id, hook));
         }
         self.maybe_close(id);
         if self.net.tape.is_some() && self.is_alarmed() {

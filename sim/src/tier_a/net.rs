@@ -283,6 +283,13 @@ impl Net {
         }
     }
 
+    /// How the next read or write of an end is cut, if it is.
+    pub(super) fn cut(&mut self, end: EndId) -> Option<Chop> {
+        let chop = self.chop?;
+        let whole = chop.whole_percent > 0 && self.draw(end, 100) < chop.whole_percent;
+        (!whole).then_some(chop)
+    }
+
     /// Takes as many of `bytes` as the window has room for, and as the chopper lets through.
     pub(super) fn send(&mut self, from: EndId, bytes: &[u8]) -> usize {
         if self.ends[from].closed {
@@ -290,7 +297,7 @@ impl Net {
         }
         let to = &self.ends[self.ends[from].other];
         let room = self.window.saturating_sub(to.flight + to.inbox.len());
-        let most = self.chop.map_or(usize::MAX, |chop| chop.write_max);
+        let most = self.cut(from).map_or(usize::MAX, |chop| chop.write_max);
         let taken = bytes.len().min(room).min(most);
         if taken < bytes.len() {
             self.ends[from].short = true;
