@@ -28,7 +28,7 @@ const TWICE_EVERY: u64 = 25;
 /// Progress is shown this often.
 const PROGRESS: Duration = Duration::from_secs(5);
 /// A batch of so many seeds must pass every hook, and see every class of faults that it has.
-const LONG_FROM: u64 = 500;
+const LONG_FROM: u64 = 1000;
 /// What a batch leads to hardly ever, and what shows it meanwhile: what a recovery finds on its own disk
 /// alone (the exhaustive search, and a kept case).
 const NOT_YET: [Hook; 1] = [Hook::RecoveryRemoved];

@@ -9,7 +9,7 @@ use quorate::{
 
 use serde::{Deserialize, Serialize};
 
-use super::{bounds, dark, plan::Plan, rolling, style};
+use super::{bounds, brief, dark, plan::Plan, rolling, style};
 use crate::chance::Chance;
 
 /// Regimes of latency, each the least and the most that a message takes.
@@ -123,12 +123,13 @@ impl Config {
     /// passes on writes whose sender died before all had them; elsewhere a case may do without.
     pub(super) fn draw(seed: u64, plan: &Plan, nodes: Option<usize>) -> Self {
         let mut chance = Chance::new(seed, "config", 0);
-        let drawn = chance.pick(&NODES);
+        let (drawn, brief) = (chance.pick(&NODES), brief::is_drawn(seed));
         let drawn = match plan.drama {
             Some(drama) => drama.nodes(seed),
             None if plan.alone => chance.pick(&[1, 1, 2]),
             None if plan.dark => dark::nodes(seed),
             None if plan.rolling => rolling::nodes(seed),
+            None if brief => brief::nodes(seed),
             None => drawn,
         };
         let nodes = nodes.unwrap_or(drawn);
@@ -153,7 +154,8 @@ impl Config {
         // As a rule the cluster forms and elects its leaders before anything goes wrong.
         let formed_ms = 12 * slowest_ms + 6 * disks.batch_us.1 / 1000 + 400;
         let start_ms = if chance.percent(85) { formed_ms } else { 200 };
-        let span_ms = start_ms + chance.between(1, 7) * 1000;
+        let span_ms = chance.between(1, 7) * 1000;
+        let span_ms = start_ms + if brief { brief::span_ms(seed) } else { span_ms };
         let skew = timing.skew_max.0.min(4000) / 3;
         let offset = |chance: &mut Chance| chance.between(0, skew) as i64 - (skew / 2) as i64;
         let skewed = chance.percent(60);
@@ -243,7 +245,8 @@ impl Config {
 
 fn draw_timing(seed: u64, loses_nodes: bool, slowest_ms: u64) -> Timing {
     let mut chance = Chance::new(seed, "timing", 0);
-    let heartbeat = chance.pick(&[50, 100, 250]);
+    let drawn = chance.pick(&[50, 100, 250]);
+    let heartbeat = if brief::is_drawn(seed) { brief::heartbeat_ms(seed) } else { drawn };
     let repairs = loses_nodes || chance.percent(50);
     // Twice the longest way there and back, a slow link included, so that only a fault looks like
     // one.

@@ -62,7 +62,7 @@ impl Drama {
             Self::Rotation,
             Self::Wipes,
         ];
-        chance.percent(45).then(|| chance.pick(&dramas))
+        chance.percent(30).then(|| chance.pick(&dramas))
     }
 
     /// The database that it is about.

@@ -13,6 +13,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 mod bounds;
+mod brief;
 mod config;
 mod dark;
 mod drama;
@@ -283,7 +284,7 @@ mod tests {
 
     #[test]
     fn every_class_of_faults_is_drawn() {
-        let mut classes: Vec<FaultClass> = (0..100).flat_map(|s| Case::draw(s).classes()).collect();
+        let mut classes: Vec<FaultClass> = (0..400).flat_map(|s| Case::draw(s).classes()).collect();
         classes.sort_unstable();
         classes.dedup();
         assert_eq!(classes, FaultClass::ALL);

@@ -5,7 +5,7 @@
 
 use quorate::probe::Hook;
 
-use super::{Config, Fault, FaultClass, FaultKind, Way, When, dark, drama::Drama, rolling};
+use super::{Config, Fault, FaultClass, FaultKind, Way, When, brief, dark, drama::Drama, rolling};
 use crate::chance::Chance;
 
 /// Hooks at which faults may strike: where something is half done.
@@ -113,7 +113,9 @@ impl Plan {
             classes = vec![FaultClass::PowerLoss, FaultClass::Partition];
             triggered_percent = 100;
         }
-        let count = if classes.is_empty() { 0 } else { chance.pick(&[1, 2, 3, 5, 8]) };
+        let drawn = chance.pick(&[1, 2, 3, 5, 8]);
+        let drawn = if brief::is_drawn(seed) { brief::faults(seed) } else { drawn };
+        let count = if classes.is_empty() { 0 } else { drawn };
         let dark = !alone && dark::is_drawn(seed);
         let rolling = !alone && !dark && rolling::is_drawn(seed);
         let drama = Drama::draw(seed).filter(|_| !alone && !dark && !rolling);

@@ -1,7 +1,8 @@
 //! What the requests of one seed have in common, and how each is drawn from it.
 
 use super::{
-    Condition, Config, Fault, Op, Step, Then, Torn, drama::Drama, mixed::Mixed, rolling, value_of,
+    Condition, Config, Fault, Op, Step, Then, Torn, brief, drama::Drama, mixed::Mixed, rolling,
+    value_of,
 };
 use crate::chance::Chance;
 
@@ -133,6 +134,9 @@ impl Style {
     pub(super) fn goes(&self, seed: u64, client: usize, db: u8) -> u64 {
         let mut chance = Chance::new(seed, "goes", client as u64);
         let most = if self.reads(seed, client, db) { 150 } else { 60 };
+        if brief::is_drawn(seed) {
+            return brief::goes(&mut chance, most);
+        }
         let times = if rolling::is_drawn(seed) { 4 } else { 1 };
         times * chance.between(10, most)
     }
