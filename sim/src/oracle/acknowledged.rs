@@ -270,12 +270,12 @@ mod tests {
             };
             check(&observed).err().map(|failure| failure.detail)
         };
-        assert_eq!(gone(155_000, None), None);
-        assert!(gone(154_999, None).is_some_and(|why| why.contains("holds nothing; SET v1")));
+        assert_eq!(gone(150_000, None), None);
+        assert!(gone(149_999, None).is_some_and(|why| why.contains("holds nothing; SET v1")));
         let later = doctor::set("k", "v2", 0, (20_000, Some(21_000)));
-        assert!(gone(155_000, Some(later)).is_some_and(|why| why.contains("SET v2")));
+        assert!(gone(150_000, Some(later)).is_some_and(|why| why.contains("SET v2")));
         let earlier = doctor::set("k", "v0", 0, (1000, Some(2000)));
-        assert_eq!(gone(155_000, Some(earlier)), None);
+        assert_eq!(gone(150_000, Some(earlier)), None);
     }
 
     #[test]

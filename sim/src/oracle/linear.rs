@@ -537,7 +537,7 @@ mod tests {
             };
             check(&observed).is_err()
         };
-        assert!(wrong(72_999) && !wrong(73_000));
+        assert!(wrong(70_999) && !wrong(71_000));
     }
 
     #[test]

@@ -170,7 +170,8 @@ pub fn check(observed: &Observed) -> Result<u64, Failure> {
 impl Observed {
     /// The time up to which a value's time must have been over by some clock for it to be gone now.
     const fn gone_until_us(&self) -> u64 {
-        self.now_us.saturating_sub(self.grace_us)
+        // A clock that jumps passes as much of that while in no time.
+        self.now_us.saturating_sub(self.grace_us.saturating_sub(self.skew_us))
     }
 }
 

@@ -43,8 +43,9 @@ pub(super) struct Drive {
     parts: VecDeque<Part>,
     /// Now, if what a turn logs may be written in that turn, as a loop does under `everysec`.
     pub(super) at_once_us: Option<u64>,
-    /// That failed.
+    /// That failed; and whether a fault was on then.
     failed: Option<DiskError>,
+    excused: bool,
     /// Asked for since the driver last looked: a job, a piece.
     pub(super) asked: (bool, bool),
     everysec: bool,
@@ -227,7 +228,7 @@ impl Drive {
         self.medium.set_trouble(None);
         self.medium.misdirect(None);
         (self.job, self.appender, self.imager, self.segment) = (None, None, None, None);
-        self.failed = None;
+        (self.failed, self.excused) = (None, false);
         self.parts.clear();
         self.asked = (false, false);
     }
@@ -317,7 +318,8 @@ impl Drive {
 
     /// Whether a failure of this disk is one that was asked for.
     fn may_fail(&mut self) -> bool {
-        std::mem::take(&mut self.sync_fails) || self.is_troubled()
+        let excused = std::mem::take(&mut self.excused);
+        excused || std::mem::take(&mut self.sync_fails) || self.is_troubled()
     }
 }
 
@@ -531,7 +533,7 @@ impl Storage for Drive {
         if let Some(now_us) = at_once_us {
             match self.work(now_us) {
                 Ok(_) => return Appended::Durable,
-                Err(error) => self.failed = Some(error),
+                Err(error) => (self.failed, self.excused) = (Some(error), self.may_fail()),
             }
         }
         self.asked.0 = true;

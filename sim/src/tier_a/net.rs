@@ -296,16 +296,23 @@ impl Net {
             return 0;
         }
         let to = &self.ends[self.ends[from].other];
+        let passes = !to.void && !self.is_blocked(self.ends[from].place, to.place);
+        if self.ends[from].short && !passes {
+            return 0;
+        }
         let room = self.window.saturating_sub(to.flight + to.inbox.len());
         let most = self.cut(from).map_or(usize::MAX, |chop| chop.write_max);
         let taken = bytes.len().min(room).min(most);
         if taken < bytes.len() {
             self.ends[from].short = true;
             if taken < room {
-                // Cut by the chopper, not by the window: there is room again in a moment.
+                // Cut by the chopper, not by the window: there is room again in a moment. Unless nothing
+                // comes through: room is a sign of life, so it comes when the other side has read.
                 self.cut_writes += 1;
                 let rest_us = 1 + self.draw(from, 2000);
-                self.schedule(self.now_us + rest_us, Event::Room(from));
+                if passes {
+                    self.schedule(self.now_us + rest_us, Event::Room(from));
+                }
             }
         }
         if taken > 0 {

@@ -18,7 +18,7 @@ impl World<'_> {
         let count = &mut self.passed[node][hook as usize];
         *count += 1;
         let count = *count;
-        if hook == Hook::ColdStarted {
+        if hook == Hook::ColdStarted || (hook == Hook::Formed && self.forms_anew(node)) {
             self.cold_lost.on_cold_start(self.net.now_us);
         }
         for (index, fault) in self.case.faults.iter().enumerate() {
@@ -32,6 +32,13 @@ impl World<'_> {
                 self.net.schedule(self.net.now_us + later_ms * 1000, Event::Begin(index));
             }
         }
+    }
+
+    /// Whether the first member has just decided alone that the cluster has formed, though data was lost
+    /// before: if all have forgotten that it had, it forms anew, which is a cold start by another name.
+    fn forms_anew(&self, node: usize) -> bool {
+        let mut others = self.hosts.iter().skip(1).filter_map(|host| host.node.as_ref());
+        node == 0 && self.lost && !others.any(|other| other.votes())
     }
 
     pub(super) fn begin_fault(&mut self, index: usize) {
