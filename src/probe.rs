@@ -226,6 +226,8 @@ named! {
         DigestIgnoresTombstones => "digest_ignores_tombstones",
         /// A slot's digest stays as it is when a key is written again.
         DigestNotUpdated => "digest_not_updated",
+        /// A donor that is gone before it was shown all that a node holds which lost data is waited for.
+        DonorKept => "donor_kept",
         /// A dropped tombstone takes with it whatever the key holds by then.
         DropNotExact => "drop_not_exact",
         /// A tombstone is dropped when a majority has it.
@@ -327,6 +329,9 @@ named! {
         RecoveryKeepsDropped => "recovery_keeps_dropped",
         /// A write that was stamped is refused as if it had not been.
         RefusedAfterStamp => "refused_after_stamp",
+        /// Refusals are counted for all slots together, so that requests of two that cross refuse each
+        /// other.
+        RefusalsCross => "refusals_cross",
         /// A walk leaves out the last differing slot of each span.
         RepairSkipsSlot => "repair_skips_slot",
         /// Two replies of one pipeline change places.

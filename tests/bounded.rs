@@ -100,6 +100,24 @@ fn others_are_served_while_much_is_done_for_one() {
     assert_eq!(answered, ["modest"]);
 }
 
+/// More keys than a turn stamps tombstones over, then more tombstones than a turn looks at: while a
+/// member is away none of them is dropped.
+#[test]
+fn a_flush_of_many_keys_and_then_of_many_tombstones_takes_several_turns() {
+    let mut cluster = cluster();
+    cluster.crash(2);
+    cluster.advance(Millis(3000));
+    let client = cluster.connect(0);
+    let pairs = (0..MANY).flat_map(|n| [key(n), "v".to_owned()]);
+    let set = frame(std::iter::once("MSET".to_owned()).chain(pairs));
+    for request in [&set[..], b"FLUSHDB\r\n", b"FLUSHDB\r\n"] {
+        cluster.send(client, request);
+        cluster.advance(Millis(2000));
+        assert_eq!(text(&cluster.take_received(client)), "+OK\r\n");
+    }
+    assert_eq!(text(&cluster.ask(client, b"DBSIZE\r\n")), ":0\r\n");
+}
+
 #[test]
 fn a_client_that_leaves_takes_its_chores_along() {
     let mut cluster = cluster();

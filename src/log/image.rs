@@ -88,12 +88,6 @@ impl<D: Disk> Imager<D> {
         if self.gathered.len() >= FRAME_SIZE { self.write_frame(disk) } else { Ok(()) }
     }
 
-    /// How many bytes were written so far.
-    #[must_use]
-    pub const fn written(&self) -> u64 {
-        self.size
-    }
-
     /// Completes the checkpoint, makes it last, and removes what it replaces.
     ///
     /// # Errors

@@ -254,15 +254,17 @@ impl Floors {
         }
     }
 
-    /// The link on which a member showed us things is gone. If it was to be the donor and has not
-    /// shown all, what was refused from others meanwhile must be shown again.
+    /// The link on which a member showed us things is gone. If it was to be the donor and is not done,
+    /// which it may never be, another takes its place; and what was refused from others meanwhile must
+    /// be shown again.
     pub(crate) fn on_link_lost(&mut self, member: NodeId) {
         if let Some(shows) = self.shows.get_mut(member.index()) {
             shows.began = false;
         }
         if let Stage::Bare(Some(donor)) = &self.stage
             && donor.from == member
-            && !donor.shown
+            && !donor.is_done()
+            && !(donor.shown && planted(Mutant::DonorKept))
         {
             // Below a floor of nothing none is refused.
             if donor.floor.hlc > 0 {

@@ -6,7 +6,7 @@
 //! generation that the sender counts.
 
 use std::{
-    collections::VecDeque,
+    collections::{BTreeMap, VecDeque},
     hash::{Hash, Hasher},
 };
 
@@ -79,9 +79,9 @@ pub(crate) struct Peer {
     pub(crate) leaving: bool,
     /// How far it is with our own stop, on its link to us.
     pub(crate) parting: Parting,
-    /// Requests that it refused on our link to it, and that we refused on its link to us.
-    pub(crate) refusals_seen: u32,
-    pub(crate) refusals_sent: u32,
+    /// By slot: requests that it refused on our link to it, and that we refused on its link to us.
+    pub(crate) refusals_seen: BTreeMap<u32, u32>,
+    pub(crate) refusals_sent: BTreeMap<u32, u32>,
     /// Acknowledgements that wait for a batch to be durable; at most as many as there are batches
     /// that are not.
     acks: VecDeque<(Option<Batch>, Cursor)>,
@@ -150,8 +150,8 @@ impl Peer {
             votes: false,
             leaving: false,
             parting: Parting::Not,
-            refusals_seen: 0,
-            refusals_sent: 0,
+            refusals_seen: BTreeMap::new(),
+            refusals_sent: BTreeMap::new(),
             acks: VecDeque::new(),
             voted: false,
             has_walked: false,
@@ -232,7 +232,8 @@ impl Peer {
     /// Our link to it is gone: what was asked there will not be answered.
     pub(crate) fn on_link_gone(&mut self) {
         self.repair.on_close();
-        (self.live, self.votes, self.refusals_seen) = (false, false, 0);
+        (self.live, self.votes) = (false, false);
+        self.refusals_seen.clear();
         self.leaving = false;
         self.floor_told = LastTold::default();
         self.asks.clear();
@@ -272,7 +273,7 @@ impl Peer {
         }
         self.owed.clear();
         self.says.clear();
-        self.refusals_sent = 0;
+        self.refusals_sent.clear();
         self.parting = Parting::Not;
     }
 

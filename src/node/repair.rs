@@ -364,3 +364,60 @@ pub(crate) fn take_copy(
         taken => taken,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::record::Record;
+
+    fn walk<'a>(store: &'a Store, out: &'a mut Vec<u8>) -> Walk<'a> {
+        Walk { store, span: 1, offer_size: 1000, out }
+    }
+
+    /// A store with some records, and a walk that has just offered them.
+    fn offered() -> (Store, Repair) {
+        let mut store = Store::new(1, 1, 2);
+        for key in 0..4 {
+            let version = Version::stamp(u64::from(key) + 1, NodeId(0), 1);
+            let (db, value) = (Db::QUORUM, Some(&b"value"[..]));
+            let record = Record { db, key: &[key], version, expires_at_ms: None, value };
+            assert!(store.merge(&record));
+        }
+        let mut repair = Repair::default();
+        let mut out = Vec::new();
+        repair.start(walk(&store, &mut out));
+        // The only span differs, and the only slot of it.
+        for _ in 0..2 {
+            assert_eq!(repair.on_differ(walk(&store, &mut out), Db::QUORUM, &[1]), Ok(false));
+        }
+        (store, repair)
+    }
+
+    #[test]
+    fn the_first_copy_goes_out_at_once_and_the_others_as_there_is_room() {
+        let (store, mut repair) = offered();
+        // Something else is still on its way out.
+        let mut out = vec![0; 100];
+        assert_eq!(repair.on_want(walk(&store, &mut out), &[0b1011], &[]), Ok(Vec::new()));
+        assert_eq!(repair.copied(), 1);
+        repair.fill(walk(&store, &mut out), 100);
+        assert_eq!((repair.copied(), repair.is_copying()), (1, true));
+        let mut out = Vec::new();
+        repair.fill(walk(&store, &mut out), 100);
+        assert_eq!((repair.copied(), repair.is_copying()), (3, false));
+        // The next database, then the last question.
+        assert_eq!(repair.on_differ(walk(&store, &mut out), Db::EVENTUAL, &[]), Ok(false));
+        assert_eq!(repair.on_differ(walk(&store, &mut out), Db::EVENTUAL, &[]), Ok(true));
+        assert!(!repair.is_needed());
+    }
+
+    #[test]
+    fn a_walk_ends_with_its_link_and_must_begin_anew() {
+        let (store, mut repair) = offered();
+        assert!(!repair.is_idle());
+        repair.on_close();
+        assert!(repair.is_idle() && repair.is_needed());
+        let answer = repair.on_want(walk(&store, &mut Vec::new()), &[1], &[]);
+        assert_eq!(answer, Err(Unexpected), "nothing was asked on the new link");
+    }
+}

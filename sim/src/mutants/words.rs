@@ -36,6 +36,7 @@ const WORDS: &[(Mutant, &str)] = &[
     (Mutant::DamageAsTail, "a bad frame below a mark is taken for the torn end of the log"),
     (Mutant::DigestIgnoresTombstones, "deleted keys are left out of digests"),
     (Mutant::DigestNotUpdated, "a digest stays as it is when a key is written again"),
+    (Mutant::DonorKept, "a donor of the floor that is gone before all is done is waited for"),
     (Mutant::DropNotExact, "a dropped tombstone takes with it what the key holds by then"),
     (Mutant::DroppedEarly, "a tombstone is dropped when a majority has it"),
     (Mutant::ExpiredAtOnce, "an expired value goes though another node's clock may be behind"),
@@ -87,6 +88,10 @@ const WORDS: &[(Mutant, &str)] = &[
     (
         Mutant::RecoveryKeepsDropped,
         "who recovers keeps what a tombstone deleted that is dropped before it comes",
+    ),
+    (
+        Mutant::RefusalsCross,
+        "refusals are counted for all slots together, and requests that cross refuse each other",
     ),
     (Mutant::RefusedAfterStamp, "a stamped write is refused as if it had not been"),
     (Mutant::RepairSkipsSlot, "a walk leaves out the last differing slot of each span"),

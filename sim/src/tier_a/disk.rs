@@ -241,8 +241,12 @@ impl Drive {
             self.work_image()?;
         }
         if let Some(appender) = &mut self.appender {
-            appender.close(&mut self.medium)?;
-            (self.closed, self.unsynced, self.synced_us) = (true, false, now_us);
+            let last = appender.last();
+            let closed = appender.close(&mut self.medium);
+            // All may be synced though the mark of it is not.
+            self.unsynced &= appender.synced() < last;
+            closed?;
+            (self.closed, self.synced_us) = (true, now_us);
         }
         Ok(())
     }

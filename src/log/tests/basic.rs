@@ -114,6 +114,8 @@ fn a_backup_becomes_whosoever_opens_it_first() {
         .map(|mut bytes| Entry::split_first(&mut bytes).expect("an entry").expect("not empty"));
     assert_eq!(backup(&mut disk, entries.clone()).expect("healthy").records, 3);
     assert!(backup(&mut disk, entries).is_err(), "there is one already");
+    let verified = verify(&mut disk, &mut |_| {}).expect("healthy");
+    assert_eq!((verified.records, verified.findings.len()), (3, 0), "nobody's needs no identity");
     for _ in 0..2 {
         let (mut opened, shown) = reopen(&mut disk);
         assert_eq!(shown[..3], [(1, 1), (2, 1), (3, 1)]);

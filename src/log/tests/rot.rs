@@ -192,6 +192,8 @@ fn a_lost_identity_can_be_repaired() {
         panic!("files of nobody")
     };
     assert_eq!(findings[0].fault, Fault::NoIdentity);
+    let verified = verify(&mut disk, &mut |_| {}).expect("healthy");
+    assert_eq!(verified.findings[0].fault, Fault::NoIdentity);
     let (opened, shown) = replay(&mut disk, &repair()).expect("a repair");
     world.expect(&shown);
     assert!(opened.report.lost());

@@ -131,6 +131,21 @@ fn with_its_donor_a_bare_node_loses_what_others_showed() {
 }
 
 #[test]
+fn a_donor_that_goes_before_it_has_heard_all_is_replaced() {
+    let mut floors = Floors::new(NodeId(0), MEMBERS);
+    floors.on_told(NodeId(1), told(true, Some(80)), false);
+    floors.on_shown(NodeId(1));
+    floors.on_link_lost(NodeId(1));
+    floors.on_cleansed(NodeId(1));
+    assert_eq!(floors.on_told(NodeId(2), told(true, Some(70)), false), News::Donor);
+    floors.on_shown(NodeId(2));
+    floors.on_cleansed(NodeId(2));
+    assert!(floors.is_clean());
+    floors.on_link_lost(NodeId(2));
+    assert!(floors.is_clean(), "all that it was for is done");
+}
+
+#[test]
 fn a_new_life_promises_when_all_have_shown_what_they_hold() {
     let mut floors = Floors::new(NodeId(0), MEMBERS);
     floors.recover(Floor { hlc: 30, lives: vec![1; MEMBERS] });

@@ -370,6 +370,19 @@ mod tests {
     }
 
     #[test]
+    fn it_stands_where_it_asks_for_promises() {
+        let [mut first, mut second] = [SlotSet::new(3), SlotSet::new(3)];
+        first.insert(0);
+        second.insert(1);
+        let mut campaign = Campaign::new(1, ME, SlotSet::full(3), Instant::ZERO);
+        campaign.on_backing(PEER, first.clone());
+        assert!(!campaign.stands_in(&first), "it only asks who would promise");
+        campaign.stand(campaign.backed(QUORUM), Ballot::new(9, ME), Batch(1));
+        assert!(campaign.stands_in(&first) && campaign.stands_in(&SlotSet::full(3)));
+        assert!(!campaign.stands_in(&second));
+    }
+
+    #[test]
     fn equal_tables_are_won_at_once() {
         let store = Store::new(1, 0, 0);
         let mut campaign = campaign(&store);

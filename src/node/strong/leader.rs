@@ -577,3 +577,6 @@ fn current<'s>(
         None => store.get(Db::STRONG, key),
     }
 }
+
+#[cfg(test)]
+mod tests;

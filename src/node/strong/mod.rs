@@ -300,8 +300,8 @@ impl Strong {
                 Outcome::Again(Request { origin: origin @ Origin::Erasure { .. }, .. }) => {
                     self.on_erased(origin, None);
                 }
-                Outcome::Again(Request { origin: Origin::Peer { node, id }, .. }) => {
-                    self.refuse(ctx, node, id);
+                Outcome::Again(Request { origin: Origin::Peer { node, id }, slot, .. }) => {
+                    self.refuse(ctx, (node, id), slot);
                 }
                 Outcome::Again(request) => again.push(request),
                 Outcome::Answered { .. } => self.outcomes.push(outcome),

@@ -20,7 +20,7 @@ use crate::{
 
 /// First byte of an answer to a forwarded request: the rest is the answer.
 pub(super) const ANSWERED: u8 = 1;
-/// First byte of an answer to a forwarded request: nothing was stamped for it.
+/// First byte of an answer to a forwarded request: nothing was stamped for it. The rest is its slot.
 const NOT_STAMPED: u8 = 0;
 /// How long a refused request waits before it is tried again, if nothing else happens.
 const RETRY: Millis = Millis(10);
@@ -31,6 +31,12 @@ pub(super) enum Route {
     Here(Ballot),
     Nowhere,
     There(NodeId),
+}
+
+/// Under which number refusals of a slot's requests are counted. Were it one for all, requests of two
+/// slots that cross on their way would refuse each other until their time is over.
+pub(super) fn counted(slot: u32) -> u32 {
+    if planted(Mutant::RefusalsCross) { 0 } else { slot }
 }
 
 impl Strong {
@@ -113,8 +119,10 @@ impl Strong {
             (Some((&ANSWERED, _)), None) => {}
             (Some(_) | None, request) => {
                 // Counted even if nobody waits any more: the peer has counted it.
-                if let Some(peer) = ctx.peers.get_mut(from) {
-                    peer.refusals_seen += 1;
+                let slot = bytes.get(1..).and_then(<[u8]>::first_chunk).copied();
+                let slot = slot.map(u32::from_le_bytes).filter(|slot| *slot < self.slots);
+                if let (Some(peer), Some(slot)) = (ctx.peers.get_mut(from), slot) {
+                    *peer.refusals_seen.entry(counted(slot)).or_default() += 1;
                 }
                 let Some(request) = request else { return };
                 self.retry_at = Some(ctx.now.mono + RETRY);
@@ -197,7 +205,8 @@ impl Strong {
     fn forward(&mut self, ctx: &mut Ctx<'_>, leader: NodeId, request: Request) {
         reached(Hook::Forwarded);
         let Some(to) = ctx.peers.get_mut(leader) else { return self.forwards.park(request) };
-        let mut op = to.refusals_seen.to_le_bytes().to_vec();
+        let seen = to.refusals_seen.get(&counted(request.slot)).copied().unwrap_or_default();
+        let mut op = seen.to_le_bytes().to_vec();
         op.extend_from_slice(request.bytes());
         let id = self.forwards.send(leader, request);
         to.ask(&Frame::Forward { id, op: &op });
@@ -205,10 +214,11 @@ impl Strong {
 
     /// Tells a peer that nothing was stamped for its request, nor will be for others of the slot
     /// that it sent before it knows: they must not overtake this one.
-    pub(super) fn refuse(&self, ctx: &mut Ctx<'_>, node: NodeId, id: u64) {
+    pub(super) fn refuse(&self, ctx: &mut Ctx<'_>, (node, id): (NodeId, u64), slot: u32) {
         if let Some(peer) = ctx.peers.get_mut(node) {
-            peer.refusals_sent += 1;
-            peer.say(&Frame::Answer { id, answer: &[NOT_STAMPED] });
+            *peer.refusals_sent.entry(counted(slot)).or_default() += 1;
+            let [a, b, c, d] = slot.to_le_bytes();
+            peer.say(&Frame::Answer { id, answer: &[NOT_STAMPED, a, b, c, d] });
         }
     }
 

@@ -10,7 +10,7 @@ use super::{
     elect::Promises,
     flush::Told,
     request::Origin,
-    route::{ANSWERED, Route},
+    route::{ANSWERED, Route, counted},
 };
 use crate::{
     command::{batch::Work, op::Answer},
@@ -447,9 +447,8 @@ impl Strong {
         let (seen, op) = bytes.split_first_chunk::<4>().ok_or(Hangup::Unexpected)?;
         let work = Work::decode(op).ok_or(Hangup::Unexpected)?;
         let slot = self.slot_of(&work).ok_or(Hangup::Unexpected)?;
-        let Some(sent) = ctx.peers.get_mut(from).map(|peer| peer.refusals_sent) else {
-            return Ok(());
-        };
+        let Some(peer) = ctx.peers.get_mut(from) else { return Ok(()) };
+        let sent = peer.refusals_sent.get(&counted(slot)).copied().unwrap_or_default();
         match self.route(ctx.peers, slot) {
             Route::Here(ballot) if sent == u32::from_le_bytes(*seen) && !self.is_full() => {
                 reached(Hook::ForwardTaken);
@@ -465,7 +464,7 @@ impl Strong {
             }
             Route::Here(_) | Route::Nowhere | Route::There(_) => {
                 reached(Hook::ForwardRefused);
-                self.refuse(ctx, from, id);
+                self.refuse(ctx, (from, id), slot);
             }
         }
         Ok(())

@@ -574,21 +574,4 @@ fn push_drop(to: &mut Peer, key: &[u8], version: Version) {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn graves_are_bounded_and_end_with_the_reign() {
-        let mut upkeep = Upkeep::default();
-        let version = Version::accepted(Ballot::new(1, NodeId(0)), 1);
-        for n in 0..=GRAVES_MAX {
-            upkeep.on_tombstone(3, &n.to_le_bytes(), version);
-        }
-        assert_eq!(upkeep.graves.get(&3).map(BTreeMap::len), Some(GRAVES_MAX));
-        assert_eq!(upkeep.searches, [3], "the others are found by a search");
-        let mut lost = SlotSet::new(8);
-        lost.insert(3);
-        upkeep.on_lost(&lost);
-        assert!(upkeep.graves.is_empty() && upkeep.searches.is_empty());
-    }
-}
+mod tests;

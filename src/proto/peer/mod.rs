@@ -28,7 +28,7 @@ pub use lists::{
 };
 
 /// The version of this protocol. Nodes of different versions refuse each other.
-pub const PROTOCOL: u16 = 5;
+pub const PROTOCOL: u16 = 6;
 /// First bytes of a hello's body.
 pub const MAGIC: [u8; 8] = *b"quorate\x01";
 /// First byte of a link between nodes: what follows is a frame, where a client sends text or `*`.
