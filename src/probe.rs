@@ -194,6 +194,8 @@ named! {
         AckSkipsRecord => "ack_skips_record",
         /// A node reads no answers while it has much to say itself.
         AnswersNotRead => "answers_not_read",
+        /// A read is begun anew though one that came later was answered.
+        AnswersOvertake => "answers_overtake",
         /// Of the records of a batch only the first is logged.
         BatchHalfLogged => "batch_half_logged",
         /// A request of a batch does not see what those before it have done.

@@ -14,6 +14,7 @@ const WORDS: &[(Mutant, &str)] = &[
     (Mutant::AckBeforeSync, "what is written is acknowledged before it is durable"),
     (Mutant::AckSkipsRecord, "a cursor moves past a record that was not applied"),
     (Mutant::AnswersNotRead, "a node reads no answers while it has much to say itself"),
+    (Mutant::AnswersOvertake, "a read is begun anew though one that came later was answered"),
     (Mutant::BatchHalfLogged, "of the records of a batch only the first is logged"),
     (Mutant::BatchReadsBefore, "a request of a batch does not see what those before it did"),
     (Mutant::BatchSentApart, "a batch's records are sent one by one, the first for all"),

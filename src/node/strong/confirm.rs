@@ -25,6 +25,8 @@ pub(crate) struct Read {
     pub(crate) answer: Answer<'static>,
     /// The last stamp when it arrived.
     pub(crate) since: u64,
+    /// Its place among all reads.
+    number: u64,
     /// The writes that the answer shows, as far as they are not known to be committed.
     after: Vec<Number>,
 }
@@ -37,7 +39,7 @@ impl Read {
         since: u64,
         after: Vec<Number>,
     ) -> Self {
-        Self { request, answer, since, after }
+        Self { request, answer, since, number: 0, after }
     }
 
     /// A write that it waits for; `open` tells whether one still wants votes.
@@ -76,6 +78,9 @@ pub(crate) struct Reads {
     /// Confirmed, and waiting for a write.
     blocked: BTreeMap<Number, Vec<Read>>,
     last_id: u64,
+    last_number: u64,
+    /// By slot, the place of the last one that was answered; gone when none waits.
+    answered: BTreeMap<u32, u64>,
     count: usize,
     /// Bytes of all of them.
     size: usize,
@@ -93,7 +98,9 @@ impl Reads {
     }
 
     /// A read arrived at the leader of its slot under `ballot`.
-    pub(crate) fn add(&mut self, read: Read, ballot: Ballot) {
+    pub(crate) fn add(&mut self, mut read: Read, ballot: Ballot) {
+        self.last_number += 1;
+        read.number = self.last_number;
         self.count += 1;
         self.size += read.size();
         if planted(Mutant::OldConfirmation)
@@ -172,6 +179,7 @@ impl Reads {
             }
         }
         self.forget(&free);
+        self.on_answered(&free);
         free
     }
 
@@ -190,6 +198,7 @@ impl Reads {
             }
         }
         self.forget(&free);
+        self.on_answered(&free);
         free
     }
 
@@ -205,6 +214,22 @@ impl Reads {
         self.rounds.retain(|round| !round.reads.is_empty());
         self.forget(&taken);
         taken
+    }
+
+    /// These are answered now.
+    fn on_answered(&mut self, reads: &[Read]) {
+        if self.is_empty() {
+            return self.answered.clear();
+        }
+        for read in reads.iter().filter(|_| !planted(Mutant::AnswersOvertake)) {
+            let last = self.answered.entry(read.request.slot).or_default();
+            *last = read.number.max(*last);
+        }
+    }
+
+    /// Whether a read of the same slot that came later was answered before it.
+    pub(crate) fn is_overtaken(&self, read: &Read) -> bool {
+        self.answered.get(&read.request.slot).is_some_and(|last| *last > read.number)
     }
 
     fn forget(&mut self, reads: &[Read]) {

@@ -7,7 +7,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::request::Request;
-use crate::{record::NodeId, time::Instant};
+use crate::{
+    probe::{Mutant, planted},
+    record::NodeId,
+    time::Instant,
+};
 
 /// A request that a peer was asked to carry out.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -21,8 +25,9 @@ pub(crate) struct Forwarded {
 struct Away {
     to: NodeId,
     count: usize,
-    /// The number of the last one that may write.
+    /// The number of the last one that may write, and of the last one that was answered.
     last_write: u64,
+    last_answered: u64,
 }
 
 /// The requests of others than the leader.
@@ -74,7 +79,7 @@ impl Forwards {
         self.last_id += 1;
         self.size += request.bytes().len();
         let away = self.away.entry(request.slot);
-        let away = away.or_insert(Away { to, count: 0, last_write: 0 });
+        let away = away.or_insert(Away { to, count: 0, last_write: 0, last_answered: 0 });
         away.count += 1;
         if !request.is_read() {
             away.last_write = self.last_id;
@@ -93,14 +98,24 @@ impl Forwards {
         Some(request)
     }
 
-    /// The requests that are with a peer which will not answer any more, and whether the last of them
-    /// that may write is behind each.
+    /// The request of this number, which was taken out, has got its answer.
+    pub(crate) fn on_answered(&mut self, slot: u32, id: u64) {
+        if let Some(away) = self.away.get_mut(&slot)
+            && !planted(Mutant::AnswersOvertake)
+        {
+            away.last_answered = away.last_answered.max(id);
+        }
+    }
+
+    /// The requests that are with a peer which will not answer any more, and whether one is behind each
+    /// that may write or was answered.
     pub(crate) fn take_all_of(&mut self, peer: NodeId) -> Vec<(Request, bool)> {
         let gone = self.open.extract_if(.., |_, forwarded| forwarded.to == peer);
-        let last_write = |slot| self.away.get(&slot).map_or(0, |away: &Away| away.last_write);
+        let last = |away: &Away| away.last_write.max(away.last_answered);
+        let last = |slot| self.away.get(&slot).map_or(0, last);
         let gone = gone.map(|(id, Forwarded { request, .. })| {
-            let written_behind = last_write(request.slot) > id;
-            (request, written_behind)
+            let overtaken = last(request.slot) > id;
+            (request, overtaken)
         });
         let gone: Vec<(Request, bool)> = gone.collect();
         gone.iter().for_each(|(request, _)| self.on_back(request));

@@ -388,8 +388,8 @@ impl Leader {
     }
 
     /// Leads these slots no more. Stamped writes are in doubt. Reads may be begun anew, but not those
-    /// that others were written behind: a client that asked for both may not be shown the later one
-    /// first, nor what its condition finds then.
+    /// that others were written or answered behind: a client that asked for both may not be shown the
+    /// later one first, nor what its condition finds then.
     pub(crate) fn step_down(&mut self, slots: &SlotSet) {
         let mut lost = Vec::new();
         let ours = |write: &Write| slots.contains(write.slot);
@@ -403,11 +403,14 @@ impl Leader {
             }
         }
         let reads = self.reads.take(|read| slots.contains(read.request.slot));
-        for Read { request, since, .. } in reads {
+        for read in reads {
+            let answered_behind = self.reads.is_overtaken(&read);
+            let Read { request, since, .. } = read;
             let last = self.asked_for.get(request.slot as usize).copied().unwrap_or_default();
             let origin = request.origin;
-            let written_behind = last > since && !matches!(origin, Origin::Erasure { .. });
-            self.outcomes.push(if written_behind && !planted(Mutant::ReadBegunAgain) {
+            let written_behind = last > since && !planted(Mutant::ReadBegunAgain);
+            let overtaken = written_behind || answered_behind;
+            self.outcomes.push(if overtaken && !matches!(origin, Origin::Erasure { .. }) {
                 reached(Hook::ReadOvertaken);
                 Outcome::Answered { origin, answer: OVERTAKEN }
             } else {

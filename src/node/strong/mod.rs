@@ -338,8 +338,8 @@ impl Strong {
         self.on_flusher_lost(ctx.now.mono, peer);
         self.on_source_lost(ctx, peer);
         self.on_cold_lost();
-        for (request, written_behind) in self.forwards.take_all_of(peer) {
-            let again = !written_behind || planted(Mutant::ReadBegunAgain);
+        for (request, overtaken) in self.forwards.take_all_of(peer) {
+            let again = !overtaken || planted(Mutant::ReadBegunAgain);
             if request.is_read() && again || planted(Mutant::UnknownRetried) {
                 self.place(ctx, request);
             } else if request.is_read() {

@@ -113,6 +113,7 @@ impl Strong {
         let request = self.forwards.take(from, id);
         match (bytes.split_first(), request) {
             (Some((&ANSWERED, rest)), Some(request)) => {
+                self.forwards.on_answered(request.slot, id);
                 let answer = Answer::decode(rest).map_or(IN_DOUBT, Answer::into_owned);
                 self.outcomes.push(Outcome::Answered { origin: request.origin, answer });
             }
