@@ -23,6 +23,9 @@ const NODES: [usize; 24] = [1, 1, 2, 2, 3, 3, 3, 3, 3, 3, 3, 3, 3, 3, 4, 4, 4, 4
 /// every write home.
 const NEVER: Millis = Millis(24 * 3600 * 1000);
 
+/// Windows of links that are narrow.
+const NARROW_BYTES: usize = 1000;
+
 /// The cluster, its bounds and timing, the network and the clocks.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Config {
@@ -118,6 +121,18 @@ pub struct Chop {
     pub whole_percent: u64,
 }
 
+impl Chop {
+    fn draw(seed: u64, chance: &mut Chance) -> Option<Self> {
+        chance.percent(50).then(|| Self {
+            read_max: chance.pick(&[7, 40, 40, 200, 200, 1000, 1000]),
+            write_max: chance.pick(&[40, 100, 500, 2000]),
+            stall_percent: chance.pick(&[0, 5, 20]),
+            // What comes in few pieces takes less time to play.
+            whole_percent: Chance::new(seed, "whole", 0).pick(&[0, 60, 90, 90]),
+        })
+    }
+}
+
 impl Config {
     /// The configuration of `seed`. Where processes end, comparing replicas from time to time is what
     /// passes on writes whose sender died before all had them; elsewhere a case may do without.
@@ -133,8 +148,7 @@ impl Config {
             None => drawn,
         };
         let nodes = nodes.unwrap_or(drawn);
-        let clients = chance.between(2, 6) as usize;
-        let slots = chance.pick(&[2, 2, 4, 4, 16, 64]);
+        let (clients, slots) = (chance.between(2, 6) as usize, chance.pick(&[2, 2, 4, 4, 16, 64]));
         let latency_ms = chance.pick(&LATENCIES_MS);
         let core = draw_core(seed, nodes);
         // What reached only some of the core before the others went must be passed on.
@@ -165,7 +179,7 @@ impl Config {
         let (tight, limits) = (chance.percent(12) && quick, draw_limits(seed, latency_ms.1));
         let windows: &[usize] =
             if quick { &[200, 2000, 64 << 10, 64 << 10] } else { &[4000, 64 << 10] };
-        Self {
+        let mut config = Self {
             nodes,
             clients,
             slots,
@@ -176,13 +190,7 @@ impl Config {
             slow_link,
             shuffle: chance.percent(50),
             window: chance.pick(&[64, 128, 1024]),
-            chop: chance.percent(50).then(|| Chop {
-                read_max: chance.pick(&[7, 40, 40, 200, 200, 1000, 1000]),
-                write_max: chance.pick(&[40, 100, 500, 2000]),
-                stall_percent: chance.pick(&[0, 5, 20]),
-                // What comes in few pieces takes less time to play.
-                whole_percent: Chance::new(seed, "whole", 0).pick(&[0, 60, 90, 90]),
-            }),
+            chop: Chop::draw(seed, &mut chance),
             clock_offsets_ms: (0..nodes)
                 .map(|_| if skewed { offset(&mut chance) } else { 0 })
                 .collect(),
@@ -192,7 +200,11 @@ impl Config {
             disks,
             limits: if tight { tight_limits(limits) } else { limits },
             timing,
+        };
+        if config.window_bytes < NARROW_BYTES {
+            config.limits = narrow_limits(config.limits);
         }
+        config
     }
 
     /// How long a link that fell silent may still keep a node busy with it, at the most.
@@ -292,6 +304,12 @@ fn draw_core(seed: u64, nodes: usize) -> Vec<usize> {
 /// Nodes that have much to say to each other through narrow links, and soon stop listening.
 const fn tight_limits(limits: Limits) -> Limits {
     Limits { output_pause: 64, outbox_size_max: 1 << 20, link_output: 256 << 10, ..limits }
+}
+
+/// Through the narrowest links a leader that asked about each slot by itself would say nothing else any
+/// more, and what one that takes few requests refuses comes again and again.
+const fn narrow_limits(limits: Limits) -> Limits {
+    Limits { repair_span: 256, requests_max: Limits::DEFAULT.requests_max, ..limits }
 }
 
 fn draw_limits(seed: u64, latency_max_ms: u64) -> Limits {

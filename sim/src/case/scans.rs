@@ -9,6 +9,8 @@ const PERCENT: u64 = 15;
 /// So many in a hundred goes ask for KEYS, and for DBSIZE; the rest goes on with SCAN.
 const KEYS_PERCENT: u64 = 8;
 const SIZES_PERCENT: u64 = 8;
+/// The least that a page of what nodes list to each other has.
+const PAGE_MIN: usize = 1000;
 /// It may take so much longer than what others ask.
 const LATER_MS: u64 = 4000;
 
@@ -18,6 +20,8 @@ pub(super) fn add(seed: u64, config: &mut Config, workload: &mut Workload) {
     if !chance.percent(PERCENT) || Drama::draw(seed).is_some() || dark::is_drawn(seed) {
         return;
     }
+    // Many keys are in one slot then, and a candidate goes through them while all wait for it.
+    config.limits.offer_size = config.limits.offer_size.max(PAGE_MIN);
     let db = chance.pick(&workload.databases);
     let (reader, writer) = (config.clients, config.clients + 1);
     let last_ms = config.start_ms.max(config.span_ms * 2 / 3);

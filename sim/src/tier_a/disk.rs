@@ -126,7 +126,9 @@ impl Drive {
             self.wrong = Some("did not say that its data is damaged");
         }
         let loss = opened.report.loss;
-        if closed && (loss > self.loss || !opened.report.clean) {
+        // What rotted may be the mark of it.
+        let sound = self.rotten.is_none();
+        if closed && sound && (loss > self.loss || !opened.report.clean) {
             self.wrong = Some("had stopped in order and says that it may have lost something");
         }
         if std::mem::take(&mut self.forgets) && loss == Loss::None {
