@@ -2,8 +2,8 @@
 """Draws a sample of mutants and lets the unit tests and the simulator judge them.
 
     cargo mutants --list --json --diff -p quorate > mutants.json
-    tools/mutants.py mutants.json                   # names the sample
-    tools/mutants.py mutants.json --run COPY        # judges it in COPY, a checkout that may be changed
+    tests/mutants.py mutants.json                   # names the sample
+    tests/mutants.py mutants.json --run COPY        # judges it in COPY, a checkout that may be changed
 
 The sample: the mutants of node/strong, the outbox, repair and log, each file with its share of them,
 drawn by a generator with a seed. One that can't be built gives way to the next that was drawn of its
