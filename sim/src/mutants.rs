@@ -173,15 +173,16 @@ impl Hunted {
             None => (format!("none of {seeds}"), "-"),
         };
         let (name, what) = (mutant.name(), what(*mutant));
+        // A script was written where it is the better witness.
         let last = match (kept, script(*mutant)) {
-            (Some(Kept { failure, case, strength }), _) => {
+            (_, Some(script)) => format!("`tests/{script}` | its own | -"),
+            (Some(Kept { failure, case, strength }), None) => {
                 let (nodes, requests) = (case.config.nodes, case.workload.len());
                 let shape =
                     format!("{nodes} nodes, {requests} requests, {} faults", case.faults.len());
                 let file = format!("[{shape}](../tests/cases/{name}.json)");
                 format!("{file} | {} | {strength} of {NEIGHBOURS}", failure.oracle)
             }
-            (None, Some(script)) => format!("`tests/{script}` | its own | -"),
             (None, None) => "SURVIVED | - | -".to_owned(),
         };
         format!("| {name} | {what} | {seeds} | {seconds:.1} | {oracle} | {last} |\n")
