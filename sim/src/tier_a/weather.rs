@@ -208,7 +208,7 @@ impl World<'_> {
     /// A node that several faults keep down comes up after the last of them.
     fn go_down(&mut self, node: usize, told: bool) {
         self.down[node] += 1;
-        if !told && !self.hosts[node].paused {
+        if !self.hosts[node].paused {
             self.hosts[node].drive.catch_up(self.net.now_us);
         }
         self.end_life(node, told);
