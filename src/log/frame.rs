@@ -10,8 +10,8 @@
 //! ```
 //! Integers are little-endian. The seed keeps frames of other files from passing. A log frame
 //! without payload whose mark is its own seq is the end of a clean shutdown: nothing before it can
-//! be missing, it alone may. The payload of a checkpoint's last frame says how many frames and entries came
-//! before (two u64).
+//! be missing, it alone may. The payload of a checkpoint's last frame says how many frames and
+//! entries came before (two u64).
 
 use std::fmt;
 
