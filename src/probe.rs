@@ -146,6 +146,8 @@ named! {
         RecoveryLearnt => "recovery_learnt",
         /// A record that nobody else shows was removed.
         RecoveryRemoved => "recovery_removed",
+        /// A member lacks more than its outbox has room for, and is brought up part by part.
+        RepairPaused => "repair_paused",
         /// A leader stamped a key anew to settle it.
         Restamped => "restamped",
         /// A batch of several records was stamped.
@@ -200,6 +202,8 @@ named! {
         BatchHalfLogged => "batch_half_logged",
         /// A request of a batch does not see what those before it have done.
         BatchReadsBefore => "batch_reads_before",
+        /// A whole frame that landed where another one stood says nothing about what was synced.
+        AstrayMarkIgnored => "astray_mark_ignored",
         /// The records of a batch are sent one by one, and the first stands for all.
         BatchSentApart => "batch_sent_apart",
         /// A new session begins without the walk that makes up for what no stream carries.
@@ -208,6 +212,8 @@ named! {
         BootIgnored => "boot_ignored",
         /// No bound is made durable ahead of the stamps that peers are sent.
         BoundNotAhead => "bound_not_ahead",
+        /// A member backs a candidate while another one goes on with the slot.
+        CandidatesInterrupt => "candidates_interrupt",
         /// The mark of a clean shutdown is taken for synced, though that sync may have failed.
         CleanMarkKept => "clean_mark_kept",
         /// A log ends with the mark of a clean shutdown before all is synced.
@@ -246,6 +252,8 @@ named! {
         ExpiredAboveFloor => "expired_above_floor",
         /// A failed condition is answered without confirmation.
         FailedConditionUnconfirmed => "failed_condition_unconfirmed",
+        /// What is taken back from a node that stops is asked again in the order of its numbers there.
+        FarewellReorders => "farewell_reorders",
         /// A node that stops tells peers to take back requests that it carries out.
         FarewellTooEarly => "farewell_too_early",
         /// A fast read takes a tombstone for an absent key.
@@ -370,6 +378,8 @@ named! {
         UndurableShown => "undurable_shown",
         /// A write whose fate is unknown is tried again.
         UnknownRetried => "unknown_retried",
+        /// What a leader brings a member that differs is put into its outbox without regard to its limit.
+        UpkeepCrowdsOut => "upkeep_crowds_out",
         /// A node whose data is gone votes at once.
         VotesAtOnce => "votes_at_once",
         /// Of the keys that a batch watches only the first counts.

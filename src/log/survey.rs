@@ -464,6 +464,12 @@ impl<D: Disk> Surveyor<'_, '_, D> {
         }
         let mut whole = planted(Mutant::TailAsDamage) || seq <= self.found.mark;
         while !whole {
+            // A later frame may have landed here; the search would go by its length.
+            let astray = walk.astray(self.disk)?.filter(|_| !planted(Mutant::AstrayMarkIgnored));
+            if astray.is_some_and(|head| seq <= head.mark) {
+                whole = true;
+                break;
+            }
             match walk.search(self.disk)? {
                 Search::Nothing => break,
                 Search::TooMuch => whole = true,

@@ -162,6 +162,21 @@ impl<F> Walk<F> {
         head.seq == self.next || planted(Mutant::FrameNumberIgnored)
     }
 
+    /// A whole frame that stands where another should, with a later number: it was meant for a place
+    /// further on.
+    pub(super) fn astray<D: Disk<File = F>>(
+        &mut self,
+        disk: &mut D,
+    ) -> Result<Option<FrameHead>, DiskError> {
+        let at = self.at;
+        let head = self.head(disk, at)?.filter(|head| head.seq > self.next);
+        let intact = match &head {
+            Some(head) => self.is_intact(disk, at, head)?,
+            None => false,
+        };
+        Ok(head.filter(|_| intact))
+    }
+
     /// Goes to the next whole frame, from a place where the next frame is bad.
     pub(super) fn search<D: Disk<File = F>>(&mut self, disk: &mut D) -> Result<Search, DiskError> {
         let mut budget = self.size.saturating_mul(2).saturating_add(BUDGET_MIN);

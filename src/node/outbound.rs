@@ -35,21 +35,7 @@ impl Node {
                 self.on_refuse(now, link, to, incarnation, reason);
                 Ok(())
             }
-            // All before `pos` has arrived; keep no more of it.
-            Frame::Ack { generation, pos } if live => {
-                let peer = self.peers.get_mut(to).ok_or(Hangup::Unexpected)?;
-                let ours = generation == peer.generation || planted(Mutant::OldSessionAccepted);
-                if !ours || !peer.outbox.on_ack(pos) {
-                    return Err(Hangup::Unexpected);
-                }
-                peer.on_answer();
-                // What is refused is refused on the same link, before it is acknowledged there.
-                if peer.votes {
-                    self.strong.on_ack(to, pos);
-                    self.quorum.on_ack(to, pos);
-                }
-                Ok(())
-            }
+            Frame::Ack { generation, pos } if live => self.on_ack(to, generation, pos),
             Frame::Pong { asked_ms, wall_ms } if live => {
                 if let Some(peer) = self.peers.get_mut(to) {
                     peer.on_answer();
@@ -82,6 +68,26 @@ impl Node {
             reply if live => self.on_reply(now, to, reply),
             _ => Err(Hangup::Unexpected),
         }
+    }
+
+    /// All before `pos` has arrived; keep no more of it.
+    fn on_ack(&mut self, to: NodeId, generation: u64, pos: u64) -> Result<(), Hangup> {
+        let peer = self.peers.get_mut(to).ok_or(Hangup::Unexpected)?;
+        if peer.outbox.is_behind() {
+            // Forgotten since the last frame was read: this link is about to be closed.
+            return Ok(());
+        }
+        let ours = generation == peer.generation || planted(Mutant::OldSessionAccepted);
+        if !ours || !peer.outbox.on_ack(pos) {
+            return Err(Hangup::Unexpected);
+        }
+        peer.on_answer();
+        // What is refused is refused on the same link, before it is acknowledged there.
+        if peer.votes {
+            self.strong.on_ack(to, pos);
+            self.quorum.on_ack(to, pos);
+        }
+        Ok(())
     }
 
     /// Goes on with the session that the peer remembers, or begins a new one with a walk.

@@ -126,9 +126,10 @@ impl Outbox {
     }
 
     /// Whether a frame of this size can be added that can as well come later: half of the space is
-    /// for what can't.
+    /// for what can't, but a larger frame finds room when nothing else is there.
     pub(crate) const fn has_room(&self, size: usize) -> bool {
-        !self.behind && self.frames.len() + size <= self.size_max / 2
+        let most = if self.frames.is_empty() { self.size_max } else { self.size_max / 2 };
+        !self.behind && self.frames.len() + size <= most
     }
 
     /// Bytes that are not acknowledged.
@@ -194,6 +195,17 @@ mod tests {
         }
         assert!(bytes.is_empty(), "only whole frames are taken");
         positions
+    }
+
+    #[test]
+    fn what_can_wait_has_half_of_the_space_or_all_of_it_for_one_frame() {
+        let mut outbox = session(100);
+        assert!(outbox.has_room(100) && !outbox.has_room(101));
+        outbox.push_record(b"1234567");
+        let left = 50 - outbox.len();
+        assert!(outbox.has_room(left) && !outbox.has_room(left + 1));
+        outbox.give_up();
+        assert!(!outbox.has_room(1), "nothing goes to who is Behind");
     }
 
     #[test]

@@ -319,7 +319,7 @@ fn draw_limits(seed: u64, latency_max_ms: u64) -> Limits {
     // A page of one record costs each record a way there and back.
     let pages: &[usize] = if latency_max_ms > 50 { &[200, 64 << 10] } else { &[1, 200, 64 << 10] };
     let outboxes: &[usize] = if style::uses_strong(seed) {
-        &[16 << 10, 64 << 10, 1 << 20]
+        &[4 << 10, 16 << 10, 64 << 10, 1 << 20]
     } else {
         &[300, 1000, 4000, 64 << 10, 1 << 20]
     };

@@ -15,12 +15,17 @@ const WORDS: &[(Mutant, &str)] = &[
     (Mutant::AckSkipsRecord, "a cursor moves past a record that was not applied"),
     (Mutant::AnswersNotRead, "a node reads no answers while it has much to say itself"),
     (Mutant::AnswersOvertake, "a read is begun anew though one that came later was answered"),
+    (
+        Mutant::AstrayMarkIgnored,
+        "the mark of a frame that landed in a wrong place counts for nothing",
+    ),
     (Mutant::BatchHalfLogged, "of the records of a batch only the first is logged"),
     (Mutant::BatchReadsBefore, "a request of a batch does not see what those before it did"),
     (Mutant::BatchSentApart, "a batch's records are sent one by one, the first for all"),
     (Mutant::BehindFlagLost, "a new session begins without the walk that makes up for losses"),
     (Mutant::BootIgnored, "a node that a power failure took writes from votes at once"),
     (Mutant::BoundNotAhead, "no bound is durable ahead of the stamps that peers are sent"),
+    (Mutant::CandidatesInterrupt, "a member backs a candidate while another one goes on"),
     (
         Mutant::CleanMarkKept,
         "the mark of a stop in order is taken for synced, though that may have failed",
@@ -46,6 +51,7 @@ const WORDS: &[(Mutant, &str)] = &[
     (Mutant::ExpiredShown, "a leader shows what is past its time"),
     (Mutant::ExpiredAboveFloor, "an expired value goes before the floor covers it"),
     (Mutant::FailedConditionUnconfirmed, "a failed condition is answered unconfirmed"),
+    (Mutant::FarewellReorders, "what is taken back from a node that stops changes its order"),
     (Mutant::FarewellTooEarly, "a node that stops has requests taken back that it carries out"),
     (Mutant::FastAbsentIsTombstone, "a fast read takes a tombstone for an absent key"),
     (Mutant::FastReadExpires, "a fast read goes by its own clock for what is past its time"),
@@ -116,6 +122,10 @@ const WORDS: &[(Mutant, &str)] = &[
         "a request goes to the new leader before the old one has refused those before it",
     ),
     (Mutant::UnknownRetried, "a write whose fate is unknown is tried again"),
+    (
+        Mutant::UpkeepCrowdsOut,
+        "what a leader brings a member that differs is put into its outbox whatever its limit",
+    ),
     (Mutant::VotesAtOnce, "a node whose data is gone votes at once"),
     (Mutant::WatchFirstOnly, "of the keys that a batch watches only the first counts"),
     (

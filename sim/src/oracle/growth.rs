@@ -117,6 +117,12 @@ impl Growth {
         self.removed[node].clear();
     }
 
+    /// The only node of a cluster was damaged and repaired: nobody is left who knows which ballots
+    /// have been, so versions of the strong database may come a second time.
+    pub fn note_ballots_lost(&mut self) {
+        self.bodies.retain(|((db, _), _), _| *db != Db::STRONG.number());
+    }
+
     /// Whether a node does not vote because it may have lost something.
     pub fn note_recovery(&mut self, node: usize, recovers: bool) {
         self.nodes[node].recovers = recovers;
@@ -395,6 +401,24 @@ mod tests {
         held.flush(Db::QUORUM, Version::stamp(9, NodeId(1), 1));
         growth.look(0, 1, &held, Some(0));
         assert_eq!(growth.check(), Ok(()));
+    }
+
+    #[test]
+    fn only_ballots_may_be_lost_with_the_last_copy() {
+        for (db, forgiven) in [(Db::STRONG, true), (Db::QUORUM, false)] {
+            let held = |value: &'static [u8]| {
+                let (mut store, value) = (Store::new(4, 1, 1), Some(value));
+                let version = Version::stamp(5, NodeId(0), 1);
+                store.merge(&Record { db, key: b"k", version, expires_at_ms: None, value });
+                store
+            };
+            let mut growth = Growth::new(1);
+            growth.look(0, 1, &held(b"a"), Some(0));
+            growth.forget(0);
+            growth.note_ballots_lost();
+            growth.look(0, 2, &held(b"b"), Some(0));
+            assert_eq!(growth.check().is_ok(), forgiven, "{db:?}");
+        }
     }
 
     #[test]

@@ -382,6 +382,7 @@ impl World<'_> {
                         // formed is gone, it forms anew, which is a cold start by another name.
                         self.cold_lost.on_loss(0);
                         self.cold_lost.on_cold_start(self.net.now_us);
+                        self.growth.note_ballots_lost();
                     }
                     mode = Mode::Repair { suffix: self.hosts[id].life.to_string() };
                     self.record(id, EventKind::DiskFailed, 1, &[]);

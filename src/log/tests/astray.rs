@@ -14,6 +14,9 @@ use super::{
 
 const SEGMENT_SIZE: u64 = 1500;
 
+/// Frames of one size in one segment: one that lands on another leaves those behind it whole.
+const EVEN: &[Step] = &[Step::Append(7), Step::Append(7), Step::Sync, Step::Append(7)];
+
 fn names(disk: &MemoryDisk) -> Vec<String> {
     let mut names = disk.clone().names().expect("healthy");
     names.retain(|name| Kind::of(name).is_some());
@@ -67,17 +70,17 @@ fn intact(sound: &MemoryDisk, spoilt: &MemoryDisk) -> Replayed {
 
 /// Lets a write of each step go astray to each place, and ends the life after each later step.
 /// How often that was damage, and how often it was taken for a torn end or did no harm.
-fn lead_astray(script: &[Step]) -> (u64, u64) {
+fn lead_astray(script: &[Step], segment_size: u64) -> (u64, u64) {
     let (mut damaged, mut other) = (0, 0);
     for (nth, _) in script.iter().enumerate() {
-        let mut before = World::play(MemoryDisk::default(), &script[..nth], SEGMENT_SIZE);
+        let mut before = World::play(MemoryDisk::default(), &script[..nth], segment_size);
         let disk = std::mem::take(&mut before.disk);
         for name in names(&disk) {
             for to in places(disk.bytes(&name).expect("listed")) {
                 let rest = script[nth..].split(|step| matches!(step, Step::Reopen)).next();
                 for end in nth + 1..=nth + rest.map_or(0, <[Step]>::len) {
                     let to = (name.clone(), to);
-                    let world = World::play_astray(&script[..end], SEGMENT_SIZE, (nth, &to));
+                    let world = World::play_astray(&script[..end], segment_size, (nth, &to));
                     match check(&world, &format!("step {nth} to {to:?}, until {end}")) {
                         Some(true) => damaged += 1,
                         Some(false) => other += 1,
@@ -129,9 +132,10 @@ fn check(world: &World, what: &str) -> Option<bool> {
 fn no_write_that_went_astray_is_believed() {
     let (mut damaged, mut other) = (0, 0);
     for script in SCRIPTS {
-        let (more, others) = lead_astray(script);
+        let (more, others) = lead_astray(script, SEGMENT_SIZE);
         (damaged, other) = (damaged + more, other + others);
     }
+    assert!(lead_astray(EVEN, 10 * SEGMENT_SIZE).0 > 0);
     assert!(damaged > 300 && other > 50, "{damaged} are damage, {other} are not");
 }
 
@@ -142,5 +146,15 @@ fn no_write_that_went_astray_is_believed() {
 fn frame_number_ignored() {
     use crate::probe::{Mutant, plant};
     plant(Some(Mutant::FrameNumberIgnored));
+    no_write_that_went_astray_is_believed();
+}
+
+/// The planted bug that goes by the length of a frame that landed in a wrong place, not by its mark.
+#[cfg(feature = "mutants")]
+#[test]
+#[should_panic(expected = "a log below its mark")]
+fn astray_mark_ignored() {
+    use crate::probe::{Mutant, plant};
+    plant(Some(Mutant::AstrayMarkIgnored));
     no_write_that_went_astray_is_believed();
 }

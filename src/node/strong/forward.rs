@@ -107,8 +107,8 @@ impl Forwards {
         }
     }
 
-    /// The requests that are with a peer which will not answer any more, and whether one is behind each
-    /// that may write or was answered.
+    /// The requests that are with a peer which will not answer any more, in the order in which they
+    /// came, and whether one is behind each that may write or was answered.
     pub(crate) fn take_all_of(&mut self, peer: NodeId) -> Vec<(Request, bool)> {
         let gone = self.open.extract_if(.., |_, forwarded| forwarded.to == peer);
         let last = |away: &Away| away.last_write.max(away.last_answered);
@@ -117,7 +117,11 @@ impl Forwards {
             let overtaken = last(request.slot) > id;
             (request, overtaken)
         });
-        let gone: Vec<(Request, bool)> = gone.collect();
+        let mut gone: Vec<(Request, bool)> = gone.collect();
+        if !planted(Mutant::FarewellReorders) {
+            // One that was refused and sent again has a later number there than those behind it.
+            gone.sort_by_key(|(request, _)| request.number);
+        }
         gone.iter().for_each(|(request, _)| self.on_back(request));
         gone
     }

@@ -7,6 +7,7 @@
 use super::{
     Ctx, Strong,
     acceptor::Judged,
+    candidate::Stage,
     elect::Promises,
     flush::Told,
     request::Origin,
@@ -247,9 +248,10 @@ impl Strong {
         if !self.votes() {
             return;
         }
-        let led: Vec<u32> =
-            slots.iter().filter(|slot| self.leader_of(*slot).is_some_and(|l| l != from)).collect();
-        for slot in led {
+        let led = |slot| self.leader_of(slot).is_some_and(|leader| leader != from);
+        let denied = |slot: &u32| led(*slot) || self.has_candidate(ctx.now.mono, *slot, from);
+        let denied: Vec<u32> = slots.iter().filter(denied).collect();
+        for slot in denied {
             slots.remove(slot);
         }
         let mut bytes = Vec::new();
@@ -257,6 +259,19 @@ impl Strong {
         if let Some(peer) = ctx.peers.get_mut(from) {
             peer.say(&Frame::Backing { id, slots: &bytes });
         }
+    }
+
+    /// Whether another candidate than `other` goes on with a slot, as far as this node sees. One that
+    /// has much to pull from one member shows that to no other; so whoever sees it speaks for it, or
+    /// each candidate would end what the other has begun, for ever.
+    fn has_candidate(&self, now: Instant, slot: u32, other: NodeId) -> bool {
+        let ours = self
+            .campaigns
+            .iter()
+            .any(|campaign| campaign.stage != Stage::Canvassing && campaign.slots.contains(slot));
+        let seen =
+            self.terms.has_candidate(slot, now) && self.acceptor.promised(slot).node() != other;
+        (ours || seen) && !planted(Mutant::CandidatesInterrupt)
     }
 
     fn on_prepare(
@@ -278,7 +293,7 @@ impl Strong {
             }
             self.yield_to(ctx, ballot, &prepared.raised);
             let until = self.candidate_until(ctx);
-            self.terms.hold_off(prepared.raised.iter(), until);
+            self.terms.give_time(prepared.raised.iter(), until);
             self.reschedule(ctx);
         }
         let (mut granted, mut copied) = (Vec::new(), Vec::new());
@@ -316,7 +331,7 @@ impl Strong {
         }
         if !recovers {
             let until = self.candidate_until(ctx);
-            self.terms.hold_off([slot], until);
+            self.terms.give_time([slot], until);
         }
         let Some(peer) = ctx.peers.get_mut(from) else { return };
         let mut entries = Vec::new();

@@ -30,6 +30,8 @@ pub(crate) struct Terms {
     vacant: SlotSet,
     /// By slot: nobody stands before, plus what the rank adds.
     vacant_from: Vec<Instant>,
+    /// By slot: until when a candidate was given time that has shown itself.
+    candidate_until: Vec<Instant>,
     /// When the next slot is due for us.
     due_at: Option<Instant>,
 }
@@ -46,6 +48,7 @@ impl Terms {
             leaders: vec![None; slots as usize],
             vacant: SlotSet::full(slots),
             vacant_from: vec![from; slots as usize],
+            candidate_until: vec![Instant::ZERO; slots as usize],
             due_at: None,
         }
     }
@@ -101,7 +104,22 @@ impl Terms {
         self.set_leader(now, slot, best.map(|(index, _)| NodeId(index as u16)));
     }
 
-    /// Gives a candidate time before anybody else stands for these slots.
+    /// A candidate goes on with these slots: it gets time before anybody else stands for them.
+    pub(crate) fn give_time(&mut self, slots: impl IntoIterator<Item = u32>, until: Instant) {
+        for slot in slots {
+            self.hold_off([slot], until);
+            if let Some(given) = self.candidate_until.get_mut(slot as usize) {
+                *given = until;
+            }
+        }
+    }
+
+    /// Whether a candidate has time for this slot.
+    pub(crate) fn has_candidate(&self, slot: u32, now: Instant) -> bool {
+        self.candidate_until.get(slot as usize).is_some_and(|until| *until > now)
+    }
+
+    /// Nobody is to stand for these slots before that time.
     pub(crate) fn hold_off(&mut self, slots: impl IntoIterator<Item = u32>, until: Instant) {
         for slot in slots {
             if let Some(from) = self.vacant_from.get_mut(slot as usize) {

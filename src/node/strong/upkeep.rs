@@ -158,13 +158,15 @@ impl Strong {
             self.upkeep.next_at = None;
             return;
         }
-        let pause = if self.upkeep.graves.is_empty() {
-            self.timing.repair.0
-        } else {
-            (self.timing.repair.0 / HURRY).max(1)
-        };
-        self.upkeep.next_at = Some(now + Millis(pause));
+        let pause =
+            if self.upkeep.graves.is_empty() { self.timing.repair } else { self.hurry_pause() };
+        self.upkeep.next_at = Some(now + pause);
         self.survey(ctx);
+    }
+
+    /// How soon a survey follows another one that left something to do.
+    fn hurry_pause(&self) -> Millis {
+        Millis((self.timing.repair.0 / HURRY).max(1))
     }
 
     /// Puts the digests of all slots we lead into all streams.
@@ -300,13 +302,16 @@ impl Strong {
         if !self.led().contains(slot) || !self.leader.is_settled(slot) {
             return;
         }
+        let Some(peer) = ctx.peers.get_mut(member) else { return };
+        // What does not fit now is found by the next survey.
+        if !has_room(peer, SLOT_CLEAN_SIZE) {
+            return;
+        }
         reached(Hook::CopyCleaned);
         let (ballot, digest) =
             (self.acceptor.promised(slot), ctx.replica.store.digest(Db::STRONG, slot, 1));
-        if let Some(peer) = ctx.peers.get_mut(member) {
-            let frame = |pos| Frame::SlotClean { pos, ballot, slot, digest };
-            peer.outbox.push(SLOT_CLEAN_SIZE, frame);
-        }
+        let frame = |pos| Frame::SlotClean { pos, ballot, slot, digest };
+        peer.outbox.push(SLOT_CLEAN_SIZE, frame);
     }
 
     /// The leader of `ballot` has settled a slot and holds what we hold.
@@ -431,9 +436,15 @@ impl Strong {
     pub(super) fn note_tombstones(&mut self, now: Instant) {
         for (slot, key, version) in self.leader.take_tombstones() {
             self.upkeep.on_tombstone(slot, &key, version);
-            self.upkeep.hurry(now + Millis(self.timing.repair.0 / HURRY));
+            self.upkeep.hurry(now + self.hurry_pause());
         }
     }
+}
+
+/// Whether a member's stream takes what can as well come later: it must not become Behind by that,
+/// and begin all over.
+fn has_room(to: &Peer, size: usize) -> bool {
+    to.outbox.has_room(size) || planted(Mutant::UpkeepCrowdsOut)
 }
 
 /// Tells a member that a tombstone of this version is no longer needed.

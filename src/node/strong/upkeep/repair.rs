@@ -3,11 +3,11 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use super::push_drop;
+use super::{has_room, push_drop};
 use crate::{
     node::strong::{Ctx, Strong},
     probe::{Hook, Mutant, planted, reached},
-    proto::peer::{FILL_OVERHEAD, Frame},
+    proto::peer::{DROP_OVERHEAD, FILL_OVERHEAD, Frame},
     record::{Ballot, Db, NodeId, Version},
     slot::Slot,
     store::PageCursor,
@@ -101,7 +101,12 @@ impl Strong {
             true
         });
         for key in lacking {
-            self.send_again(ctx, member, (ballot, slot), &key);
+            if !self.send_again(ctx, member, (ballot, slot), &key) {
+                // The next survey finds what is left; it does not wait its turn.
+                reached(Hook::RepairPaused);
+                self.upkeep.hurry(ctx.now.mono + self.hurry_pause());
+                break;
+            }
         }
         for (key, theirs) in listed {
             let held = ctx.replica.store.get(Db::STRONG, key);
@@ -111,7 +116,9 @@ impl Strong {
             }
             if theirs.ballot() == ballot {
                 // We dropped it, and the member missed that.
-                if let Some(peer) = ctx.peers.get_mut(member) {
+                if let Some(peer) = ctx.peers.get_mut(member)
+                    && has_room(peer, DROP_OVERHEAD + key.len())
+                {
                     push_drop(peer, key, *theirs);
                 }
             } else if self.has_room() {
@@ -121,25 +128,28 @@ impl Strong {
         }
     }
 
-    /// Sends a member our record of a key.
+    /// Sends a member our record of a key. False if its stream has no room now.
     fn send_again(
         &mut self,
         ctx: &mut Ctx<'_>,
         member: NodeId,
         (ballot, slot): (Ballot, u32),
         key: &[u8],
-    ) {
+    ) -> bool {
         if self.leader.is_key_unsettled(slot, key) {
             // Not known to be chosen: stamped anew it goes to all.
             if self.has_room() {
                 self.leader.settle(ctx, ballot, slot, key);
             }
-            return;
+            return true;
         }
-        let Some(record) = ctx.replica.store.encoded(Db::STRONG, key) else { return };
+        let Some(record) = ctx.replica.store.encoded(Db::STRONG, key) else { return true };
         let version = ctx.replica.store.get(Db::STRONG, key).map(|record| record.version);
-        let Some(peer) = ctx.peers.get_mut(member) else { return };
+        let Some(peer) = ctx.peers.get_mut(member) else { return true };
         self.leader.send_batches(peer);
+        if !has_room(peer, FILL_OVERHEAD + record.len()) {
+            return false;
+        }
         if version.is_some_and(|version| version.ballot() == ballot) {
             peer.outbox.push_record(record);
         } else {
@@ -147,5 +157,6 @@ impl Strong {
             let size = FILL_OVERHEAD + record.len();
             peer.outbox.push(size, |pos| Frame::Fill { pos, ballot, record });
         }
+        true
     }
 }
