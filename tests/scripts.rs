@@ -313,6 +313,7 @@ fn scripts_kill_the_bugs_that_the_kill_table_says() {
         (Mutant::FloorIgnored, "tombstones_lost.txt"),
         (Mutant::FloorRowOutlived, "tombstones_wiped.txt"),
         (Mutant::ReadBegunAgain, "strong_pipeline_lost.txt"),
+        (Mutant::WatchForgetsDrops, "watch_dropped.txt"),
     ];
     for (mutant, name) in kills {
         let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/scripts").join(name);
