@@ -39,6 +39,9 @@ pub struct Growth {
     floors: Vec<u64>,
     /// The highest floor that any node has had.
     floor: u64,
+    /// By node: whether it has none now, and the highest of any when it last got one again.
+    bare: Vec<bool>,
+    borrowed: Vec<u64>,
     removed: Vec<BTreeMap<DbKey, (u128, u64)>>,
     /// Tombstones that the last look found removed.
     removed_now: Vec<(Db, Vec<u8>, u128)>,
@@ -81,6 +84,8 @@ impl Growth {
             looks: 0,
             floors: vec![0; nodes],
             floor: 0,
+            bare: vec![false; nodes],
+            borrowed: vec![0; nodes],
             removed: vec![BTreeMap::new(); nodes],
             removed_now: Vec::new(),
             failure: None,
@@ -96,10 +101,13 @@ impl Growth {
     /// data.
     pub fn note_floor(&mut self, node: usize, floor: Option<u64>, durable: bool) {
         let Some(floor) = floor else {
-            self.nodes[node].bare = true;
+            (self.nodes[node].bare, self.bare[node]) = (true, true);
             return self.note_loss(node);
         };
         self.floor = self.floor.max(floor);
+        if std::mem::take(&mut self.bare[node]) {
+            self.borrowed[node] = self.floor;
+        }
         let before = self.floors[node];
         if floor < before {
             let detail = format!("the floor of n{node} went back from {before:x} to {floor:x}");
@@ -133,10 +141,12 @@ impl Growth {
         std::mem::take(&mut self.removed_now)
     }
 
-    /// Whether a node has removed such a tombstone itself.
+    /// Whether a node has removed such a tombstone itself; or may have between two looks, while it had
+    /// no floor and went by that of another.
     pub fn has_removed(&self, node: usize, db: Db, key: &[u8], version: u128) -> bool {
         let removed = self.removed[node].get(&(db.number(), key.to_vec()));
         removed.is_some_and(|(below, _)| *below >= version)
+            || Version::from_bits(version).hlc() <= self.borrowed[node]
     }
 
     /// A turn of a node has ended. Looks at its replica, if it has changed often enough.
@@ -375,6 +385,20 @@ mod tests {
             growth.look(0, 1, &Store::new(4, 1, 1), Some(3));
             assert!(growth.check().is_err(), "it has a floor of its own by then");
         }
+    }
+
+    #[test]
+    fn what_went_by_the_floor_of_another_may_never_have_been_seen() {
+        let mut growth = Growth::new(2);
+        let at = |hlc| Version::stamp(hlc, NodeId(1), 1).to_bits();
+        growth.note_floor(1, Some(5), true);
+        growth.note_floor(0, Some(3), true);
+        assert!(!growth.has_removed(0, Db::QUORUM, b"k", at(4)), "it always had a floor");
+        growth.note_floor(0, None, true);
+        growth.note_floor(0, Some(3), true);
+        assert!(growth.has_removed(0, Db::QUORUM, b"k", at(5)));
+        growth.note_floor(1, Some(6), true);
+        assert!(!growth.has_removed(0, Db::QUORUM, b"k", at(6)), "it had one of its own again");
     }
 
     #[test]
