@@ -234,6 +234,8 @@ named! {
         DigestIgnoresTombstones => "digest_ignores_tombstones",
         /// A slot's digest stays as it is when a key is written again.
         DigestNotUpdated => "digest_not_updated",
+        /// A node that goes by the floor of its donor tells nobody of it.
+        DonorFloorNotPassedOn => "donor_floor_not_passed_on",
         /// A donor that is gone before it was shown all that a node holds which lost data is waited for.
         DonorKept => "donor_kept",
         /// A dropped tombstone takes with it whatever the key holds by then.
@@ -354,6 +356,8 @@ named! {
         RestampOldVersion => "restamp_old_version",
         /// A SCAN goes on at its place though the table has moved its records.
         ScanSkips => "scan_skips",
+        /// KEYS and RANDOMKEY tell of what is not durable.
+        SearchUnsettled => "search_unsettled",
         /// Segments are removed before the checkpoint that replaces them lasts.
         SegmentRemovedEarly => "segment_removed_early",
         /// A node leads on after a restart under its old ballot, and counts its stamps anew.

@@ -11,12 +11,13 @@ use super::{
     LinkId, Node,
     gather::Join,
     here::Way,
-    keyspace::{Found, KeySearch, RandomSearch},
+    keyspace::{KeySearch, RandomSearch},
 };
 use crate::{
     command::op::{Action, Condition, Expiry, Op, SetReply},
     conn::Ticket,
     log::Batch,
+    probe::{Mutant, planted},
     proto::Args,
     record::Db,
     time::Now,
@@ -37,6 +38,8 @@ struct Chore {
     link: LinkId,
     ticket: Ticket,
     job: Job,
+    /// It is through, and told once this is durable: what a search found may be new.
+    settling: Option<Batch>,
 }
 
 /// What is to be done.
@@ -64,8 +67,6 @@ pub(crate) struct Many {
     count: u32,
     /// The gather, once it has begun.
     gather: Option<u64>,
-    /// All is done here, and answered once this is durable.
-    settling: Option<Batch>,
 }
 
 /// What is done to each key.
@@ -143,7 +144,6 @@ impl Many {
             index: 0,
             count: (words.len() / kind.words()) as u32,
             gather: None,
-            settling: None,
         }
     }
 
@@ -175,7 +175,7 @@ enum Slice {
 
 impl Chores {
     pub(crate) fn begin(&mut self, (link, ticket): (LinkId, Ticket), job: Job) {
-        self.queue.push_back(Chore { link, ticket, job });
+        self.queue.push_back(Chore { link, ticket, job, settling: None });
     }
 
     /// A connection is gone.
@@ -185,10 +185,7 @@ impl Chores {
 
     /// Whether there is something to do, and it waits for nothing.
     pub(crate) fn is_ready(&self, is_durable: impl Fn(Batch) -> bool) -> bool {
-        self.queue.iter().any(|chore| match &chore.job {
-            Job::Keys(_) | Job::Random(_) => true,
-            Job::Many(many) => many.settling.is_none_or(&is_durable),
-        })
+        self.queue.iter().any(|chore| chore.settling.is_none_or(&is_durable))
     }
 
     /// How many there are, and how many bytes they hold.
@@ -218,13 +215,16 @@ impl Node {
         let mut searched = false;
         for _ in 0..self.chores.queue.len() {
             let Some(mut chore) = self.chores.queue.pop_front() else { return };
+            let durable = |batch| self.replica.journal.is_durable(batch);
+            let settles = chore.settling.is_some_and(|batch| !durable(batch));
             let slice = match &mut chore.job {
+                _ if settles => Slice::Waits,
                 Job::Keys(_) if searched => Slice::Waits,
                 Job::Keys(_) => {
                     searched = true;
-                    self.search_keys(now, &mut chore)
+                    self.search(now, &mut chore)
                 }
-                Job::Random(_) => self.search_random(now, &mut chore),
+                Job::Random(_) => self.search(now, &mut chore),
                 Job::Many(_) => self.do_many(now, &mut chore),
             };
             match slice {
@@ -239,22 +239,27 @@ impl Node {
         }
     }
 
-    fn search_keys(&mut self, now: Now, chore: &mut Chore) -> Slice {
-        let Job::Keys(search) = &mut chore.job else { return Slice::Done };
-        let found = search.step(&self.replica.store, now.wall_ms);
-        if found == Found::More {
-            return Slice::More;
+    fn search(&mut self, now: Now, chore: &mut Chore) -> Slice {
+        if chore.settling.is_none() {
+            let store = &self.replica.store;
+            let through = match &mut chore.job {
+                Job::Keys(search) => search.step(store, now.wall_ms),
+                Job::Random(search) => search.step(store, now.wall_ms),
+                Job::Many(_) => return Slice::Done,
+            };
+            if !through {
+                return Slice::More;
+            }
+            let settling = self.replica.journal.wait_for_all();
+            chore.settling = settling.filter(|_| !planted(Mutant::SearchUnsettled));
+            if chore.settling.is_some() {
+                return Slice::Waits;
+            }
         }
-        self.reply(chore.link, chore.ticket, |writer| search.write(found, writer));
-        Slice::Done
-    }
-
-    fn search_random(&mut self, now: Now, chore: &mut Chore) -> Slice {
-        let Job::Random(search) = &mut chore.job else { return Slice::Done };
-        let Some(key) = search.step(&self.replica.store, now.wall_ms) else { return Slice::More };
-        self.reply(chore.link, chore.ticket, |writer| match key {
-            Some(key) => writer.bulk(&key),
-            None => writer.null(),
+        self.reply(chore.link, chore.ticket, |writer| match &chore.job {
+            Job::Keys(search) => search.write(writer),
+            Job::Random(search) => search.write(writer),
+            Job::Many(_) => {}
         });
         Slice::Done
     }
@@ -267,9 +272,8 @@ impl Node {
             let count = many.count as usize + usize::from(many.way == Way::Copy);
             self.gathers.begin(link, ticket, many.kind.join(), count)
         });
-        if let Some(batch) = many.settling {
-            let over = self.replica.journal.is_durable(batch);
-            return if over { self.end_many(gather) } else { Slice::Waits };
+        if chore.settling.is_some() {
+            return self.end_many(gather);
         }
         let (db, way) = (many.db, many.way);
         for _ in 0..OPS_PER_SLICE {
@@ -285,7 +289,7 @@ impl Node {
         }
         match self.replica.journal.wait_for_all() {
             Some(batch) => {
-                many.settling = Some(batch);
+                chore.settling = Some(batch);
                 Slice::More
             }
             None => self.end_many(gather),

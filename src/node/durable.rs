@@ -177,7 +177,7 @@ impl Node {
         let bound = self.replica.journal.latest_bound();
         let unlogged = self.replica.journal.wait_for_all();
         let size = self.limits.checkpoint_slice;
-        let (hlc, lives) = self.replica.floor_told();
+        let (hlc, lives) = self.replica.floor_kept();
         let Self { strong, formation, checkpoint, replica, slice, .. } = self;
         let others = |out: &mut Vec<u8>| {
             if let Some(births) = formation.births() {

@@ -212,9 +212,17 @@ impl Replica {
         self.journal.floor(*hlc, lives);
     }
 
-    /// The floor as it is told: its lives only if this node has one.
+    /// The floor as others are told it: its lives only if this node knows of one.
     pub(crate) fn floor_told(&self) -> (u64, Vec<u8>) {
-        let Floor { hlc, lives } = self.floors.floor();
+        Self::encoded(self.floors.known())
+    }
+
+    /// The floor as the log has it: its lives only if this node has one.
+    pub(crate) fn floor_kept(&self) -> (u64, Vec<u8>) {
+        Self::encoded(self.floors.floor())
+    }
+
+    fn encoded(Floor { hlc, lives }: &Floor) -> (u64, Vec<u8>) {
         let mut told = Vec::with_capacity(lives.len() * size_of::<u64>());
         lives.iter().for_each(|life| peer::push_life(&mut told, *life));
         (*hlc, told)

@@ -61,11 +61,11 @@ pub(crate) struct Mark {
 pub(crate) struct Told {
     /// It begins to show us all that it holds.
     pub(crate) begins: bool,
-    /// It has a floor.
+    /// It has a floor of its own.
     pub(crate) sound: bool,
     /// Its clock, which no floor of any member is above.
     pub(crate) clock: u64,
-    /// Its floor.
+    /// That, or the one by which it goes.
     pub(crate) floor: Floor,
 }
 
@@ -185,6 +185,19 @@ impl Floors {
         &self.floor
     }
 
+    /// The highest floor that this node knows to be true. One that goes by that of its donor passes it
+    /// on, for the donor may be gone by now, and others may hold what it covers.
+    pub(crate) fn known(&self) -> &Floor {
+        match &self.stage {
+            Stage::Bare(Some(donor))
+                if donor.is_done() && !planted(Mutant::DonorFloorNotPassedOn) =>
+            {
+                &donor.floor
+            }
+            Stage::Bare(_) | Stage::Sound { .. } => &self.floor,
+        }
+    }
+
     /// Whether this node has a floor.
     pub(crate) const fn is_sound(&self) -> bool {
         matches!(self.stage, Stage::Sound { .. })
@@ -282,7 +295,7 @@ impl Floors {
         if told.begins {
             (shows.began, shows.skipped) = (true, false);
         }
-        if !told.sound || told.floor.lives.len() != members {
+        if told.floor.lives.len() != members {
             return News::None;
         }
         match &mut self.stage {
@@ -290,7 +303,7 @@ impl Floors {
                 self.floor = told.floor;
                 News::Higher
             }
-            Stage::Bare(None) if told.begins && !ahead => {
+            Stage::Bare(None) if told.sound && told.begins && !ahead => {
                 let Told { clock, floor, .. } = told;
                 let donor = Donor { from, clock, floor, shown: false, cleansed: false };
                 self.stage = Stage::Bare(Some(donor));

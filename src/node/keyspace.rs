@@ -146,24 +146,15 @@ pub(crate) struct KeySearch {
     found: OutBuf,
     /// The same before the slot that is walked.
     before_slot: (usize, usize),
-}
-
-/// How far a KEYS is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Found {
-    /// It is through.
-    All,
-    /// It goes on.
-    More,
-    /// It has found too much.
-    TooMuch,
+    too_much: bool,
 }
 
 impl KeySearch {
     pub(crate) fn new(db: Db, pattern: &[u8], style: Style) -> Self {
         let (found, pattern) = (OutBuf::new(), pattern.into());
         let (count, before_slot) = (0, (0, 0));
-        Self { walk: Walk::new(db, 0), pattern, style, count, found, before_slot }
+        let walk = Walk::new(db, 0);
+        Self { walk, pattern, style, count, found, before_slot, too_much: false }
     }
 
     /// Bytes that it holds.
@@ -171,8 +162,8 @@ impl KeySearch {
         self.found.len()
     }
 
-    /// Looks at some more records.
-    pub(crate) fn step(&mut self, store: &Store, wall_ms: u64) -> Found {
+    /// Looks at some more records. Whether it is through.
+    pub(crate) fn step(&mut self, store: &Store, wall_ms: u64) -> bool {
         let mut left = SEARCHED_PER_TURN;
         if self.walk.is_outdated(store) {
             let (count, size) = self.before_slot;
@@ -193,15 +184,16 @@ impl KeySearch {
                 self.before_slot = (self.count, self.found.len());
             }
             if self.found.len() > FOUND_SIZE_MAX {
-                return Found::TooMuch;
+                self.too_much = true;
+                return true;
             }
         }
-        if self.walk.slot(store).is_some() { Found::More } else { Found::All }
+        self.walk.slot(store).is_none()
     }
 
     /// Writes the answer.
-    pub(crate) fn write(&self, found: Found, reply: &mut ReplyWriter<'_>) {
-        if found == Found::TooMuch {
+    pub(crate) fn write(&self, reply: &mut ReplyWriter<'_>) {
+        if self.too_much {
             return reply.error(format_args!(
                 "ERR KEYS answers with {FOUND_SIZE_MAX} bytes at most, and more match; use SCAN"
             ));
@@ -242,15 +234,16 @@ impl RandomSearch {
         (self.skip, self.passed) = (self.rng.below(len.max(1) as u64), 0);
     }
 
-    /// Looks at some more records. The key or that there is none, once that is known.
-    pub(crate) fn step(&mut self, store: &Store, wall_ms: u64) -> Option<Option<Vec<u8>>> {
+    /// Looks at some more records. Whether a key is chosen, or known that there is none.
+    pub(crate) fn step(&mut self, store: &Store, wall_ms: u64) -> bool {
         if store.live(self.walk.db) == 0 {
-            return Some(None);
+            self.chosen = None;
+            return true;
         }
         let mut left = SEARCHED_PER_TURN;
         while left > 0 {
             if self.walk.slot(store).is_none() {
-                return Some(None);
+                return true;
             }
             let Self { walk, skip, passed, chosen, .. } = self;
             let slot_done = walk.step(store, |record| {
@@ -263,13 +256,21 @@ impl RandomSearch {
             });
             let enough = self.passed > self.skip;
             if (slot_done || enough) && self.chosen.is_some() {
-                return Some(self.chosen.take());
+                return true;
             }
             if slot_done {
                 self.begin_slot(store);
             }
         }
-        None
+        false
+    }
+
+    /// Writes the answer.
+    pub(crate) fn write(&self, reply: &mut ReplyWriter<'_>) {
+        match &self.chosen {
+            Some(key) => reply.bulk(key),
+            None => reply.null(),
+        }
     }
 }
 
@@ -293,7 +294,7 @@ mod tests {
         (0..20_000).for_each(|key| put(&mut store, key, Some(b"v")));
         let mut search = KeySearch::new(DB, b"k*", Style::Plain);
         let (mut turns, mut next) = (0, 20_000);
-        while search.step(&store, 0) == Found::More {
+        while !search.step(&store, 0) {
             turns += 1;
             (0..500).for_each(|more| put(&mut store, next + more, Some(b"v")));
             next += 500;
@@ -317,19 +318,16 @@ mod tests {
         (0..50_000).for_each(|key| put(&mut store, key, None));
         let mut rng = Rng::new(1);
         let mut nothing = RandomSearch::new(&store, DB, &mut rng);
-        assert_eq!(nothing.step(&store, 0), Some(None), "known without a look");
+        assert!(nothing.step(&store, 0) && nothing.chosen.is_none(), "known without a look");
         put(&mut store, 77, Some(b"v"));
         let mut turns = Vec::new();
         for _ in 0..20 {
             let mut search = RandomSearch::new(&store, DB, &mut rng);
             let mut count = 1;
-            let key = loop {
-                if let Some(key) = search.step(&store, 0) {
-                    break key;
-                }
+            while !search.step(&store, 0) {
                 count += 1;
-            };
-            assert_eq!(key.as_deref(), Some(&b"k77"[..]));
+            }
+            assert_eq!(search.chosen.as_deref(), Some(&b"k77"[..]));
             turns.push(count);
         }
         assert!(turns.iter().any(|turns| *turns > 1), "{turns:?}");

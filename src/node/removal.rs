@@ -139,13 +139,15 @@ impl Node {
         let promised = if promises { self.replica.promise() } else { 0 };
         let (hlc, lives) = self.replica.floor_told();
         let mut row = Vec::with_capacity(lives.len() * 2);
-        for mark in self.replica.floors.row() {
+        let floors = &self.replica.floors;
+        for mark in floors.row() {
             peer::push_mark(&mut row, mark.life, mark.hlc);
         }
         let clock = if begins { self.replica.clock() } else { 0 };
         let (lives, row) = (&lives[..], &row[..]);
         let mut bytes = Vec::with_capacity(64 + lives.len() + row.len());
-        Frame::Floor { begins, clock, promised, hlc, lives, row }.encode(&mut bytes);
+        let sound = floors.is_sound();
+        Frame::Floor { begins, sound, clock, promised, hlc, lives, row }.encode(&mut bytes);
         if begins || peer.floor_told.0 != bytes {
             open.out.extend(&bytes);
             self.links.touch(link);
@@ -160,14 +162,13 @@ impl Node {
         from: NodeId,
         frame: Frame<'_>,
     ) -> Result<(), Hangup> {
-        let Frame::Floor { begins, clock, promised, hlc, lives, row } = frame else {
+        let Frame::Floor { begins, sound, clock, promised, hlc, lives, row } = frame else {
             return Err(Hangup::Unexpected);
         };
         let lives: Option<Vec<u64>> = peer::lives(lives).collect();
         let row: Option<Vec<(u64, u64)>> = peer::marks(row).collect();
         let (Some(lives), Some(row)) = (lives, row) else { return Err(Hangup::Unexpected) };
         let ahead = self.replica.is_ahead(now, clock.max(hlc));
-        let sound = !lives.is_empty();
         let told = Told { begins, sound, clock, floor: Floor { hlc, lives } };
         let Some(peer) = self.peers.get_mut(from) else { return Err(Hangup::Unexpected) };
         let life = peer.cursor.incarnation;

@@ -388,7 +388,7 @@ mod tests {
             let set = doctor::set("k", "v1", 0, (end_us - 1, Some(end_us)));
             let history = vec![Entry { db, ..set }];
             let mut lost = Lost::default();
-            lost.on_loss(5_000_000);
+            [5_500_000, 5_000_000, 5_900_000].map(|us| lost.on_loss(us));
             if cold {
                 lost.on_cold_start(6_000_000);
             }

@@ -71,9 +71,10 @@ impl Lost {
     /// What is acknowledged is synced so much later, at the latest.
     const TAIL_US: u64 = 1_100_000;
 
-    /// A disk may have lost something.
-    pub fn on_loss(&mut self, now_us: u64) {
-        self.first_us.get_or_insert(now_us);
+    /// A disk may have lost something that was written shortly before that time, or later.
+    pub fn on_loss(&mut self, since_us: u64) {
+        let first_us = self.first_us.get_or_insert(since_us);
+        *first_us = since_us.min(*first_us);
     }
 
     /// The cluster has started cold.

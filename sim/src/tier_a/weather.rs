@@ -199,7 +199,7 @@ impl World<'_> {
         self.go_down(node, false);
         if may_lose {
             self.hosts[node].drive.wipe();
-            self.note_loss(true);
+            self.note_loss(true, self.net.now_us);
         } else {
             self.fired[FaultClass::Wipe as usize] -= 1;
         }
@@ -216,7 +216,9 @@ impl World<'_> {
             let mut chance = self.disk_chance(node);
             self.hosts[node].drive.lose_power(&mut chance);
             // What was closed in order is synced.
-            self.note_loss(self.case.config.disks.everysec && !self.hosts[node].drive.is_closed());
+            let died_us = self.hosts[node].died_us;
+            let lost = self.case.config.disks.everysec && !self.hosts[node].drive.is_closed();
+            self.note_loss(lost, died_us);
         }
         self.net.dark[node] |= !told;
     }
@@ -232,11 +234,12 @@ impl World<'_> {
         }
     }
 
-    /// What was written, and acknowledged perhaps, may be gone from a disk.
-    fn note_loss(&mut self, lost: bool) {
+    /// What was written, and acknowledged perhaps, may be gone from a disk: what a process that ended
+    /// before the power failed had not synced is synced by nobody.
+    fn note_loss(&mut self, lost: bool, since_us: u64) {
         if lost {
             self.lost = true;
-            self.cold_lost.on_loss(self.net.now_us);
+            self.cold_lost.on_loss(since_us);
         }
     }
 

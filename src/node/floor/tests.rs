@@ -108,7 +108,9 @@ fn who_lost_its_data_takes_table_and_floor_of_one_donor() {
     assert!(!floors.is_clean() && floors.row().is_empty());
     floors.on_cleansed(NodeId(2));
     assert_eq!(floors.poll_whole(), None, "that is not the donor");
+    assert!(floors.known().lives.is_empty());
     floors.on_cleansed(NodeId(1));
+    assert_eq!((floors.known().hlc, floors.floor().hlc), (80, 0), "the donor's is passed on");
     assert_eq!(floors.poll_whole(), Some(Some(85)));
     assert_eq!(floors.floor().hlc, 80);
     assert_eq!(floors.on_told(NodeId(2), told(false, Some(90)), false), News::Higher);
@@ -158,4 +160,15 @@ fn a_new_life_promises_when_all_have_shown_what_they_hold() {
     assert_eq!(floors.floor().hlc, 30, "it never goes down");
     floors.lose();
     assert!(!floors.is_sound() && !floors.is_dead(stamp(30, 1)));
+}
+
+#[test]
+fn a_floor_that_was_passed_on_raises_others_but_makes_no_donor() {
+    let passed_on = |hlc| Told { sound: false, ..told(true, Some(hlc)) };
+    let mut floors = whole();
+    assert_eq!(floors.on_told(NodeId(1), passed_on(80), false), News::Higher);
+    assert_eq!(floors.floor().hlc, 80);
+    let mut bare = Floors::new(NodeId(0), MEMBERS);
+    assert_eq!(bare.on_told(NodeId(1), passed_on(80), false), News::None);
+    assert!(bare.floor().lives.is_empty() && bare.is_clean());
 }

@@ -413,8 +413,8 @@ impl Quorum {
 fn tell_floor(replica: &Replica, peer: &mut Peer) {
     let (hlc, lives) = replica.floor_told();
     if !lives.is_empty() {
-        let (begins, row, lives) = (false, &[][..], &lives[..]);
-        peer.ask(&Frame::Floor { begins, clock: 0, promised: 0, hlc, lives, row });
+        let (begins, sound, row, lives) = (false, replica.floors.is_sound(), &[][..], &lives[..]);
+        peer.ask(&Frame::Floor { begins, sound, clock: 0, promised: 0, hlc, lives, row });
     }
 }
 

@@ -156,8 +156,8 @@ impl<'a> Frame<'a> {
             Self::ColdStarting { nonce, birth, merged } => body.u64(nonce).u64(birth).flag(merged),
             Self::Waiting { why } => body.u8(why),
             Self::Together { pos, records } => body.u64(pos).bytes(records),
-            Self::Floor { begins, clock, promised, hlc, lives, row } => {
-                let body = body.flag(begins).u64(clock).u64(promised).u64(hlc);
+            Self::Floor { begins, sound, clock, promised, hlc, lives, row } => {
+                let body = body.flag(begins).flag(sound).u64(clock).u64(promised).u64(hlc);
                 body.sized(lives).bytes(row)
             }
             Self::FlushSlots { id, slots } => body.u64(id).bytes(slots),
@@ -388,6 +388,7 @@ impl<'a> Frame<'a> {
             }
             kind::FLOOR => Self::Floor {
                 begins: f.flag()?,
+                sound: f.flag()?,
                 clock: f.u64()?,
                 promised: f.u64()?,
                 hlc: f.u64()?,

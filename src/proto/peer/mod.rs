@@ -28,7 +28,7 @@ pub use lists::{
 };
 
 /// The version of this protocol. Nodes of different versions refuse each other.
-pub const PROTOCOL: u16 = 6;
+pub const PROTOCOL: u16 = 7;
 /// First bytes of a hello's body.
 pub const MAGIC: [u8; 8] = *b"quorate\x01";
 /// First byte of a link between nodes: what follows is a frame, where a client sends text or `*`.
@@ -225,6 +225,8 @@ pub enum Frame<'a> {
     Floor {
         /// A walk begins that shows all that the sender holds.
         begins: bool,
+        /// The sender lacks nothing of what is at or below `hlc`; if not, it passes on what it was told.
+        sound: bool,
         /// No floor of any member is above it, by the sender's word.
         clock: u64,
         /// The sender stamps nothing more at or below it, and all that any life of it has stamped
@@ -232,8 +234,7 @@ pub enum Frame<'a> {
         promised: u64,
         /// Everything at or below it has been applied by all members.
         hlc: u64,
-        /// See [`lives`]; those that `hlc` holds for, one a member; none if the sender may lack
-        /// something.
+        /// See [`lives`]; those that `hlc` holds for, one a member; none if the sender knows of no floor.
         lives: &'a [u8],
         /// See [`marks`]; up to where the sender has applied each member's stream, one a member or
         /// none.
