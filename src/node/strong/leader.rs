@@ -28,13 +28,14 @@ use crate::{
         flights::{Flights, Number},
     },
     probe::{Hook, Mutant, planted, reached},
-    proto::peer::{FILL_OVERHEAD, Frame, STREAM_OVERHEAD},
+    proto::peer::{FILL_OVERHEAD, Frame},
     record::{Ballot, Db, NodeId, Record, Version},
     slot::SlotSet,
     store::Store,
     time::Instant,
 };
 
+mod again;
 mod dropped;
 mod together;
 
@@ -334,51 +335,6 @@ impl Leader {
         let mut done = Vec::new();
         self.flights.on_durable(batch, |number, write| done.push((number, write)));
         done.into_iter().for_each(|(number, write)| self.commit(number, write));
-    }
-
-    /// A peer's session goes on over a new link from a position; or it begins anew, or the peer
-    /// votes from now on, if there is none. It is to be sent again what it has not voted for.
-    pub(crate) fn on_session(&mut self, ctx: &mut Ctx<'_>, peer: NodeId, resumed: Option<u64>) {
-        let again = match resumed {
-            Some(pos) => self.flights.on_resumed(peer, pos),
-            None => self.flights.on_restarted(peer),
-        };
-        // What an earlier session had not come to is among it, unless this one goes on.
-        let waiting = self.again.entry(peer).or_default();
-        if resumed.is_none() {
-            waiting.clear();
-        }
-        waiting.extend(again);
-        self.send_again(ctx);
-    }
-
-    /// Sends peers what they are to have again, but no more at a time than leaves room for new
-    /// writes: all that is under way may be more than an outbox takes, and one that overflows ends
-    /// its session, so that all would have to be sent once more, for ever.
-    pub(crate) fn send_again(&mut self, ctx: &mut Ctx<'_>) {
-        let waiting: Vec<NodeId> = self.again.keys().copied().collect();
-        for peer in waiting {
-            let Some(to) = ctx.peers.get_mut(peer) else { continue };
-            // Among the newest records of keys may be what is newer than a batch.
-            self.send_batches(to);
-            let Some(waiting) = self.again.get_mut(&to.id) else { continue };
-            while let Some(number) = waiting.front().copied() {
-                let key = self.flights.get(number).map(|write| &write.key);
-                let record = key.and_then(|key| ctx.replica.store.encoded(Db::STRONG, key));
-                let Some(record) = record else {
-                    waiting.pop_front();
-                    continue;
-                };
-                if to.outbox.len() > 0 && !to.outbox.has_room(STREAM_OVERHEAD + record.len()) {
-                    break;
-                }
-                waiting.pop_front();
-                if let Some(end) = to.outbox.push_record(record) {
-                    self.flights.sent(number, to.id, end);
-                }
-            }
-        }
-        self.again.retain(|_, waiting| !waiting.is_empty());
     }
 
     /// A member may have forgotten what it acknowledged in an earlier life.
