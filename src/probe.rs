@@ -350,6 +350,8 @@ named! {
         RepliesSwapped => "replies_swapped",
         /// A request goes to a new leader while the old one may still refuse those before it.
         RequestsOvertake => "requests_overtake",
+        /// What a member was found to hold is not counted for writes that it is to be sent again.
+        HeldNotCounted => "held_not_counted",
         /// A node that has enough to do does not read what a new link says first, even of a peer.
         HelloNotRead => "hello_not_read",
         /// A new leader sends unsettled records again with their old version.

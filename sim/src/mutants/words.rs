@@ -118,6 +118,10 @@ const WORDS: &[(Mutant, &str)] = &[
     (Mutant::TailNotRewritten, "frames above all marks are replayed and not written again"),
     (Mutant::TombstoneForgotten, "a tombstone is not kept"),
     (Mutant::UndurableShown, "a fast read is shown what is not durable"),
+    (
+        Mutant::HeldNotCounted,
+        "what a member was found to hold does not count for writes that wait to be sent again",
+    ),
     (Mutant::HelloNotRead, "a node that has enough to do does not read what a new link says first"),
     (
         Mutant::RequestsOvertake,

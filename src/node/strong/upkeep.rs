@@ -164,7 +164,12 @@ impl Strong {
         self.survey(ctx);
     }
 
-    /// How soon a survey follows another one that left something to do.
+    /// A stream had no room: another survey goes on with what is left, before its turn.
+    fn survey_soon(&mut self, now: Instant) {
+        self.upkeep.hurry(now + self.hurry_pause().min(self.timing.silence));
+    }
+
+    /// How soon a survey follows another one that left something to drop.
     fn hurry_pause(&self) -> Millis {
         Millis((self.timing.repair.0 / HURRY).max(1))
     }
@@ -176,7 +181,7 @@ impl Strong {
         // Where a stream has no room for all of it, each survey begins with other slots.
         let turn = first_id as usize * span.max(1) % led.len().max(1);
         led.rotate_left(turn);
-        let (mut messages, mut waiting) = (Vec::new(), Votes::default());
+        let (mut messages, mut waiting, mut full) = (Vec::new(), Votes::default(), false);
         for slots in led.chunks(span.max(1)) {
             let id = first_id + messages.len() as u64;
             self.upkeep.last_id = id;
@@ -195,7 +200,11 @@ impl Strong {
             let size = SURVEY_OVERHEAD + bytes.len() + digests.len();
             let asked = ctx.peers.iter_mut().filter(|peer| peer.votes_in_reach());
             waiting = Votes::default();
-            for peer in asked.filter(|peer| peer.outbox.has_room(size)) {
+            for peer in asked {
+                if !peer.outbox.has_room(size) {
+                    full = true;
+                    continue;
+                }
                 let (slots, digests) = (&bytes[..], &digests[..]);
                 peer.outbox.push(size, |pos| Frame::Survey { pos, id, slots, digests });
                 waiting.add(peer.id);
@@ -211,6 +220,9 @@ impl Strong {
         let until = ctx.now.mono + Millis(ANSWER_SILENCES * self.timing.silence.0);
         let own = ctx.replica.journal.wait_for_all();
         self.upkeep.round = Some(Round { first_id, messages, same, seq, own, waiting, until });
+        if full {
+            self.survey_soon(ctx.now.mono);
+        }
         self.finish_slots(ctx);
     }
 
@@ -261,6 +273,10 @@ impl Strong {
         let Some(asked) = index.and_then(|index| round.messages.get(index)).cloned() else {
             return;
         };
+        let mut whole = same.clone();
+        whole.intersect_with(&asked);
+        whole.subtract(copied);
+        let seq = round.seq;
         let mut differ = Vec::new();
         for slot in asked.iter() {
             let Some(votes) = round.same.get_mut(&slot) else { continue };
@@ -270,6 +286,7 @@ impl Strong {
                 differ.push(slot);
             }
         }
+        self.leader.on_held(from, &whole, seq);
         for slot in copied.iter().filter(|slot| same.contains(*slot)) {
             self.clean_copy(ctx, from, slot);
         }
@@ -282,8 +299,7 @@ impl Strong {
         self.repair_next(ctx, from);
         self.finish_slots(ctx);
         let back = self.upkeep.back.entry(from).or_insert_with(|| SlotSet::new(self.slots));
-        let whole = same.iter().filter(|slot| !copied.contains(*slot));
-        for slot in whole.filter(|slot| self.terms.preferred(*slot) == from) {
+        for slot in whole.iter().filter(|slot| self.terms.preferred(*slot) == from) {
             back.insert(slot);
         }
         // Messages are answered in their order.

@@ -107,8 +107,8 @@ fn strong_frame<'a>(kind: u8, parts: &'a Parts) -> Frame<'a> {
         46 => Frame::Located { id, version, flags: span as u8 },
         47 => {
             let (lives, row) = bytes.split_at(bytes.len() / 3);
-            let (begins, sound) = (a > b, a % 2 > 0);
-            Frame::Floor { begins, sound, clock: a, promised: b, hlc: a ^ b, lives, row }
+            let begins = a > b;
+            Frame::Floor { begins, sound: !begins, clock: a, promised: b, hlc: a ^ b, lives, row }
         }
         48 => Frame::ColdStart { nonce: a, births: bytes },
         49 => Frame::ColdStarting { nonce: a, birth: b, merged: a > b },

@@ -1,9 +1,12 @@
 //! Writes that a peer is to be sent again, for its stream began anew or lost some on its way.
 
-use super::{Ctx, Leader};
+use super::{Ctx, Leader, Write};
 use crate::{
+    node::flights::Number,
+    probe::{Mutant, planted},
     proto::peer::STREAM_OVERHEAD,
     record::{Db, NodeId},
+    slot::SlotSet,
 };
 
 impl Leader {
@@ -21,6 +24,24 @@ impl Leader {
         }
         waiting.extend(again);
         self.send_again(ctx);
+    }
+
+    /// A peer holds, durably and accepted, what we held in these slots when the last stamp was `seq`.
+    /// That is its vote, also for what it is to be sent again or has not acknowledged yet: it may
+    /// never do so, for a tombstone that all hold is dropped and is not sent any more.
+    pub(crate) fn on_held(&mut self, peer: NodeId, slots: &SlotSet, seq: u64) {
+        if planted(Mutant::HeldNotCounted) {
+            return;
+        }
+        let flights = &self.flights;
+        let held = |write: &Write| slots.contains(write.slot) && write.version.seq() <= seq;
+        let held = flights.numbers().filter(|number| flights.get(*number).is_some_and(held));
+        let held: Vec<Number> = held.collect();
+        for number in held {
+            if let Some(write) = self.flights.on_vote(peer, number) {
+                self.commit(number, write);
+            }
+        }
     }
 
     /// Sends peers what they are to have again, but no more at a time than leaves room for new

@@ -102,9 +102,8 @@ impl Strong {
         });
         for key in lacking {
             if !self.send_again(ctx, member, (ballot, slot), &key) {
-                // The next survey finds what is left; it does not wait its turn.
                 reached(Hook::RepairPaused);
-                self.upkeep.hurry(ctx.now.mono + self.hurry_pause());
+                self.survey_soon(ctx.now.mono);
                 break;
             }
         }
