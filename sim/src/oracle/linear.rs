@@ -20,7 +20,7 @@ use crate::{
         search::check as search,
         strings::{If, Strings, StringsOp, StringsOutcome, Tell, Term, Text},
     },
-    history::{Entry, Outcome},
+    history::{Entry, Outcome, in_order},
 };
 
 mod terms;
@@ -42,14 +42,23 @@ const BUDGET: Budget = Budget { visits_max: 30_000 };
 /// The first key that is not linearizable.
 pub fn check(observed: &Observed) -> Result<u64, Failure> {
     let mut undecided = 0;
-    let flushed = observed.history.iter().any(|entry| entry.db == 1 && entry.op == Op::FlushDb);
+    let history = in_order(&observed.history);
+    let history: Vec<&Entry> = history.iter().map(AsRef::as_ref).collect();
+    let flushed = history.iter().any(|entry| entry.db == 1 && entry.op == Op::FlushDb);
     // Which writes a flush outlives is for replicas to agree upon.
     let quorum = (!flushed).then_some(1);
-    let several = |entry: &&Entry| matches!(entry.op, Op::Rename { .. } | Op::Transact { .. });
-    for ((db, key), entries) in
-        [0].into_iter().chain(quorum).flat_map(|db| by_key(db, &observed.history))
-    {
-        // What a key gets by RENAME or a transaction is for an oracle that sees both keys.
+    let several = |entry: &&Entry| {
+        matches!(
+            entry.op,
+            Op::Copy { .. }
+                | Op::MSetNx { .. }
+                | Op::Rename { .. }
+                | Op::RenameNx { .. }
+                | Op::Transact { .. }
+        )
+    };
+    for ((db, key), entries) in [0].into_iter().chain(quorum).flat_map(|db| by_key(db, &history)) {
+        // What depends on two keys is for an oracle that sees both.
         if observed.lost.concerns(&entries) || entries.iter().any(several) {
             continue;
         }
@@ -135,14 +144,14 @@ fn verdict(mut operations: Vec<Operation<Strings>>) -> Verdict {
 }
 
 /// What was asked in a database, by key.
-fn by_key(db: u8, history: &[Entry]) -> BTreeMap<(u8, &str), Vec<&Entry>> {
+fn by_key<'h>(db: u8, history: &[&'h Entry]) -> BTreeMap<(u8, &'h str), Vec<&'h Entry>> {
     let mut keys: BTreeMap<(u8, &str), Vec<&Entry>> = BTreeMap::new();
-    for entry in history.iter().filter(|entry| entry.db == db) {
+    for entry in history.iter().copied().filter(|entry| entry.db == db) {
         for key in entry.op.keys() {
             keys.entry((db, key)).or_default().push(entry);
         }
     }
-    let flushes = history.iter().filter(|entry| entry.db == db && entry.op == Op::FlushDb);
+    let flushes = history.iter().copied().filter(|entry| entry.db == db && entry.op == Op::FlushDb);
     for flush in flushes {
         keys.values_mut().for_each(|entries| entries.push(flush));
     }
@@ -178,6 +187,10 @@ fn operation(
         return Some(operation);
     }
     let op = match (&entry.op, &entry.outcome) {
+        (Op::Ttl { .. }, Outcome::Count(told)) => {
+            let span = (entry.start_us, entry.end_us.unwrap_or(u64::MAX));
+            StringsOp::Left { told: *told, span }
+        }
         // What it watched had changed: it has only read.
         (Op::Swap { .. }, Outcome::Found(_)) => StringsOp::Read,
         (other, _) => op_of(other, term)?,
@@ -187,7 +200,7 @@ fn operation(
     let may = matches!(entry.op, Op::MDel { .. }) && entry.db == 1 && ends;
     let end = end.filter(|_| !may || entry.outcome == Outcome::Count(entry.op.keys().len() as i64));
     let outcome = match &entry.outcome {
-        Outcome::Refused | Outcome::Wrong(_) => return None,
+        Outcome::Each(_) | Outcome::Refused | Outcome::Wrong(_) => return None,
         Outcome::InDoubt | Outcome::Unknown => {
             let pending = Operation { start, end: None, op, outcome: None, client: None };
             return (!entry.op.is_read()).then_some(pending);
@@ -216,7 +229,8 @@ fn operation(
 fn count_of(op: &Op, count: i64) -> Option<StringsOutcome> {
     let keys = op.keys().len() as i64;
     match op {
-        Op::Expire { .. } | Op::Persist { .. } | Op::SetNx { .. } => {
+        Op::Ttl { .. } => Some(StringsOutcome::Was(true)),
+        Op::Expire { .. } | Op::Extend { .. } | Op::Persist { .. } | Op::SetNx { .. } => {
             Some(StringsOutcome::Was(count == 1))
         }
         Op::Exists { .. } | Op::MDel { .. } if count == 0 => Some(StringsOutcome::Count(0)),
@@ -232,7 +246,8 @@ const fn was(op: &Op, set: bool) -> Option<StringsOutcome> {
         | Op::MSet { .. }
         | Op::Set { .. }
         | Op::SetFor { .. }
-        | Op::SetIf { .. } => Some(StringsOutcome::Was(set)),
+        | Op::SetIf { .. }
+        | Op::Unwatched { .. } => Some(StringsOutcome::Was(set)),
         _ => None,
     }
 }
@@ -247,17 +262,20 @@ fn op_of(op: &Op, term: Option<Term>) -> Option<StringsOp> {
     Some(match op {
         Op::Add { by, .. } => StringsOp::Add(*by),
         Op::Append { value, .. } => StringsOp::Append(Text::of(value.as_bytes())),
-        Op::Both { value, .. } | Op::MSet { value, .. } | Op::Set { value, .. } => {
-            set(value, If::Always, Tell::Whether)
-        }
+        Op::Both { value, .. }
+        | Op::MSet { value, .. }
+        | Op::Set { value, .. }
+        | Op::Unwatched { value, .. } => set(value, If::Always, Tell::Whether),
         Op::Del { .. } | Op::FlushDb | Op::MDel { .. } => StringsOp::Delete,
         Op::Exists { .. } => StringsOp::Exists,
         Op::Expire { get: true, .. } => StringsOp::Term { term, tell: Tell::Before },
         Op::Expire { .. } | Op::Persist { .. } => StringsOp::Term { term, tell: Tell::Whether },
+        Op::Extend { value, .. } => StringsOp::Extend { value: Text::of(value.as_bytes()), term },
         Op::Get { .. } | Op::GetBoth { .. } | Op::MGet { .. } => StringsOp::Read,
         Op::GetDel { .. } => StringsOp::ReadDelete,
         // Nobody wrote between what it found and what it wrote.
         Op::GetSet { value, .. } | Op::Swap { value, .. } => set(value, If::Always, Tell::Before),
+        Op::Release { value, .. } => StringsOp::DeleteIf(Text::of(value.as_bytes())),
         Op::SetFor { value, .. } => StringsOp::Set {
             value: Text::of(value.as_bytes()),
             condition: If::Always,
@@ -274,13 +292,19 @@ fn op_of(op: &Op, term: Option<Term>) -> Option<StringsOp> {
             set(value, condition, if *get { Tell::Before } else { Tell::Whether })
         }
         Op::SetNx { value, .. } => set(value, If::Absent, Tell::Whether),
-        Op::DbSize
+        Op::Copy { .. }
+        | Op::DbSize
         | Op::Discard { .. }
+        | Op::FlushAll
+        | Op::InOrder { .. }
         | Op::Keys { .. }
+        | Op::MSetNx { .. }
         | Op::Rename { .. }
+        | Op::RenameNx { .. }
         | Op::Save
         | Op::Scan { .. }
-        | Op::Transact { .. } => return None,
+        | Op::Transact { .. }
+        | Op::Ttl { .. } => return None,
     })
 }
 
@@ -295,10 +319,13 @@ fn merge_unseen(operations: &mut [Operation<Strings>]) {
         if let Some(StringsOutcome::Found(Some(found))) = operation.outcome {
             known.insert(found);
         }
-        if let StringsOp::Set { condition: If::Equal(other) | If::Different(other), .. } =
-            operation.op
-        {
-            known.insert(other);
+        match operation.op {
+            StringsOp::DeleteIf(other)
+            | StringsOp::Extend { value: other, .. }
+            | StringsOp::Set { condition: If::Equal(other) | If::Different(other), .. } => {
+                known.insert(other);
+            }
+            _ => {}
         }
     }
     let unseen = |operation: &Operation<Strings>| match operation.op {
@@ -309,13 +336,15 @@ fn merge_unseen(operations: &mut [Operation<Strings>]) {
     };
     // So are their ends, where nothing else tells of them: as if all might be over with the first.
     let named = |operation: &Operation<Strings>| matches!(operation.op, StringsOp::Expire(_));
-    let first = operations.iter().filter_map(unseen).flatten().map(|term| term.over_from).min();
+    let terms = || operations.iter().filter_map(unseen).flatten();
+    let first = terms().map(|term| term.over_from).min();
     let first = first.filter(|_| !operations.iter().any(named));
+    let most = terms().map(|term| term.most).max().unwrap_or(0);
     for operation in operations.iter_mut().filter(|operation| unseen(operation).is_some()) {
         if let StringsOp::Set { value, term, .. } = &mut operation.op {
             *value = Text::UNSEEN;
             if let (Some(term), Some(over_from)) = (term, first) {
-                *term = Term { name: u32::MAX, over_from };
+                *term = Term { name: u32::MAX, over_from, over_by: u64::MAX, most };
             }
         }
     }

@@ -1,14 +1,15 @@
 //! What happens at one moment is seen at one moment: batches on two keys of a slot.
 //!
 //! Two keys whose names begin alike, up to a brace that closes, are one object here: both are
-//! written together, read together, or one gets the other's name, or a transaction reads and writes
-//! them; and what clients saw of that must be linearizable (PROTOCOL, "Batches"). What was read of
-//! watched keys was so still when the transaction took effect; if it did not, nothing is said of two
-//! reads together. A batch in doubt may take effect in part, so each of its writes is in doubt, and what
-//! was watched says nothing. A renaming in doubt may too, and what it leaves depends on what it found; so
-//! nothing is said of a pair from the first such one on.
+//! written together, or only if neither is there, read together, or one gets the other's name or its
+//! value, or a transaction reads and writes them; and what clients saw of that must be linearizable
+//! (PROTOCOL, "Batches"). What was read of watched keys was so still when the transaction took effect;
+//! if it did not, nothing is said of two reads together. A batch in doubt may take effect in part, so
+//! each of its writes is in doubt, and what was watched says nothing. A renaming in doubt may too, and
+//! what it leaves depends on what it found; so nothing is said of a pair from the first such one on.
 
 use std::{
+    borrow::Cow,
     collections::{BTreeMap, BTreeSet},
     fmt,
 };
@@ -17,7 +18,7 @@ use super::{Failure, Observed, linear::FLUSH_REMOVES_MAX};
 use crate::{
     case::{Op, Part},
     check::{Budget, History, Model, Operation, Verdict, search::check as search, strings::Text},
-    history::{Entry, Outcome},
+    history::{Entry, Outcome, in_order},
 };
 
 const ORACLE: &str = "together";
@@ -31,7 +32,8 @@ const BUDGET: Budget = Budget { visits_max: 30_000 };
 /// The first pair that was seen in a state that it was never in.
 pub fn check(observed: &Observed) -> Result<u64, Failure> {
     let mut undecided = 0;
-    for (tag, entries) in by_tag(&observed.history) {
+    let history = in_order(&observed.history);
+    for (tag, entries) in by_tag(&history) {
         if observed.lost.concerns(&entries) {
             continue;
         }
@@ -53,9 +55,9 @@ pub fn check(observed: &Observed) -> Result<u64, Failure> {
 }
 
 /// What was asked about both keys of each pair, by what their names have in common.
-fn by_tag(history: &[Entry]) -> BTreeMap<&str, Vec<&Entry>> {
+fn by_tag<'h>(history: &'h [Cow<'h, Entry>]) -> BTreeMap<&'h str, Vec<&'h Entry>> {
     let mut pairs: BTreeMap<&str, Vec<&Entry>> = BTreeMap::new();
-    let strong = || history.iter().filter(|entry| entry.db == 0);
+    let strong = || history.iter().map(AsRef::as_ref).filter(|entry: &&Entry| entry.db == 0);
     for entry in strong() {
         let keys = entry.op.keys();
         let tag = keys.first().and_then(|key| key.strip_prefix('{')?.split_once('}'));
@@ -77,9 +79,11 @@ fn place(key: &str) -> usize {
 }
 
 fn operations(entries: &[&Entry]) -> Vec<Operation<Two>> {
+    let moves = |entry: &&Entry| {
+        matches!(entry.op, Op::Copy { .. } | Op::Rename { .. } | Op::RenameNx { .. })
+    };
     let uncertain = |entry: &&&Entry| {
-        matches!(entry.op, Op::Rename { .. })
-            && matches!(entry.outcome, Outcome::InDoubt | Outcome::Unknown)
+        moves(entry) && matches!(entry.outcome, Outcome::InDoubt | Outcome::Unknown)
     };
     let until = entries.iter().filter(uncertain).map(|entry| entry.start_us).min();
     let until = until.unwrap_or(u64::MAX);
@@ -89,8 +93,7 @@ fn operations(entries: &[&Entry]) -> Vec<Operation<Two>> {
             push(entry, until, &mut operations);
         }
     }
-    let moves = entries.iter().any(|entry| matches!(entry.op, Op::Rename { .. }));
-    if !moves {
+    if !entries.iter().any(moves) {
         forget_unseen(&mut operations);
     }
     operations
@@ -120,11 +123,15 @@ fn push(entry: &Entry, until: u64, operations: &mut Vec<Operation<Two>>) {
                 add(Did::Set(1, value), None);
             }
         }
+        (Op::Del { key }, Outcome::Count(count)) => {
+            let delete = Did::Run(vec![Step::Delete(place(key))]);
+            add(delete, Some(Saw::Told(vec![Some(number(*count))])));
+        }
+        (Op::Del { key }, _) => add(Did::Clear(place(key)), None),
         // Each key by itself, whenever its turn comes.
         (Op::FlushDb, _) => {
-            for _ in 0..FLUSH_REMOVES_MAX {
-                add(Did::Clear(0), Some(Saw::Done));
-                add(Did::Clear(1), Some(Saw::Done));
+            for place in [0, 1].repeat(FLUSH_REMOVES_MAX) {
+                add(Did::Clear(place), Some(Saw::Done));
             }
         }
         (Op::Get { key }, Outcome::Missing | Outcome::Value(_)) => {
@@ -132,8 +139,7 @@ fn push(entry: &Entry, until: u64, operations: &mut Vec<Operation<Two>>) {
                 Outcome::Value(value) => Some(Text::of(value)),
                 _ => None,
             };
-            let read = Did::Run(vec![Step::Read(place(key))]);
-            add(read, Some(Saw::Told(vec![found])));
+            add(Did::Run(vec![Step::Read(place(key))]), Some(Saw::Told(vec![found])));
         }
         (Op::GetBoth { keys }, Outcome::List(values)) => {
             let mut held = [None; 2];
@@ -144,17 +150,39 @@ fn push(entry: &Entry, until: u64, operations: &mut Vec<Operation<Two>>) {
                 add(Did::Read, Some(Saw::Both(held)));
             }
         }
+        (Op::MSetNx { value, .. }, outcome) => {
+            let value = Text::of(value.as_bytes());
+            match outcome {
+                Outcome::Count(count) => add(Did::SetFree(value), Some(Saw::Was(*count == 1))),
+                _ => [0, 1].into_iter().for_each(|place| add(Did::SetOneFree(place, value), None)),
+            }
+        }
         (Op::Transact { watched, parts }, outcome) => {
             transact(entry, (*watched, parts), outcome, &mut add);
         }
         (Op::Set { key, value }, _) => {
             add(Did::Set(place(key), Text::of(value.as_bytes())), Some(Saw::Done));
         }
-        (Op::Rename { from, .. }, outcome) => {
-            add(Did::Move(place(from)), Some(Saw::Moved(*outcome == Outcome::Done)));
+        (op, outcome) => {
+            if let Some((op, saw)) = moved(op, outcome) {
+                add(op, Some(saw));
+            }
         }
-        _ => {}
     }
+}
+
+/// What COPY, RENAME or RENAMENX did, and what was told of it.
+fn moved(op: &Op, outcome: &Outcome) -> Option<(Did, Saw)> {
+    let was = match outcome {
+        Outcome::Count(count) => Saw::Was(*count == 1),
+        outcome => Saw::Moved(*outcome == Outcome::Done),
+    };
+    Some(match op {
+        Op::Copy { from, .. } => (Did::Copy(place(from)), was),
+        Op::Rename { from, .. } => (Did::Move(place(from)), was),
+        Op::RenameNx { from, .. } => (Did::MoveFree(place(from)), was),
+        _ => return None,
+    })
 }
 
 /// Adds what a transaction did or may have done.
@@ -184,7 +212,7 @@ fn transact(
 }
 
 /// What may have been written and nobody has seen explains nothing: without it there is less to try.
-/// Unless a deletion tells that there was something: then all of it has one name.
+/// Unless a deletion or a condition tells that there was something: then all of it has one name.
 fn forget_unseen(operations: &mut Vec<Operation<Two>>) {
     let seen = operations.iter().flat_map(|operation| match &operation.outcome {
         Some(Saw::Both(held)) => &held[..],
@@ -194,16 +222,19 @@ fn forget_unseen(operations: &mut Vec<Operation<Two>>) {
     let seen: BTreeSet<Text> = seen.flatten().copied().collect();
     let told = |operation: &Operation<Two>| match &operation.op {
         Did::Run(steps) => steps.iter().any(|step| matches!(step, Step::Delete(_))),
+        Did::SetFree(_) => true,
         _ => false,
     };
     let told = operations.iter().any(told);
     let unseen = |operation: &Operation<Two>| match operation.op {
-        Did::Set(_, value) => operation.end.is_none() && !seen.contains(&value),
+        Did::Set(_, value) | Did::SetOneFree(_, value) => {
+            operation.end.is_none() && !seen.contains(&value)
+        }
         _ => false,
     };
     operations.retain(|operation| told || !unseen(operation));
     for operation in operations.iter_mut().filter(|operation| unseen(operation)) {
-        if let Did::Set(_, value) = &mut operation.op {
+        if let Did::Set(_, value) | Did::SetOneFree(_, value) = &mut operation.op {
             *value = Text::UNSEEN;
         }
     }
@@ -218,12 +249,20 @@ struct Two;
 enum Did {
     Add(usize, i64),
     Clear(usize),
+    /// The other has the value of one, too, if it had none.
+    Copy(usize),
     /// The value of one is that of the other from now on.
     Move(usize),
+    /// The same, if the other had none.
+    MoveFree(usize),
     Read,
     Run(Vec<Step>),
     Set(usize, Text),
     SetBoth(Text),
+    /// If neither has a value.
+    SetFree(Text),
+    /// One, if it has no value.
+    SetOneFree(usize, Text),
 }
 
 /// A part of a transaction.
@@ -286,6 +325,8 @@ enum Saw {
     Moved(bool),
     /// Of each step.
     Told(Vec<Option<Text>>),
+    /// Whether anything was done.
+    Was(bool),
 }
 
 impl Model for Two {
@@ -311,6 +352,21 @@ impl Model for Two {
                 }
                 (next, Saw::Moved(moved))
             }
+            Did::Copy(from) => {
+                let copies = next[from].is_some() && next[1 - from].is_none();
+                if copies {
+                    next[1 - from] = next[from];
+                }
+                (next, Saw::Was(copies))
+            }
+            Did::MoveFree(from) if next[from].is_none() => (next, Saw::Moved(false)),
+            Did::MoveFree(from) => {
+                let free = next[1 - from].is_none();
+                if free {
+                    next[1 - from] = next[from].take();
+                }
+                (next, Saw::Was(free))
+            }
             Did::Clear(place) => {
                 next[place] = None;
                 (next, Saw::Done)
@@ -325,6 +381,14 @@ impl Model for Two {
                 (next, Saw::Done)
             }
             Did::SetBoth(value) => ([Some(value); 2], Saw::Done),
+            Did::SetFree(value) => {
+                let free = next == [None; 2];
+                (if free { [Some(value); 2] } else { next }, Saw::Was(free))
+            }
+            Did::SetOneFree(place, value) => {
+                next[place].get_or_insert(value);
+                (next, Saw::Done)
+            }
         }
     }
 }
@@ -334,11 +398,15 @@ impl fmt::Display for Did {
         f.write_str(match self {
             Self::Add(..) => "add to one",
             Self::Clear(_) => "delete one",
+            Self::Copy(_) => "copy",
             Self::Move(_) => "rename",
+            Self::MoveFree(_) => "rename, unless the name is taken",
             Self::Read => "read both",
             Self::Run(_) => "a transaction",
             Self::Set(..) => "write one",
             Self::SetBoth(_) => "write both",
+            Self::SetFree(_) => "write both, unless one is there",
+            Self::SetOneFree(..) => "write one, unless it is there",
         })
     }
 }
@@ -352,6 +420,8 @@ impl fmt::Display for Saw {
             Self::Moved(true) => f.write_str("renamed"),
             Self::Moved(false) => f.write_str("nothing to rename"),
             Self::Told(_) => f.write_str("told"),
+            Self::Was(true) => f.write_str("done"),
+            Self::Was(false) => f.write_str("not done"),
         }
     }
 }

@@ -1,7 +1,10 @@
 //! Made-up histories that it lets pass and that it refuses.
 
 use super::*;
-use crate::oracle::{Lost, Replica, doctor};
+use crate::{
+    case::Part,
+    oracle::{Lost, Replica, doctor},
+};
 
 fn wrong(history: Vec<Entry>, held: &[Option<&str>]) -> Option<String> {
     wrong_in(0, history, held)
@@ -251,4 +254,94 @@ fn many_writes_in_doubt_do_not_hide_a_stale_read() {
     history.push(doctor::set("k", "v2", 0, (120, Some(130))));
     history.push(read("v1", (140, 150)));
     assert!(wrong(history, &[]).is_some());
+}
+
+#[test]
+fn a_lock_is_freed_and_extended_only_by_who_holds_it() {
+    let (key, value) = (|| "k".to_owned(), |value: &str| value.to_owned());
+    let set = || doctor::set("k", "v1", 0, (1000, Some(2000)));
+    let free = |held: &str, count| {
+        with(Op::Release { key: key(), value: value(held) }, (3000, 4000), Outcome::Count(count))
+    };
+    let fine = |entries: &[Entry]| at_most_us(0, 500, [&[set()], entries].concat());
+    assert!(fine(&[free("v1", 1), lacks((5000, 6000))]) && !fine(&[free("v1", 0)]));
+    assert!(fine(&[free("v2", 0), read("v1", (5000, 6000))]) && !fine(&[free("v2", 1)]));
+    assert!(!fine(&[free("v2", 0), lacks((5000, 6000))]), "it was freed though another held it");
+    let extend = |held: &str, count| {
+        let op = Op::Extend { key: key(), value: value(held), for_ms: 50 };
+        with(op, (3000, 4000), Outcome::Count(count))
+    };
+    assert!(fine(&[extend("v1", 1), read("v1", (50_000, 51_000)), lacks((56_000, 57_000))]));
+    assert!(!fine(&[extend("v1", 1), lacks((50_000, 51_000))]), "too early");
+    assert!(!fine(&[extend("v1", 1), read("v1", (56_000, 57_000))]), "too late");
+    assert!(!fine(&[extend("v2", 0), lacks((56_000, 57_000))]), "nothing ends it");
+    assert!(!fine(&[extend("v2", 1)]) && !fine(&[extend("v1", 0)]));
+}
+
+#[test]
+fn what_is_left_of_a_time_is_told() {
+    let left = |span, told| with(Op::Ttl { key: "k".to_owned() }, span, Outcome::Count(told));
+    let set = || doctor::set_for(50, ("k", "v1"), 0, (10_000, Some(12_000)));
+    let fine = |entries: &[Entry]| at_most_us(0, 2000, entries.to_vec());
+    for (told, fits) in [(-2, false), (-1, false), (27, false), (28, true), (34, true), (35, false)]
+    {
+        assert_eq!(fine(&[set(), left((30_000, 30_000), told)]), fits, "{told}");
+    }
+    assert!(fine(&[left((1, 2), -2)]) && !fine(&[left((1, 2), -1)]) && !fine(&[left((1, 2), 5)]));
+    let ever = || doctor::set("k", "v1", 0, (10_000, Some(12_000)));
+    assert!(fine(&[ever(), left((30_000, 30_001), -1)]));
+    assert!(!fine(&[ever(), left((30_000, 30_001), 30)]));
+    // It may have been set late, but for no longer.
+    let doubt = || Entry { end_us: None, outcome: Outcome::Unknown, ..set() };
+    assert!(fine(&[doubt(), left((300_000, 300_001), 52)]));
+    assert!(!fine(&[doubt(), left((300_000, 300_001), 53)]));
+}
+
+#[test]
+fn requests_that_are_carried_out_in_order_are_asked_about_one_by_one() {
+    let key = |key: &str| key.to_owned();
+    let parts = vec![
+        Part::Set { key: key("k"), value: "v1".to_owned() },
+        Part::Get { key: key("j") },
+        Part::Get { key: key("k") },
+    ];
+    let all = |each: [Outcome; 3]| {
+        let op = Op::InOrder { parts: parts.clone() };
+        with(op, (10, 20), Outcome::Each(each.to_vec()))
+    };
+    let v1 = || Outcome::Value(b"v1".to_vec());
+    let told = |set, then| [set, Outcome::Missing, then];
+    assert_eq!(wrong(vec![all(told(Outcome::Done, v1()))], &[]), None);
+    assert!(
+        wrong(vec![all(told(Outcome::Done, Outcome::Missing))], &[]).is_some(),
+        "it came first"
+    );
+    assert!(wrong(vec![all(told(Outcome::Refused, v1()))], &[]).is_some());
+    assert_eq!(wrong(vec![all(told(Outcome::InDoubt, v1()))], &[]), None);
+    let after = |outcome, found: Entry| {
+        wrong(vec![all(told(outcome, Outcome::Refused)), found], &[]).is_none()
+    };
+    assert!(after(Outcome::Done, read("v1", (30, 40))) && !after(Outcome::Done, lacks((30, 40))));
+    assert!(after(Outcome::InDoubt, lacks((30, 40))));
+}
+
+#[test]
+fn what_is_not_watched_any_more_is_set() {
+    let op = Op::Unwatched { key: "k".to_owned(), value: "v1".to_owned() };
+    let set = with(op, (1, 2), Outcome::Done);
+    assert_eq!(wrong(vec![set.clone(), read("v1", (3, 4))], &[]), None);
+    assert!(wrong(vec![set, lacks((3, 4))], &[]).is_some());
+}
+
+#[test]
+fn all_databases_are_flushed_and_some_where_one_refused() {
+    let set = |db| Entry { db, ..doctor::set("k", "v1", 0, (1, Some(2))) };
+    let flush = |outcome| Entry { db: 2, ..with(Op::FlushAll, (5, 6), outcome) };
+    let fine = |outcome, found: Entry| {
+        let history = vec![set(0), flush(outcome), Entry { db: 0, ..found }];
+        check(&Observed { history, ..Observed::default() }).is_ok()
+    };
+    let (there, gone) = (|| read("v1", (7, 8)), || lacks((7, 8)));
+    assert!(fine(Outcome::Done, gone()) && !fine(Outcome::Done, there()));
+    assert!(fine(Outcome::Refused, gone()) && fine(Outcome::Refused, there()));
 }

@@ -147,3 +147,73 @@ fn what_is_watched_has_not_changed_when_the_transaction_takes_effect() {
     assert!(!failed(&["v1", "v2"], "v2") && failed(&["v1", "v2"], "v3"));
     assert!(failed(&["v1", "v0"], "v2"), "nobody wrote that");
 }
+
+fn unless(value: &str, span: (u64, u64), outcome: Outcome) -> Entry {
+    entry(Op::MSetNx { keys: keys(), value: value.to_owned() }, span, outcome)
+}
+
+fn set(index: usize, value: &str, span: (u64, u64)) -> Entry {
+    let op = Op::Set { key: keys().swap_remove(index), value: value.to_owned() };
+    entry(op, span, Outcome::Done)
+}
+
+#[test]
+fn both_are_set_if_neither_is_there() {
+    let first = |count| unless("v1", (3, 4), Outcome::Count(count));
+    assert!(!wrong(&[first(1), read([Some("v1"); 2], (5, 6))]));
+    assert!(wrong(&[first(0)]), "nothing was there");
+    for index in [0, 1] {
+        let before = || set(index, "v0", (1, 2));
+        assert!(wrong(&[before(), first(1)]), "one of them was");
+        assert!(!wrong(&[before(), first(0)]));
+        let half = if index == 0 { [Some("v0"), Some("v1")] } else { [Some("v1"), Some("v0")] };
+        assert!(wrong(&[before(), first(0), read(half, (5, 6))]));
+    }
+    let again = unless("v2", (5, 6), Outcome::Count(1));
+    assert!(wrong(&[first(1), again.clone()]));
+    let deleted =
+        |index: usize| entry(Op::Del { key: keys().swap_remove(index) }, (4, 5), Outcome::Count(1));
+    assert!(wrong(&[deleted(0), read([None; 2], (8, 9))]));
+    assert!(wrong(&[first(1), deleted(0), again.clone()]));
+    assert!(!wrong(&[first(1), deleted(0), deleted(1), again]));
+}
+
+#[test]
+fn half_of_both_in_doubt_may_be_there_and_overwrites_nothing() {
+    let doubt = || unless("v1", (1, 2), Outcome::InDoubt);
+    for held in [[None; 2], [Some("v1"), None], [None, Some("v1")], [Some("v1"); 2]] {
+        assert!(!wrong(&[doubt(), read(held, (5, 6))]));
+    }
+    let over = read([Some("v1"), None], (7, 8));
+    assert!(wrong(&[set(0, "v0", (0, 0)), doubt(), over]), "one was there all the time");
+    // It may be why another one came to nothing, though nobody has seen it.
+    let other = |outcome| unless("v2", (3, 4), outcome);
+    assert!(!wrong(&[doubt(), other(Outcome::Count(0))]));
+    assert!(wrong(&[unless("v1", (1, 2), Outcome::Refused), other(Outcome::Count(0))]));
+}
+
+#[test]
+fn a_name_that_is_taken_stays_what_it_is() {
+    let [from, to] = [0, 1].map(|index| keys().swap_remove(index));
+    let copy = |count| {
+        let op = Op::Copy { from: from.clone(), to: to.clone() };
+        entry(op, (3, 4), Outcome::Count(count))
+    };
+    let rename = |outcome| {
+        let op = Op::RenameNx { from: from.clone(), to: to.clone() };
+        entry(op, (3, 4), outcome)
+    };
+    let (a, b) = (|| set(0, "v1", (1, 2)), || set(1, "v2", (1, 2)));
+    let then = |held| read(held, (5, 6));
+    let (v1, v2) = (Some("v1"), Some("v2"));
+    assert!(!wrong(&[a(), copy(1), then([v1, v1])]) && wrong(&[a(), copy(1), then([None, v1])]));
+    assert!(wrong(&[copy(1)]) && !wrong(&[copy(0)]) && wrong(&[a(), copy(0)]));
+    assert!(!wrong(&[a(), b(), copy(0), then([v1, v2])]) && wrong(&[a(), b(), copy(1)]));
+    let (done, not) = (|| rename(Outcome::Count(1)), || rename(Outcome::Count(0)));
+    assert!(!wrong(&[a(), done(), then([None, v1])]) && wrong(&[a(), done(), then([v1, v1])]));
+    assert!(!wrong(&[a(), b(), not(), then([v1, v2])]) && wrong(&[a(), b(), done()]));
+    assert!(wrong(&[a(), not()]) && wrong(&[not()]) && wrong(&[a(), rename(Outcome::Missing)]));
+    assert!(!wrong(&[rename(Outcome::Missing)]));
+    let doubt = [a(), rename(Outcome::InDoubt), then([v1, v1])];
+    assert!(!wrong(&doubt), "nothing is said of it from then on");
+}
