@@ -228,6 +228,8 @@ named! {
         ColdStartReusesBallots => "cold_start_reuses_ballots",
         /// What was copied after a loss counts as accepted.
         CopiesCountAsAccepted => "copies_count_as_accepted",
+        /// COPY and RENAMENX take a name that is taken.
+        CopyOverwrites => "copy_overwrites",
         /// A bad frame below a mark is taken for the torn end of the log.
         DamageAsTail => "damage_as_tail",
         /// Deleted keys are left out of digests.
@@ -242,6 +244,10 @@ named! {
         DropNotExact => "drop_not_exact",
         /// A tombstone is dropped when a majority has it.
         DroppedEarly => "dropped_early",
+        /// EXEC of requests one behind the other is answered before they are durable.
+        ExecAnsweredEarly => "exec_answered_early",
+        /// In an EXEC of requests one behind the other one may overtake another of its key.
+        ExecOvertakes => "exec_overtakes",
         /// A value whose time is over by one's own clock goes though another's may be behind.
         ExpiredAtOnce => "expired_at_once",
         /// A node shows of its copy what is past its time.
@@ -274,6 +280,8 @@ named! {
         FloorOwnOrigin => "floor_own_origin",
         /// What a member's earlier life had applied still counts for the floor.
         FloorRowOutlived => "floor_row_outlived",
+        /// FLUSHALL leaves the quorum database as it is.
+        FlushAllOfTwo => "flushall_of_two",
         /// A leader forgets the last key of each slot that it flushes.
         FlushMissesKey => "flush_misses_key",
         /// A flush is not written to the log.
@@ -286,6 +294,8 @@ named! {
         LeaderRepairsNothing => "leader_repairs_nothing",
         /// The last of several records to arrive wins, whatever its version.
         MergeByArrival => "merge_by_arrival",
+        /// MSETNX looks only whether its first key is there.
+        MSetNxFirstOnly => "msetnx_first_only",
         /// What a member acknowledged before it lost its data still counts.
         NoIncarnationCheck => "no_incarnation_check",
         /// The names of new files are not synced.
@@ -358,6 +368,10 @@ named! {
         RestampOldVersion => "restamp_old_version",
         /// A SCAN goes on at its place though the table has moved its records.
         ScanSkips => "scan_skips",
+        /// A script extends a lock whoever holds it.
+        ScriptExtendsAny => "script_extends_any",
+        /// A script frees a lock whoever holds it.
+        ScriptReleasesAny => "script_releases_any",
         /// KEYS and RANDOMKEY tell of what is not durable.
         SearchUnsettled => "search_unsettled",
         /// Segments are removed before the checkpoint that replaces them lasts.
@@ -380,12 +394,16 @@ named! {
         TailNotRewritten => "tail_not_rewritten",
         /// A tombstone is not kept.
         TombstoneForgotten => "tombstone_forgotten",
+        /// PTTL tells seconds.
+        TtlInSeconds => "ttl_in_seconds",
         /// A record is shown to a fast read before it is durable.
         UndurableShown => "undurable_shown",
         /// A write whose fate is unknown is tried again.
         UnknownRetried => "unknown_retried",
         /// What a leader brings a member that differs is put into its outbox without regard to its limit.
         UpkeepCrowdsOut => "upkeep_crowds_out",
+        /// What is watched stays so after UNWATCH.
+        UnwatchIgnored => "unwatch_ignored",
         /// A node whose data is gone votes at once.
         VotesAtOnce => "votes_at_once",
         /// Of the keys that a batch watches only the first counts.

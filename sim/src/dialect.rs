@@ -34,6 +34,11 @@ const NOT_FOUND: &str = "Not Found";
 const NOT_SET: &str = "Not Set";
 const LIST_END: &str = "END";
 
+/// Scripts as the documentation of SET has them, without what follows `return`.
+const IF_HELD: &str = "if redis.call('get', KEYS[1]) == ARGV[1] then return ";
+const RELEASE: &str = "redis.call('del', KEYS[1])";
+const EXTEND: &str = "redis.call('pexpire', KEYS[1], ARGV[2])";
+
 /// Appends a request's bytes.
 pub fn encode(dialect: Dialect, op: &Op, out: &mut Vec<u8>) {
     let several = |name, keys: &[String], out: &mut Vec<u8>| {
@@ -47,6 +52,7 @@ pub fn encode(dialect: Dialect, op: &Op, out: &mut Vec<u8>) {
         Op::Add { key, by: by @ 0.. } => words(dialect, &["INCRBY", key, &by.to_string()], out),
         Op::Add { key, by } => words(dialect, &["DECRBY", key, &(-by).to_string()], out),
         Op::Append { key, value } => words(dialect, &["APPEND", key, value], out),
+        Op::Copy { from, to } => words(dialect, &["COPY", from, to], out),
         Op::DbSize => words(dialect, &["DBSIZE"], out),
         Op::Del { key } => words(dialect, &["DEL", key], out),
         Op::Exists { keys } => several("EXISTS", keys, out),
@@ -55,6 +61,10 @@ pub fn encode(dialect: Dialect, op: &Op, out: &mut Vec<u8>) {
             let all = [&["GETEX", key, "PX", &for_ms][..], &["PEXPIRE", key, &for_ms]];
             words(dialect, all[usize::from(!get)], out);
         }
+        Op::Extend { key, value, for_ms } => {
+            script(dialect, EXTEND, &[key, value, &for_ms.to_string()], out);
+        }
+        Op::FlushAll => words(dialect, &["FLUSHALL"], out),
         Op::FlushDb => words(dialect, &["FLUSHDB"], out),
         Op::Get { key } => words(dialect, &["GET", key], out),
         Op::GetDel { key } => words(dialect, &["GETDEL", key], out),
@@ -62,13 +72,12 @@ pub fn encode(dialect: Dialect, op: &Op, out: &mut Vec<u8>) {
         Op::Keys { prefix } => words(dialect, &["KEYS", &format!("{prefix}*")], out),
         Op::MDel { keys } => several("DEL", keys, out),
         Op::MGet { keys } => several("MGET", keys, out),
-        Op::MSet { keys, value } => {
-            let pairs = keys.iter().flat_map(|key| [&key[..], value]);
-            let all: Vec<&str> = ["MSET"].into_iter().chain(pairs).collect();
-            words(dialect, &all, out);
-        }
+        Op::MSet { keys, value } => set_all(dialect, "MSET", (keys, value), out),
+        Op::MSetNx { keys, value } => set_all(dialect, "MSETNX", (keys, value), out),
         Op::Persist { key } => words(dialect, &["PERSIST", key], out),
+        Op::Release { key, value } => script(dialect, RELEASE, &[key, value], out),
         Op::Rename { from, to } => words(dialect, &["RENAME", from, to], out),
+        Op::RenameNx { from, to } => words(dialect, &["RENAMENX", from, to], out),
         Op::Save => words(dialect, &["SAVE"], out),
         Op::Scan { cursor, count, prefix } => {
             let (cursor, count) = (cursor.to_string(), count.to_string());
@@ -81,23 +90,51 @@ pub fn encode(dialect: Dialect, op: &Op, out: &mut Vec<u8>) {
             words(dialect, &["SET", key, value, "PX", &for_ms.to_string()], out);
         }
         Op::SetIf { key, value, condition, get } => {
-            let mut all = vec!["SET", key, value];
-            match condition {
-                Condition::Absent => all.push("NX"),
-                Condition::Different(other) => all.extend(["IFNE", other]),
-                Condition::Equal(other) => all.extend(["IFEQ", other]),
-                Condition::Present => all.push("XX"),
-            }
-            all.extend(get.then_some("GET"));
-            words(dialect, &all, out);
+            set_if(dialect, (key, value), condition, *get, out);
         }
         Op::SetNx { key, value } => words(dialect, &["SETNX", key, value], out),
+        Op::Ttl { key } => words(dialect, &["PTTL", key], out),
         Op::Both { .. }
         | Op::Discard { .. }
         | Op::GetBoth { .. }
+        | Op::InOrder { .. }
         | Op::Swap { .. }
-        | Op::Transact { .. } => encode_transaction(dialect, op, out),
+        | Op::Transact { .. }
+        | Op::Unwatched { .. } => encode_transaction(dialect, op, out),
     }
+}
+
+fn set_all(dialect: Dialect, name: &str, (keys, value): (&[String], &str), out: &mut Vec<u8>) {
+    let pairs = keys.iter().flat_map(|key| [&key[..], value]);
+    let all: Vec<&str> = [name].into_iter().chain(pairs).collect();
+    words(dialect, &all, out);
+}
+
+fn set_if(
+    dialect: Dialect,
+    (key, value): (&str, &str),
+    condition: &Condition,
+    get: bool,
+    out: &mut Vec<u8>,
+) {
+    let mut all = vec!["SET", key, value];
+    match condition {
+        Condition::Absent => all.push("NX"),
+        Condition::Different(other) => all.extend(["IFNE", other]),
+        Condition::Equal(other) => all.extend(["IFEQ", other]),
+        Condition::Present => all.push("XX"),
+    }
+    all.extend(get.then_some("GET"));
+    words(dialect, &all, out);
+}
+
+/// EVAL of a script that does `then` if its key holds its first argument.
+fn script(dialect: Dialect, then: &str, rest: &[&str], out: &mut Vec<u8>) {
+    let mut script = format!("{IF_HELD}{then} else return 0 end");
+    if dialect == Dialect::Text {
+        script = format!("\"{script}\"");
+    }
+    words(dialect, &[&["EVAL", &script, "1"], rest].concat(), out);
 }
 
 fn encode_transaction(dialect: Dialect, op: &Op, out: &mut Vec<u8>) {
@@ -122,15 +159,25 @@ fn encode_transaction(dialect: Dialect, op: &Op, out: &mut Vec<u8>) {
                 words(dialect, &[&["WATCH"], &keys[..]].concat(), out);
                 keys.into_iter().for_each(|key| words(dialect, &["GET", key], out));
             }
-            words(dialect, &["MULTI"], out);
-            parts.iter().for_each(|part| encode_part(dialect, part, out));
-            words(dialect, &["EXEC"], out);
+            queued(dialect, parts, out);
+        }
+        Op::InOrder { parts } => queued(dialect, parts, out),
+        Op::Unwatched { key, value } => {
+            words(dialect, &["WATCH", key], out);
+            words(dialect, &["UNWATCH"], out);
+            transaction(dialect, &[vec!["SET", key, value]], out);
         }
         _ => {
             let gets: Vec<Vec<&str>> = op.keys().into_iter().map(|key| vec!["GET", key]).collect();
             transaction(dialect, &gets, out);
         }
     }
+}
+
+fn queued(dialect: Dialect, parts: &[Part], out: &mut Vec<u8>) {
+    words(dialect, &["MULTI"], out);
+    parts.iter().for_each(|part| encode_part(dialect, part, out));
+    words(dialect, &["EXEC"], out);
 }
 
 fn encode_part(dialect: Dialect, part: &Part, out: &mut Vec<u8>) {
@@ -174,8 +221,10 @@ pub fn decode(dialect: Dialect, op: &Op, bytes: &[u8]) -> Option<(Outcome, usize
     if let Op::Both { .. }
     | Op::Discard { .. }
     | Op::GetBoth { .. }
+    | Op::InOrder { .. }
     | Op::Swap { .. }
-    | Op::Transact { .. } = op
+    | Op::Transact { .. }
+    | Op::Unwatched { .. } = op
     {
         return together::decode(dialect, op, bytes);
     }
@@ -196,8 +245,11 @@ fn outcome(op: &Op, reply: Reply) -> Outcome {
         }
         reply => reply,
     };
-    let sum = matches!(op, Op::Add { .. } | Op::Append { .. } | Op::DbSize);
-    let most = if sum { i64::MAX } else { op.keys().len() as i64 };
+    let sum = matches!(op, Op::Add { .. } | Op::Append { .. } | Op::DbSize | Op::Ttl { .. });
+    let most = match op {
+        Op::Copy { .. } | Op::MSetNx { .. } | Op::RenameNx { .. } => 1,
+        _ => op.keys().len() as i64,
+    };
     match (Kind::of(op), reply) {
         (Kind::Integer, Reply::Integer(count)) if sum || (0..=most).contains(&count) => {
             Outcome::Count(count)
@@ -218,7 +270,7 @@ fn error(op: &Op, line: &str) -> Option<Outcome> {
     if *op == Op::DbSize {
         return None;
     }
-    let batch = matches!(op, Op::GetBoth { .. } | Op::Transact { .. });
+    let batch = matches!(op, Op::GetBoth { .. } | Op::InOrder { .. } | Op::Transact { .. });
     let alone = op.is_read() && (op.key().is_some() || batch);
     let refused = match op {
         Op::Save => line.contains(SAVE_ERROR),
@@ -232,7 +284,7 @@ fn error(op: &Op, line: &str) -> Option<Outcome> {
     if line.starts_with(IN_DOUBT) && !alone {
         return Some(Outcome::InDoubt);
     }
-    if matches!(op, Op::Rename { .. }) && line == NO_SUCH_KEY {
+    if matches!(op, Op::Rename { .. } | Op::RenameNx { .. }) && line == NO_SUCH_KEY {
         return Some(Outcome::Missing);
     }
     (matches!(op, Op::Add { .. }) && line.starts_with(NOT_NUMBER)).then_some(Outcome::NotNumber)
@@ -259,27 +311,36 @@ impl Kind {
         match op {
             Op::Add { .. }
             | Op::Append { .. }
+            | Op::Copy { .. }
             | Op::DbSize
             | Op::Del { .. }
             | Op::Exists { .. }
             | Op::Expire { get: false, .. }
+            | Op::Extend { .. }
             | Op::MDel { .. }
+            | Op::MSetNx { .. }
             | Op::Persist { .. }
-            | Op::SetNx { .. } => Self::Integer,
+            | Op::Release { .. }
+            | Op::RenameNx { .. }
+            | Op::SetNx { .. }
+            | Op::Ttl { .. } => Self::Integer,
             Op::GetBoth { .. }
+            | Op::InOrder { .. }
             | Op::Keys { .. }
             | Op::MGet { .. }
             | Op::Scan { .. }
             | Op::Transact { .. } => Self::List,
             Op::Both { .. }
             | Op::Discard { .. }
+            | Op::FlushAll
             | Op::FlushDb
             | Op::MSet { .. }
             | Op::Rename { .. }
             | Op::Save
             | Op::Set { .. }
             | Op::SetFor { .. }
-            | Op::SetIf { get: false, .. } => Self::Outcome,
+            | Op::SetIf { get: false, .. }
+            | Op::Unwatched { .. } => Self::Outcome,
             Op::Expire { .. }
             | Op::Get { .. }
             | Op::GetDel { .. }
@@ -389,6 +450,8 @@ fn text_list(bytes: &[u8], value: impl Fn(&str) -> Option<Vec<u8>>) -> Option<(R
 
 #[cfg(test)]
 mod tests {
+    use quorate::command::script::{Shape, shape};
+
     use super::*;
     use crate::case::{Then, Torn};
 
@@ -404,6 +467,24 @@ mod tests {
         encode(Dialect::Resp, &set, &mut resp);
         assert_eq!(text, b"SET k v1\n");
         assert_eq!(resp, b"*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$2\r\nv1\r\n");
+    }
+
+    #[test]
+    fn scripts_are_one_word_and_the_node_knows_them() {
+        let free = Op::Release { key: "k".to_owned(), value: "v1".to_owned() };
+        let (mut text, mut resp) = (Vec::new(), Vec::new());
+        encode(Dialect::Text, &free, &mut text);
+        encode(Dialect::Resp, &free, &mut resp);
+        let script = format!("{IF_HELD}{RELEASE} else return 0 end");
+        assert_eq!(text, format!("EVAL \"{script}\" 1 k v1\n").into_bytes());
+        let size = script.len();
+        let wanted = format!(
+            "*5\r\n$4\r\nEVAL\r\n${size}\r\n{script}\r\n$1\r\n1\r\n$1\r\nk\r\n$2\r\nv1\r\n"
+        );
+        assert_eq!(resp, wanted.into_bytes());
+        assert_eq!(shape(script.as_bytes()), Some(Shape::Release));
+        let script = format!("{IF_HELD}{EXTEND} else return 0 end");
+        assert_eq!(shape(script.as_bytes()), Some(Shape::Expire { unit: 1 }));
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use crate::case::Op;
+use crate::case::{Op, Part};
 
 /// One request and its fate.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,6 +30,8 @@ pub enum Outcome {
     Count(i64),
     /// Done.
     Done,
+    /// Of each request what became of it.
+    Each(Vec<Self>),
     /// It held this, and nothing was written because it was written meanwhile.
     Found(Option<Vec<u8>>),
     /// The node does not know either: it may have been carried out or not, and may still be.
@@ -91,6 +93,33 @@ impl Entry {
         (self.outcome != Outcome::Refused).then_some(from_us)
     }
 
+    /// Its requests, if it is several that are carried out one behind the other.
+    fn in_order(&self) -> Vec<Self> {
+        if self.op == Op::FlushAll {
+            return [0, 1, 2].map(|db| self.flush(db)).to_vec();
+        }
+        let Op::InOrder { parts } = &self.op else { return Vec::new() };
+        let outcome = |index: usize| match &self.outcome {
+            Outcome::Each(each) => each.get(index).cloned().unwrap_or(Outcome::Unknown),
+            other => other.clone(),
+        };
+        let one = |(index, part): (usize, &Part)| Self {
+            op: part.alone(),
+            outcome: outcome(index),
+            ..*self
+        };
+        parts.iter().enumerate().map(one).collect()
+    }
+
+    /// What FLUSHALL does to a database: who says that one could not be flushed may have flushed another.
+    fn flush(&self, db: u8) -> Self {
+        let outcome = match &self.outcome {
+            Outcome::Refused => Outcome::InDoubt,
+            outcome => outcome.clone(),
+        };
+        Self { db, op: Op::FlushDb, outcome, ..*self }
+    }
+
     /// What it did to each of its keys, as if that had been asked alone.
     fn apart(&self) -> Vec<Self> {
         let count = self.op.keys().len() as i64;
@@ -116,10 +145,12 @@ impl Entry {
             Self { op, outcome, ..*self }
         };
         match &self.op {
-            Op::Exists { keys } | Op::MDel { keys } | Op::MGet { keys } | Op::MSet { keys, .. } => {
+            Op::Exists { keys } | Op::MDel { keys } | Op::MGet { keys } | Op::MSet { keys, .. }
+                if keys.len() > 1 =>
+            {
                 keys.iter().enumerate().map(one).collect()
             }
-            _ => Vec::new(),
+            _ => self.in_order(),
         }
     }
 
@@ -134,9 +165,20 @@ impl Entry {
 /// than for those.
 #[must_use]
 pub fn apart(history: &[Entry]) -> Vec<Cow<'_, Entry>> {
+    split(history, Entry::apart)
+}
+
+/// The history with an entry for each request that was carried out behind others of its EXEC, and for
+/// each database that was flushed with others.
+#[must_use]
+pub fn in_order(history: &[Entry]) -> Vec<Cow<'_, Entry>> {
+    split(history, Entry::in_order)
+}
+
+fn split(history: &[Entry], parts: impl Fn(&Entry) -> Vec<Entry>) -> Vec<Cow<'_, Entry>> {
     let mut all = Vec::with_capacity(history.len());
     for entry in history {
-        let parts = if entry.key().is_some() { Vec::new() } else { entry.apart() };
+        let parts = parts(entry);
         if parts.is_empty() {
             all.push(Cow::Borrowed(entry));
         }
@@ -174,5 +216,30 @@ mod tests {
         assert_eq!(exists, both(Outcome::Unknown, Outcome::Unknown));
         let one: Vec<(String, Outcome)> = told(Op::Get { key: "k".to_owned() }, Outcome::Missing);
         assert_eq!(one, [("k".to_owned(), Outcome::Missing)]);
+    }
+
+    #[test]
+    fn requests_of_an_exec_and_flushes_of_databases_come_apart() {
+        let key = |key: &str| key.to_owned();
+        let parts = vec![Part::Del { key: key("j") }, Part::Get { key: key("j") }];
+        let told = |op: &Op, outcome: Outcome| -> Vec<(u8, Op, Outcome)> {
+            let (op, start_us, end_us) = (op.clone(), 1, Some(2));
+            let entry = Entry { client: 0, node: 0, db: 2, op, start_us, end_us, outcome };
+            let history = [entry];
+            assert_eq!(in_order(&history), apart(&history));
+            let one = |entry: &Cow<'_, Entry>| (entry.db, entry.op.clone(), entry.outcome.clone());
+            in_order(&history).iter().map(one).collect()
+        };
+        let op = Op::InOrder { parts };
+        let (del, get) = (Op::Del { key: key("j") }, Op::Get { key: key("j") });
+        let both = |first: Outcome, second: Outcome| {
+            vec![(2, del.clone(), first), (2, get.clone(), second)]
+        };
+        let each = Outcome::Each(vec![Outcome::Refused, Outcome::Missing]);
+        assert_eq!(told(&op, each), both(Outcome::Refused, Outcome::Missing));
+        assert_eq!(told(&op, Outcome::Unknown), both(Outcome::Unknown, Outcome::Unknown));
+        let flushed = |outcome: Outcome| [0, 1, 2].map(|db| (db, Op::FlushDb, outcome.clone()));
+        assert_eq!(told(&Op::FlushAll, Outcome::Done), flushed(Outcome::Done));
+        assert_eq!(told(&Op::FlushAll, Outcome::Refused), flushed(Outcome::InDoubt));
     }
 }

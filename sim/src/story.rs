@@ -71,6 +71,7 @@ pub(crate) fn became(outcome: &Outcome) -> String {
     match outcome {
         Outcome::Count(count) => count.to_string(),
         Outcome::Done => "OK".to_owned(),
+        Outcome::Each(each) => each.iter().map(became).collect::<Vec<_>>().join(", "),
         Outcome::Found(found) => format!("{}, and not set", value(found)),
         Outcome::InDoubt => "in doubt".to_owned(),
         Outcome::List(values) => values.iter().map(value).collect::<Vec<_>>().join(", "),

@@ -84,13 +84,29 @@ pub enum StringsOp {
     Append(Text),
     /// DEL.
     Delete,
+    /// Of a script: DEL if the key holds this.
+    DeleteIf(Text),
     /// EXISTS.
     Exists,
     /// The time of what was set with the term of this name is over.
     Expire(u32),
+    /// Of a script: another term if the key holds this.
+    Extend {
+        /// What it must hold.
+        value: Text,
+        /// For how long from now on.
+        term: Option<Term>,
+    },
     /// A read that finds nothing whose term a clock may take to be over by this time. So it is where
     /// each reader goes by its own clock: what one does not find any more another may find still.
     Lacks(u64),
+    /// PTTL, answered so many milliseconds between these times, or that there is no value or no term.
+    Left {
+        /// As PTTL tells it.
+        told: i64,
+        /// When it began and ended.
+        span: (u64, u64),
+    },
     /// GET.
     Read,
     /// GETDEL.
@@ -122,6 +138,20 @@ pub struct Term {
     pub name: u32,
     /// No clock says earlier that it is over.
     pub over_from: u64,
+    /// All clocks say by then that it is over.
+    pub over_by: u64,
+    /// By no clock it is longer, in microseconds as all of these.
+    pub most: u64,
+}
+
+impl Term {
+    /// Whether so many milliseconds may be left of it at a time in that span.
+    const fn leaves(self, told: u64, (start, end): (u64, u64)) -> bool {
+        let left = told * 1000;
+        left <= self.most
+            && start.saturating_add(left) <= self.over_by
+            && end.saturating_add(left) >= self.over_from
+    }
 }
 
 /// When a value is set.
@@ -168,6 +198,16 @@ pub struct Held {
     term: Option<Term>,
 }
 
+/// Whether PTTL may tell this of what a key holds.
+fn may_tell(held: Option<Held>, told: i64, span: (u64, u64)) -> bool {
+    match (held, u64::try_from(told)) {
+        (None, _) => told == -2,
+        (Some(Held { term: None, .. }), _) => told == -1,
+        (Some(Held { term: Some(term), .. }), Ok(told)) => term.leaves(told, span),
+        (Some(_), Err(_)) => false,
+    }
+}
+
 impl Model for Strings {
     type State = Option<Held>;
     type Op = StringsOp;
@@ -195,14 +235,26 @@ impl Model for Strings {
                 (kept(whole), StringsOutcome::Count(i64::from(whole.size)))
             }
             StringsOp::Delete => (None, StringsOutcome::Count(there)),
+            StringsOp::DeleteIf(value) => {
+                let met = state == Some(value);
+                (held.filter(|_| !met), StringsOutcome::Count(i64::from(met)))
+            }
             StringsOp::Exists => (held, StringsOutcome::Count(there)),
             StringsOp::Expire(over) => {
                 let stays = term.is_none_or(|term| term.name != over);
                 (held.filter(|_| stays), StringsOutcome::Count(there))
             }
+            StringsOp::Extend { value, term } => {
+                let met = state == Some(value);
+                let extended = held.map(|held| if met { Held { term, ..held } } else { held });
+                (extended, StringsOutcome::Was(met))
+            }
             StringsOp::Lacks(at) => {
                 let over = term.is_some_and(|term| term.over_from <= at);
                 (held, StringsOutcome::Found(state.filter(|_| !over)))
+            }
+            StringsOp::Left { told, span } => {
+                (held, StringsOutcome::Was(may_tell(held, told, span)))
             }
             StringsOp::Read => (held, StringsOutcome::Found(state)),
             StringsOp::ReadDelete => (None, StringsOutcome::Found(state)),
@@ -315,8 +367,12 @@ mod tests {
         assert_eq!(state, None);
     }
 
+    fn named(name: u32) -> Term {
+        Term { name, over_from: 100_000, over_by: 200_000, most: 150_000 }
+    }
+
     fn set(value: Text, term: Option<u32>) -> StringsOp {
-        let term = term.map(|name| Term { name, over_from: 100 });
+        let term = term.map(named);
         StringsOp::Set { value, condition: If::Always, tell: Tell::Whether, term }
     }
 
@@ -336,7 +392,7 @@ mod tests {
     fn a_term_may_be_set_anew_or_taken_away() {
         let a = Text::of(b"a");
         let tell = Tell::Whether;
-        let again = |name| StringsOp::Term { term: Some(Term { name, over_from: 100 }), tell };
+        let again = |name| StringsOp::Term { term: Some(named(name)), tell };
         let (over, persist) = (StringsOp::Expire(7), StringsOp::Term { term: None, tell });
         let was = |told: bool| StringsOutcome::Was(told);
         assert_eq!(run(&[again(7), set(a, None), over]).1[0], was(false));
@@ -347,13 +403,46 @@ mod tests {
     }
 
     #[test]
+    fn a_lock_is_freed_and_extended_only_by_who_holds_it() {
+        let (a, b) = (Text::of(b"a"), Text::of(b"b"));
+        let extend = |value, name| StringsOp::Extend { value, term: Some(named(name)) };
+        use StringsOutcome::{Count, Was};
+        let free = StringsOp::DeleteIf;
+        let (left, told) = run(&[free(a), extend(a, 7), set(a, None), free(b), extend(b, 7)]);
+        assert_eq!(
+            (&told[..2], &told[3..]),
+            (&[Count(0), Was(false)][..], &[Count(0), Was(false)][..])
+        );
+        assert_eq!(left.map(|held| (held.text, held.term)), Some((a, None)));
+        let (left, told) = run(&[set(a, None), extend(a, 7), StringsOp::Expire(7)]);
+        assert_eq!((left, told[1]), (None, Was(true)));
+        let (left, told) = run(&[set(a, Some(7)), extend(a, 8), StringsOp::Expire(7), free(a)]);
+        assert_eq!((left, told[3]), (None, Count(1)));
+    }
+
+    #[test]
+    fn what_is_left_of_a_term_lies_between_what_clocks_may_say() {
+        let fits = |first, told, span| {
+            run(&[first, StringsOp::Left { told, span }]).1[1] == StringsOutcome::Was(true)
+        };
+        let a = Text::of(b"a");
+        let now = (50_000, 60_000);
+        for (first, fit) in [(StringsOp::Delete, -2), (set(a, None), -1), (set(a, Some(7)), 70)] {
+            assert!([-2, -1, 70].into_iter().all(|told| fits(first, told, now) == (told == fit)));
+        }
+        let left = |told, span| fits(set(a, Some(7)), told, span);
+        assert!(!left(39, now) && left(40, now) && left(150, now) && !left(151, now));
+        assert!(left(1, (99_000, 199_000)) && !left(101, (100_000, 110_000)));
+    }
+
+    #[test]
     fn a_reader_may_lack_what_its_clock_takes_to_be_over() {
         let a = Text::of(b"a");
         let told = |term, at| run(&[set(a, term), StringsOp::Lacks(at), StringsOp::Read]).1;
         let found = |value| StringsOutcome::Found(value);
-        assert_eq!(told(Some(7), 99)[1], found(Some(a)));
-        assert_eq!(told(Some(7), 100)[1..], [found(None), found(Some(a))]);
-        assert_eq!(told(None, 100)[1], found(Some(a)));
+        assert_eq!(told(Some(7), 99_999)[1], found(Some(a)));
+        assert_eq!(told(Some(7), 100_000)[1..], [found(None), found(Some(a))]);
+        assert_eq!(told(None, 100_000)[1], found(Some(a)));
         assert_eq!(run(&[StringsOp::Lacks(0)]).1, [found(None)]);
     }
 }

@@ -8,6 +8,7 @@
 use crate::{
     command::{Ask, Command, CommandError},
     limits::Limits,
+    probe::{Mutant, planted},
     proto::{Args, Stored},
     record::{Db, Version},
 };
@@ -110,7 +111,9 @@ impl Multi {
 
     /// UNWATCH.
     pub(super) fn unwatch(&mut self) {
-        self.transaction.watched = Vec::new();
+        if !planted(Mutant::UnwatchIgnored) {
+            self.transaction.watched = Vec::new();
+        }
         self.broken = false;
     }
 

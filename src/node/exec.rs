@@ -20,6 +20,7 @@ use crate::{
         script::{self, Shape as Lock},
     },
     conn::{Done, Transaction, Wait, Watched},
+    probe::{Mutant, planted},
     proto::{Args, Style, reply::ReplyWriter},
     record::Db,
     slot::Slot,
@@ -283,12 +284,13 @@ impl Executor<'_> {
             }
             shape.write(&answers, reply);
             self.count(shape.counts(&answers));
+            let batch = batch.filter(|_| !planted(Mutant::ExecAnsweredEarly));
             return Done::Now(batch.map(Wait::Durable));
         }
         self.asked.on_begun(self.now.mono, place.ticket, place.db);
         // None of them may overtake another one of its key.
         let mut place = place;
-        place.behind = true;
+        place.behind = !planted(Mutant::ExecOvertakes);
         let gather = self.gathers.begin_shaped((self.link, place.ticket), shape, parts.len());
         let mut expected = 0;
         for (index, part) in parts.iter().enumerate() {

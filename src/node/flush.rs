@@ -1,7 +1,13 @@
 //! FLUSHALL: the strong database first, because it may refuse; then the others.
 
 use super::{LinkId, Node, gather::Join, strong::request::Origin};
-use crate::{command::op::Answer, conn::Ticket, record::Db, time::Now};
+use crate::{
+    command::op::Answer,
+    conn::Ticket,
+    probe::{Mutant, planted},
+    record::Db,
+    time::Now,
+};
 
 impl Node {
     /// The strong database is empty, or not, for a FLUSHALL.
@@ -18,8 +24,12 @@ impl Node {
         let gather = self.gathers.begin(link, ticket, Join::AllOk, Db::COUNT);
         let part = |db: Db| Origin::Part { gather, index: db.index() as u32 };
         self.give(now, part(Db::STRONG), Answer::Ok);
-        let (quorum, mut ctx) = self.quorum(now);
-        quorum.flush(&mut ctx, part(Db::QUORUM));
+        if planted(Mutant::FlushAllOfTwo) {
+            self.give(now, part(Db::QUORUM), Answer::Ok);
+        } else {
+            let (quorum, mut ctx) = self.quorum(now);
+            quorum.flush(&mut ctx, part(Db::QUORUM));
+        }
         let stamp = self.replica.flush(now, Db::EVENTUAL);
         for peer in self.peers.iter_mut() {
             peer.outbox.push_flush(Db::EVENTUAL, stamp);

@@ -26,6 +26,13 @@ pub enum Op {
         /// What.
         value: String,
     },
+    /// COPY within a slot.
+    Copy {
+        /// What is copied.
+        from: String,
+        /// What the copy is to be called, unless something is called so.
+        to: String,
+    },
     /// How many keys there are.
     DbSize,
     /// Delete a key.
@@ -54,6 +61,17 @@ pub enum Op {
         /// Whether to read it as well.
         get: bool,
     },
+    /// EVAL of the script that extends a lock: PEXPIRE if the key holds this.
+    Extend {
+        /// Which key.
+        key: String,
+        /// What it must hold.
+        value: String,
+        /// How long it has from now on.
+        for_ms: u64,
+    },
+    /// Delete everything in all databases.
+    FlushAll,
     /// Delete everything in the client's database.
     FlushDb,
     /// Read a key.
@@ -78,6 +96,11 @@ pub enum Op {
         /// What.
         value: String,
     },
+    /// Requests between MULTI and EXEC that are carried out one behind the other.
+    InOrder {
+        /// What is queued; no key is set twice.
+        parts: Vec<Part>,
+    },
     /// All keys that begin so.
     Keys {
         /// How they begin.
@@ -100,16 +123,37 @@ pub enum Op {
         /// What.
         value: String,
     },
+    /// MSETNX of keys of one slot, all to the same value.
+    MSetNx {
+        /// Which keys.
+        keys: Vec<String>,
+        /// What.
+        value: String,
+    },
     /// PERSIST.
     Persist {
         /// Which key.
         key: String,
+    },
+    /// EVAL of the script that frees a lock: DEL if the key holds this.
+    Release {
+        /// Which key.
+        key: String,
+        /// What it must hold.
+        value: String,
     },
     /// RENAME within a slot.
     Rename {
         /// What it is called.
         from: String,
         /// What it is to be called.
+        to: String,
+    },
+    /// RENAMENX within a slot.
+    RenameNx {
+        /// What it is called.
+        from: String,
+        /// What it is to be called, unless something is called so.
         to: String,
     },
     /// Take a checkpoint.
@@ -172,9 +216,21 @@ pub enum Op {
         /// What is queued.
         parts: Vec<Part>,
     },
+    /// PTTL.
+    Ttl {
+        /// Which key.
+        key: String,
+    },
+    /// WATCH and UNWATCH of a key, and SET of it between MULTI and EXEC.
+    Unwatched {
+        /// Which.
+        key: String,
+        /// What.
+        value: String,
+    },
 }
 
-/// What is queued in [`Op::Transact`].
+/// What is queued in [`Op::InOrder`] and [`Op::Transact`].
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Part {
     /// INCRBY.
@@ -212,6 +268,17 @@ impl Part {
             | Self::Del { key }
             | Self::Get { key }
             | Self::Set { key, .. } => key,
+        }
+    }
+
+    /// The same request by itself.
+    #[must_use]
+    pub fn alone(&self) -> Op {
+        match self.clone() {
+            Self::Add { key, by } => Op::Add { key, by },
+            Self::Del { key } => Op::Del { key },
+            Self::Get { key } => Op::Get { key },
+            Self::Set { key, value } => Op::Set { key, value },
         }
     }
 }
@@ -252,31 +319,41 @@ impl Op {
             | Self::Del { key }
             | Self::Discard { key, .. }
             | Self::Expire { key, .. }
+            | Self::Extend { key, .. }
             | Self::Get { key }
             | Self::GetDel { key }
             | Self::GetSet { key, .. }
             | Self::Persist { key }
+            | Self::Release { key, .. }
             | Self::Set { key, .. }
             | Self::SetFor { key, .. }
             | Self::SetIf { key, .. }
             | Self::SetNx { key, .. }
-            | Self::Swap { key, .. } => vec![key],
+            | Self::Swap { key, .. }
+            | Self::Ttl { key }
+            | Self::Unwatched { key, .. } => vec![key],
             Self::Both { keys, .. }
             | Self::Exists { keys }
             | Self::GetBoth { keys }
             | Self::MDel { keys }
             | Self::MGet { keys }
-            | Self::MSet { keys, .. } => keys.iter().map(String::as_str).collect(),
-            Self::Transact { parts, .. } => {
+            | Self::MSet { keys, .. }
+            | Self::MSetNx { keys, .. } => keys.iter().map(String::as_str).collect(),
+            Self::InOrder { parts } | Self::Transact { parts, .. } => {
                 let mut keys: Vec<&str> = parts.iter().map(Part::key).collect();
                 keys.sort_unstable();
                 keys.dedup();
                 keys
             }
-            Self::Rename { from, to } => vec![from, to],
-            Self::DbSize | Self::FlushDb | Self::Keys { .. } | Self::Save | Self::Scan { .. } => {
-                Vec::new()
+            Self::Copy { from, to } | Self::Rename { from, to } | Self::RenameNx { from, to } => {
+                vec![from, to]
             }
+            Self::DbSize
+            | Self::FlushAll
+            | Self::FlushDb
+            | Self::Keys { .. }
+            | Self::Save
+            | Self::Scan { .. } => Vec::new(),
         }
     }
 
@@ -298,20 +375,27 @@ impl Op {
             | Self::Discard { value, .. }
             | Self::GetSet { value, .. }
             | Self::MSet { value, .. }
+            | Self::MSetNx { value, .. }
             | Self::Set { value, .. }
             | Self::SetFor { value, .. }
             | Self::SetIf { value, .. }
             | Self::SetNx { value, .. }
-            | Self::Swap { value, .. } => Some(value),
-            Self::Transact { parts, .. } => parts.iter().find_map(|part| match part {
-                Part::Set { value, .. } => Some(&value[..]),
-                Part::Add { .. } | Part::Del { .. } | Part::Get { .. } => None,
-            }),
+            | Self::Swap { value, .. }
+            | Self::Unwatched { value, .. } => Some(value),
+            Self::InOrder { parts } | Self::Transact { parts, .. } => {
+                parts.iter().find_map(|part| match part {
+                    Part::Set { value, .. } => Some(&value[..]),
+                    Part::Add { .. } | Part::Del { .. } | Part::Get { .. } => None,
+                })
+            }
             Self::Add { .. }
+            | Self::Copy { .. }
             | Self::DbSize
             | Self::Del { .. }
             | Self::Exists { .. }
             | Self::Expire { .. }
+            | Self::Extend { .. }
+            | Self::FlushAll
             | Self::FlushDb
             | Self::Get { .. }
             | Self::GetBoth { .. }
@@ -320,9 +404,12 @@ impl Op {
             | Self::MDel { .. }
             | Self::MGet { .. }
             | Self::Persist { .. }
+            | Self::Release { .. }
             | Self::Rename { .. }
+            | Self::RenameNx { .. }
             | Self::Save
-            | Self::Scan { .. } => None,
+            | Self::Scan { .. }
+            | Self::Ttl { .. } => None,
         }
     }
 
@@ -334,11 +421,13 @@ impl Op {
             | Self::Discard { value, .. }
             | Self::GetSet { value, .. }
             | Self::MSet { value, .. }
+            | Self::MSetNx { value, .. }
             | Self::Set { value, .. }
             | Self::SetFor { value, .. }
             | Self::SetIf { value, .. }
             | Self::SetNx { value, .. }
-            | Self::Swap { value, .. } => Some(value),
+            | Self::Swap { value, .. }
+            | Self::Unwatched { value, .. } => Some(value),
             _ => None,
         }
     }
@@ -347,7 +436,9 @@ impl Op {
     #[must_use]
     pub fn operand(&self) -> Option<&str> {
         match self {
-            Self::SetIf {
+            Self::Extend { value: operand, .. }
+            | Self::Release { value: operand, .. }
+            | Self::SetIf {
                 condition: Condition::Different(operand) | Condition::Equal(operand),
                 ..
             } => Some(operand),
@@ -358,7 +449,9 @@ impl Op {
     /// The same, to change it.
     pub(super) fn operand_mut(&mut self) -> Option<&mut String> {
         match self {
-            Self::SetIf {
+            Self::Extend { value: operand, .. }
+            | Self::Release { value: operand, .. }
+            | Self::SetIf {
                 condition: Condition::Different(operand) | Condition::Equal(operand),
                 ..
             } => Some(operand),
@@ -398,8 +491,9 @@ impl Op {
             | Self::GetBoth { .. }
             | Self::Keys { .. }
             | Self::MGet { .. }
-            | Self::Scan { .. } => true,
-            Self::Transact { parts, .. } => {
+            | Self::Scan { .. }
+            | Self::Ttl { .. } => true,
+            Self::InOrder { parts } | Self::Transact { parts, .. } => {
                 parts.iter().all(|part| matches!(part, Part::Get { .. }))
             }
             _ => false,
@@ -412,12 +506,16 @@ impl Op {
         match self {
             Self::Del { .. }
             | Self::Expire { .. }
+            | Self::Extend { .. }
+            | Self::FlushAll
             | Self::FlushDb
             | Self::GetDel { .. }
             | Self::MDel { .. }
+            | Self::Release { .. }
             | Self::Rename { .. }
+            | Self::RenameNx { .. }
             | Self::SetFor { .. } => true,
-            Self::Transact { parts, .. } => {
+            Self::InOrder { parts } | Self::Transact { parts, .. } => {
                 parts.iter().any(|part| matches!(part, Part::Del { .. }))
             }
             _ => false,

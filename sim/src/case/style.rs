@@ -1,8 +1,8 @@
 //! What the requests of one seed have in common, and how each is drawn from it.
 
 use super::{
-    Condition, Config, Fault, Op, Step, Then, Torn, brief, drama::Drama, mixed::Mixed, rolling,
-    value_of,
+    Condition, Config, Fault, Op, Part, Step, Then, Torn, brief, drama::Drama, mixed::Mixed,
+    rolling, value_of,
 };
 use crate::chance::Chance;
 
@@ -91,6 +91,8 @@ struct Batches {
     /// Shares in a hundred of those: of a compare-and-set on a watched key, of renaming.
     swap_percent: u64,
     rename_percent: u64,
+    /// And of MSETNX.
+    unless_percent: u64,
 }
 
 impl Style {
@@ -120,7 +122,7 @@ impl Style {
             torn_percent: chance.pick(&[0, 0, if rolling::is_pure(seed) { 0 } else { 10 }]),
             readers_percent: chance.pick(&[0, 30, 60]),
             strong: Strong::draw(seed, config),
-            mixed: Mixed::draw(seed),
+            mixed: Mixed::draw(seed, config.slots),
         }
     }
 
@@ -200,7 +202,7 @@ impl Style {
         let mut chance = Chance::new(seed, "op", number);
         let (client, db) = by;
         if chance.below(10_000) < self.flushes {
-            return Op::FlushDb;
+            return if chance.percent(20) { Op::FlushAll } else { Op::FlushDb };
         }
         if chance.below(10_000) < self.saves {
             return Op::Save;
@@ -281,7 +283,23 @@ impl Batches {
             pairs: chance.pick(&[1, 1, 3]),
             swap_percent: chance.pick(&[0, 30, 60]),
             rename_percent: chance.pick(&[0, 0, 30]),
+            unless_percent: chance.pick(&[0, 30, 60]),
         }
+    }
+}
+
+/// MSETNX of a pair of keys, or what lets it come to something or not.
+fn unless(chance: &mut Chance, keys: Vec<String>, value: String) -> Op {
+    let one = || keys[0].clone();
+    match chance.below(10) {
+        0 => Op::Set { key: one(), value },
+        1 => Op::Del { key: one() },
+        2 | 3 => {
+            let parts = keys.into_iter().map(|key| Part::Del { key }).collect();
+            Op::Transact { watched: false, parts }
+        }
+        4 | 5 => Op::GetBoth { keys },
+        _ => Op::MSetNx { keys, value },
     }
 }
 
@@ -305,11 +323,13 @@ impl Strong {
 
     /// A request on several keys at one moment, or on one that is watched.
     fn batch(&self, chance: &mut Chance, value: String) -> Op {
-        let Batches { pairs, swap_percent, rename_percent, .. } = self.batches;
+        let Batches { pairs, swap_percent, rename_percent, unless_percent, .. } = self.batches;
         let pair = chance.below(pairs);
         let keys = |tag: &str| ["a", "b"].map(|name| format!("{{{tag}{pair}}}{name}")).to_vec();
         if chance.percent(swap_percent) {
-            return Op::Swap { key: self.key(chance, false), value };
+            let key = self.key(chance, false);
+            let unwatched = chance.percent(20);
+            return if unwatched { Op::Unwatched { key, value } } else { Op::Swap { key, value } };
         }
         if chance.percent(rename_percent) {
             let mut keys = keys("move");
@@ -317,11 +337,20 @@ impl Strong {
                 keys.reverse();
             }
             let [from, to] = [keys.remove(0), keys.remove(0)];
-            return match chance.below(10) {
-                0 => Op::Set { key: from, value },
-                1..=4 => Op::GetBoth { keys: vec![from, to] },
+            return match chance.below(12) {
+                0 | 1 => Op::Set { key: from, value },
+                2..=5 => Op::GetBoth { keys: vec![from, to] },
+                6 => Op::Copy { from, to },
+                7 | 8 => Op::RenameNx { from, to },
                 _ => Op::Rename { from, to },
             };
+        }
+        if chance.percent(unless_percent) {
+            let mut keys = keys("nx");
+            if chance.percent(50) {
+                keys.reverse();
+            }
+            return unless(chance, keys, value);
         }
         let keys = keys("pair");
         if chance.percent(50) { Op::Both { keys, value } } else { Op::GetBoth { keys } }

@@ -223,12 +223,20 @@ impl fmt::Display for Workload {
         let reads = count(Op::is_read);
         let dels = count(|op| matches!(op, Op::Del { .. } | Op::MDel { .. }));
         let adds = count(|op| matches!(op, Op::Add { .. }));
-        let flushes = count(|op| matches!(op, Op::FlushDb));
+        let flushes = count(|op| matches!(op, Op::FlushAll | Op::FlushDb));
         let saves = count(|op| matches!(op, Op::Save));
         let batch = |op: &Op| {
             matches!(
                 op,
-                Op::Both { .. } | Op::Rename { .. } | Op::Swap { .. } | Op::Transact { .. }
+                Op::Both { .. }
+                    | Op::Copy { .. }
+                    | Op::InOrder { .. }
+                    | Op::MSetNx { .. }
+                    | Op::Rename { .. }
+                    | Op::RenameNx { .. }
+                    | Op::Swap { .. }
+                    | Op::Transact { .. }
+                    | Op::Unwatched { .. }
             ) && !op.is_read()
         };
         let batches = count(batch);

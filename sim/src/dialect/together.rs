@@ -2,7 +2,7 @@
 
 use super::{LIST_END, NOT_FOUND, NOT_SET, error, line};
 use crate::{
-    case::{Dialect, Op},
+    case::{self, Dialect, Op},
     history::Outcome,
 };
 
@@ -17,6 +17,7 @@ pub(super) fn decode(dialect: Dialect, op: &Op, bytes: &[u8]) -> Option<(Outcome
     let mut replies = Replies { dialect, bytes, at: 0 };
     match op {
         Op::Discard { .. } => return discarded(&mut replies),
+        Op::InOrder { parts } => return in_order(&mut replies, op, parts),
         Op::Transact { watched, parts } => {
             let before = if *watched { op.keys().len() } else { 0 };
             return transacted(&mut replies, op, (*watched, before, parts.len()));
@@ -28,6 +29,14 @@ pub(super) fn decode(dialect: Dialect, op: &Op, bytes: &[u8]) -> Option<(Outcome
             let watched = replies.one()?;
             let found = replies.one()?;
             (Some((watched, found)), 1)
+        }
+        // Nothing depends on whether the key could be watched.
+        Op::Unwatched { .. } => {
+            let _ = replies.one()?;
+            if let Err(wrong) = replies.ok()? {
+                return Some((wrong, replies.at));
+            }
+            (None, 1)
         }
         _ => (None, op.keys().len()),
     };
@@ -95,6 +104,40 @@ fn transacted(
     Some((outcome.unwrap_or_else(|| Outcome::Wrong("another error".to_owned())), replies.at))
 }
 
+/// The replies to MULTI, these requests and EXEC, whose list may have errors in it.
+fn in_order(replies: &mut Replies<'_>, op: &Op, parts: &[case::Part]) -> Option<(Outcome, usize)> {
+    if let Err(wrong) = replies.begun(parts.len())? {
+        return Some((wrong, replies.at));
+    }
+    let outcome = match replies.each()? {
+        Ok(each) if each.len() == parts.len() => {
+            let each: Vec<Outcome> =
+                parts.iter().zip(each).map(|(part, reply)| alone(&part.alone(), reply)).collect();
+            let wrong = each.iter().find(|outcome| matches!(outcome, Outcome::Wrong(_))).cloned();
+            wrong.unwrap_or(Outcome::Each(each))
+        }
+        Ok(each) => Outcome::Wrong(format!("{each:?}")),
+        Err(why) => error(op, &why).unwrap_or(Outcome::Wrong(why)),
+    };
+    Some((outcome, replies.at))
+}
+
+/// What an element of that list tells.
+fn alone(op: &Op, reply: Part) -> Outcome {
+    let count = |value: &[u8]| str::from_utf8(value).ok()?.parse().ok();
+    match (op, reply) {
+        (op, Err(why)) => error(op, &why).unwrap_or(Outcome::Wrong(why)),
+        (Op::Get { .. }, Ok(value)) => value.map_or(Outcome::Missing, Outcome::Value),
+        (Op::Set { .. }, Ok(Some(value))) if value == b"OK" => Outcome::Done,
+        (Op::Add { .. } | Op::Del { .. }, Ok(Some(value))) => {
+            let sum = matches!(op, Op::Add { .. });
+            let told = count(&value).filter(|count| sum || [0, 1].contains(count));
+            told.map_or_else(|| Outcome::Wrong(format!("{value:?}")), Outcome::Count)
+        }
+        (_, Ok(other)) => Outcome::Wrong(format!("{other:?}")),
+    }
+}
+
 /// Replies one behind the other.
 struct Replies<'a> {
     dialect: Dialect,
@@ -106,12 +149,23 @@ impl Replies<'_> {
     /// The replies to MULTI and to so many requests that are queued.
     fn begun(&mut self, queued: usize) -> Option<Result<(), Outcome>> {
         for wanted in std::iter::once("OK").chain(std::iter::repeat_n("QUEUED", queued)) {
-            let reply = self.one()?;
-            if reply != Ok(Some(wanted.into())) {
-                return Some(Err(Outcome::Wrong(format!("{reply:?} for {wanted}"))));
+            let told = self.told(wanted)?;
+            if told.is_err() {
+                return Some(told);
             }
         }
         Some(Ok(()))
+    }
+
+    /// OK.
+    fn ok(&mut self) -> Option<Result<(), Outcome>> {
+        self.told("OK")
+    }
+
+    fn told(&mut self, wanted: &str) -> Option<Result<(), Outcome>> {
+        let reply = self.one()?;
+        let fits = reply == Ok(Some(wanted.into()));
+        Some(if fits { Ok(()) } else { Err(Outcome::Wrong(format!("{reply:?} for {wanted}"))) })
     }
 
     /// The next reply, which is no list.
@@ -134,6 +188,33 @@ impl Replies<'_> {
         };
         self.at += size;
         Some(part)
+    }
+
+    /// The reply to EXEC of what is of several slots: a list with errors in it, or one in its place.
+    fn each(&mut self) -> Option<Result<Vec<Part>, String>> {
+        let mut parts = Vec::new();
+        if self.dialect == Dialect::Resp {
+            let (head, size) = line(self.bytes.get(self.at..)?, b"\r\n")?;
+            self.at += size;
+            let count = head.strip_prefix('*').and_then(|count| count.parse::<usize>().ok());
+            let Some(count) = count else {
+                return Some(Err(head.trim_start_matches('-').to_owned()));
+            };
+            for _ in 0..count {
+                parts.push(self.one()?);
+            }
+            return Some(Ok(parts));
+        }
+        loop {
+            let (head, size) = line(self.bytes.get(self.at..)?, b"\n")?;
+            // Any other error is that of the first request.
+            let none = head == NOT_SET || head.starts_with("EXECABORT ");
+            if head == LIST_END || (parts.is_empty() && none) {
+                self.at += size;
+                return Some(if head == LIST_END { Ok(parts) } else { Err(head.to_owned()) });
+            }
+            parts.push(self.one()?);
+        }
     }
 
     /// The reply to EXEC: a list, or none because of what was watched, or an error.
@@ -292,5 +373,61 @@ mod tests {
         let apart = ["-NOREPLICAS x\n$-1\n$-1\n", "NOREPLICAS x\nNot Found\nNot Found\n"];
         let abort = ["-EXECABORT x\n", "EXECABORT x\n"];
         assert_eq!(with(&op, apart, abort), Outcome::Refused);
+    }
+
+    #[test]
+    fn requests_that_answer_for_themselves() {
+        let key = || "a".to_owned();
+        let parts = vec![
+            Queued::Set { key: key(), value: "v".to_owned() },
+            Queued::Get { key: key() },
+            Queued::Del { key: key() },
+        ];
+        let op = Op::InOrder { parts };
+        let (resp, text) = ("+OK\n+QUEUED\n+QUEUED\n+QUEUED\n", "OK\nQUEUED\nQUEUED\nQUEUED\n");
+        let with = |end: &str, line: &str| told(&op, &[resp, end].concat(), &[text, line].concat());
+        let each = |each: [Outcome; 3]| Outcome::Each(each.to_vec());
+        assert_eq!(
+            with("*3\n+OK\n$1\nv\n:1\n", "OK\nv\n1\nEND\n"),
+            each([Outcome::Done, Outcome::Value(b"v".to_vec()), Outcome::Count(1)])
+        );
+        assert_eq!(
+            with(
+                "*3\n-NOREPLICAS x\n$-1\n-INDOUBT x\n",
+                "NOREPLICAS x\nNot Found\nINDOUBT x\nEND\n"
+            ),
+            each([Outcome::Refused, Outcome::Missing, Outcome::InDoubt])
+        );
+        for (end, line) in [
+            ("-EXECABORT x\r\n", "EXECABORT x\n"),
+            ("*-1\r\n", "Not Set\n"),
+            ("*1\r\n+OK\r\n", "OK\nEND\n"),
+            ("*3\r\n+OK\r\n-INDOUBT x\r\n:1\r\n", "OK\nINDOUBT x\n1\nEND\n"),
+            ("*3\r\n+OK\r\n$-1\r\n:2\r\n", "OK\nNot Found\n2\nEND\n"),
+        ] {
+            let resp = resp.replace('\n', "\r\n") + end;
+            let text = text.to_owned() + line;
+            for (dialect, bytes) in [(Dialect::Resp, resp), (Dialect::Text, text)] {
+                let told = decode(dialect, &op, bytes.as_bytes());
+                assert!(
+                    matches!(&told, Some((Outcome::Wrong(_), size)) if *size == bytes.len()),
+                    "{told:?} of {bytes}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_not_watched_any_more_does_not_matter() {
+        let op = Op::Unwatched { key: "k".to_owned(), value: "v".to_owned() };
+        for (resp, text) in [("+OK\n", "OK\n"), ("-NOREPLICAS x\n", "NOREPLICAS x\n")] {
+            let with = |[end, line]: [&str; 2]| {
+                let resp = [resp, "+OK\n+OK\n+QUEUED\n", end].concat();
+                told(&op, &resp, &[text, "OK\nOK\nQUEUED\n", line].concat())
+            };
+            assert_eq!(with(["*1\n+OK\n", "OK\nEND\n"]), Outcome::Done);
+            assert_eq!(with(["-INDOUBT x\n", "INDOUBT x\n"]), Outcome::InDoubt);
+            assert!(matches!(with(["*-1\n", "Not Set\n"]), Outcome::Wrong(_)));
+        }
     }
 }

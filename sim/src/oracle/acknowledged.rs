@@ -23,10 +23,10 @@ const ORACLE: &str = "acknowledged";
 /// # Errors
 /// What was lost.
 pub fn check(observed: &Observed) -> Result<(), Failure> {
-    let flushes = observed.history.iter().filter(|entry| entry.op == Op::FlushDb);
+    let parts = apart(&observed.history);
+    let flushes = parts.iter().filter(|entry| entry.op == Op::FlushDb);
     let flushed: BTreeSet<u8> = flushes.map(|entry| entry.db).collect();
     let mut keys: BTreeMap<DbKey, Vec<&Entry>> = BTreeMap::new();
-    let parts = apart(&observed.history);
     let history = parts.iter().map(AsRef::<Entry>::as_ref).filter(|entry| entry.db != 0);
     for entry in history.filter(|entry| !flushed.contains(&entry.db)) {
         if let Some(key) = entry.key() {
@@ -133,6 +133,7 @@ fn stale(entries: &[&Entry], read: &Entry, skew_us: u64) -> Option<String> {
         }
         Outcome::Count(_)
         | Outcome::Done
+        | Outcome::Each(_)
         | Outcome::Found(_)
         | Outcome::InDoubt
         | Outcome::List(_)

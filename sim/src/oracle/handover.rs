@@ -44,7 +44,7 @@ pub fn check(observed: &Observed) -> Result<(), Failure> {
     let Some(first) = stops.away.iter().map(|away| away.from_us).min() else { return Ok(()) };
     let mut asked = observed.history.iter().filter(|entry| {
         // Before the first of them, the cluster may still have had to form.
-        let strong = entry.db == 0 && entry.op != Op::Save;
+        let strong = entry.db == 0 && !matches!(entry.op, Op::FlushAll | Op::Save);
         strong && entry.client < stops.clients && entry.start_us >= first
     });
     let Some(entry) = asked.find(|entry| failed(entry) && !stops.concern(entry)) else {
@@ -63,7 +63,13 @@ pub(crate) fn told(entry: &Entry) -> String {
 
 /// Whether a request was not carried out, or nobody knows.
 fn failed(entry: &Entry) -> bool {
-    matches!(entry.outcome, Outcome::InDoubt | Outcome::Refused | Outcome::Unknown)
+    let fails = |outcome: &Outcome| {
+        matches!(outcome, Outcome::InDoubt | Outcome::Refused | Outcome::Unknown)
+    };
+    match &entry.outcome {
+        Outcome::Each(each) => each.iter().any(fails),
+        outcome => fails(outcome),
+    }
 }
 
 impl Stops {

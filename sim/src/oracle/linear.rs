@@ -20,7 +20,7 @@ use crate::{
         search::check as search,
         strings::{If, Strings, StringsOp, StringsOutcome, Tell, Term, Text},
     },
-    history::{Entry, Outcome},
+    history::{Entry, Outcome, in_order},
 };
 
 mod terms;
@@ -42,14 +42,23 @@ const BUDGET: Budget = Budget { visits_max: 30_000 };
 /// The first key that is not linearizable.
 pub fn check(observed: &Observed) -> Result<u64, Failure> {
     let mut undecided = 0;
-    let flushed = observed.history.iter().any(|entry| entry.db == 1 && entry.op == Op::FlushDb);
+    let history = in_order(&observed.history);
+    let history: Vec<&Entry> = history.iter().map(AsRef::as_ref).collect();
+    let flushed = history.iter().any(|entry| entry.db == 1 && entry.op == Op::FlushDb);
     // Which writes a flush outlives is for replicas to agree upon.
     let quorum = (!flushed).then_some(1);
-    let several = |entry: &&Entry| matches!(entry.op, Op::Rename { .. } | Op::Transact { .. });
-    for ((db, key), entries) in
-        [0].into_iter().chain(quorum).flat_map(|db| by_key(db, &observed.history))
-    {
-        // What a key gets by RENAME or a transaction is for an oracle that sees both keys.
+    let several = |entry: &&Entry| {
+        matches!(
+            entry.op,
+            Op::Copy { .. }
+                | Op::MSetNx { .. }
+                | Op::Rename { .. }
+                | Op::RenameNx { .. }
+                | Op::Transact { .. }
+        )
+    };
+    for ((db, key), entries) in [0].into_iter().chain(quorum).flat_map(|db| by_key(db, &history)) {
+        // What depends on two keys is for an oracle that sees both.
         if observed.lost.concerns(&entries) || entries.iter().any(several) {
             continue;
         }
@@ -135,14 +144,14 @@ fn verdict(mut operations: Vec<Operation<Strings>>) -> Verdict {
 }
 
 /// What was asked in a database, by key.
-fn by_key(db: u8, history: &[Entry]) -> BTreeMap<(u8, &str), Vec<&Entry>> {
+fn by_key<'h>(db: u8, history: &[&'h Entry]) -> BTreeMap<(u8, &'h str), Vec<&'h Entry>> {
     let mut keys: BTreeMap<(u8, &str), Vec<&Entry>> = BTreeMap::new();
-    for entry in history.iter().filter(|entry| entry.db == db) {
+    for entry in history.iter().copied().filter(|entry| entry.db == db) {
         for key in entry.op.keys() {
             keys.entry((db, key)).or_default().push(entry);
         }
     }
-    let flushes = history.iter().filter(|entry| entry.db == db && entry.op == Op::FlushDb);
+    let flushes = history.iter().copied().filter(|entry| entry.db == db && entry.op == Op::FlushDb);
     for flush in flushes {
         keys.values_mut().for_each(|entries| entries.push(flush));
     }
@@ -178,6 +187,10 @@ fn operation(
         return Some(operation);
     }
     let op = match (&entry.op, &entry.outcome) {
+        (Op::Ttl { .. }, Outcome::Count(told)) => {
+            let span = (entry.start_us, entry.end_us.unwrap_or(u64::MAX));
+            StringsOp::Left { told: *told, span }
+        }
         // What it watched had changed: it has only read.
         (Op::Swap { .. }, Outcome::Found(_)) => StringsOp::Read,
         (other, _) => op_of(other, term)?,
@@ -187,7 +200,7 @@ fn operation(
     let may = matches!(entry.op, Op::MDel { .. }) && entry.db == 1 && ends;
     let end = end.filter(|_| !may || entry.outcome == Outcome::Count(entry.op.keys().len() as i64));
     let outcome = match &entry.outcome {
-        Outcome::Refused | Outcome::Wrong(_) => return None,
+        Outcome::Each(_) | Outcome::Refused | Outcome::Wrong(_) => return None,
         Outcome::InDoubt | Outcome::Unknown => {
             let pending = Operation { start, end: None, op, outcome: None, client: None };
             return (!entry.op.is_read()).then_some(pending);
@@ -216,7 +229,8 @@ fn operation(
 fn count_of(op: &Op, count: i64) -> Option<StringsOutcome> {
     let keys = op.keys().len() as i64;
     match op {
-        Op::Expire { .. } | Op::Persist { .. } | Op::SetNx { .. } => {
+        Op::Ttl { .. } => Some(StringsOutcome::Was(true)),
+        Op::Expire { .. } | Op::Extend { .. } | Op::Persist { .. } | Op::SetNx { .. } => {
             Some(StringsOutcome::Was(count == 1))
         }
         Op::Exists { .. } | Op::MDel { .. } if count == 0 => Some(StringsOutcome::Count(0)),
@@ -232,7 +246,8 @@ const fn was(op: &Op, set: bool) -> Option<StringsOutcome> {
         | Op::MSet { .. }
         | Op::Set { .. }
         | Op::SetFor { .. }
-        | Op::SetIf { .. } => Some(StringsOutcome::Was(set)),
+        | Op::SetIf { .. }
+        | Op::Unwatched { .. } => Some(StringsOutcome::Was(set)),
         _ => None,
     }
 }
@@ -247,17 +262,20 @@ fn op_of(op: &Op, term: Option<Term>) -> Option<StringsOp> {
     Some(match op {
         Op::Add { by, .. } => StringsOp::Add(*by),
         Op::Append { value, .. } => StringsOp::Append(Text::of(value.as_bytes())),
-        Op::Both { value, .. } | Op::MSet { value, .. } | Op::Set { value, .. } => {
-            set(value, If::Always, Tell::Whether)
-        }
+        Op::Both { value, .. }
+        | Op::MSet { value, .. }
+        | Op::Set { value, .. }
+        | Op::Unwatched { value, .. } => set(value, If::Always, Tell::Whether),
         Op::Del { .. } | Op::FlushDb | Op::MDel { .. } => StringsOp::Delete,
         Op::Exists { .. } => StringsOp::Exists,
         Op::Expire { get: true, .. } => StringsOp::Term { term, tell: Tell::Before },
         Op::Expire { .. } | Op::Persist { .. } => StringsOp::Term { term, tell: Tell::Whether },
+        Op::Extend { value, .. } => StringsOp::Extend { value: Text::of(value.as_bytes()), term },
         Op::Get { .. } | Op::GetBoth { .. } | Op::MGet { .. } => StringsOp::Read,
         Op::GetDel { .. } => StringsOp::ReadDelete,
         // Nobody wrote between what it found and what it wrote.
         Op::GetSet { value, .. } | Op::Swap { value, .. } => set(value, If::Always, Tell::Before),
+        Op::Release { value, .. } => StringsOp::DeleteIf(Text::of(value.as_bytes())),
         Op::SetFor { value, .. } => StringsOp::Set {
             value: Text::of(value.as_bytes()),
             condition: If::Always,
@@ -274,13 +292,19 @@ fn op_of(op: &Op, term: Option<Term>) -> Option<StringsOp> {
             set(value, condition, if *get { Tell::Before } else { Tell::Whether })
         }
         Op::SetNx { value, .. } => set(value, If::Absent, Tell::Whether),
-        Op::DbSize
+        Op::Copy { .. }
+        | Op::DbSize
         | Op::Discard { .. }
+        | Op::FlushAll
+        | Op::InOrder { .. }
         | Op::Keys { .. }
+        | Op::MSetNx { .. }
         | Op::Rename { .. }
+        | Op::RenameNx { .. }
         | Op::Save
         | Op::Scan { .. }
-        | Op::Transact { .. } => return None,
+        | Op::Transact { .. }
+        | Op::Ttl { .. } => return None,
     })
 }
 
@@ -295,10 +319,13 @@ fn merge_unseen(operations: &mut [Operation<Strings>]) {
         if let Some(StringsOutcome::Found(Some(found))) = operation.outcome {
             known.insert(found);
         }
-        if let StringsOp::Set { condition: If::Equal(other) | If::Different(other), .. } =
-            operation.op
-        {
-            known.insert(other);
+        match operation.op {
+            StringsOp::DeleteIf(other)
+            | StringsOp::Extend { value: other, .. }
+            | StringsOp::Set { condition: If::Equal(other) | If::Different(other), .. } => {
+                known.insert(other);
+            }
+            _ => {}
         }
     }
     let unseen = |operation: &Operation<Strings>| match operation.op {
@@ -309,282 +336,19 @@ fn merge_unseen(operations: &mut [Operation<Strings>]) {
     };
     // So are their ends, where nothing else tells of them: as if all might be over with the first.
     let named = |operation: &Operation<Strings>| matches!(operation.op, StringsOp::Expire(_));
-    let first = operations.iter().filter_map(unseen).flatten().map(|term| term.over_from).min();
+    let terms = || operations.iter().filter_map(unseen).flatten();
+    let first = terms().map(|term| term.over_from).min();
     let first = first.filter(|_| !operations.iter().any(named));
+    let most = terms().map(|term| term.most).max().unwrap_or(0);
     for operation in operations.iter_mut().filter(|operation| unseen(operation).is_some()) {
         if let StringsOp::Set { value, term, .. } = &mut operation.op {
             *value = Text::UNSEEN;
             if let (Some(term), Some(over_from)) = (term, first) {
-                *term = Term { name: u32::MAX, over_from };
+                *term = Term { name: u32::MAX, over_from, over_by: u64::MAX, most };
             }
         }
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::oracle::{Lost, Replica, doctor};
-
-    fn wrong(history: Vec<Entry>, held: &[Option<&str>]) -> Option<String> {
-        wrong_in(0, history, held)
-    }
-
-    fn wrong_in(db: u8, mut history: Vec<Entry>, held: &[Option<&str>]) -> Option<String> {
-        history.iter_mut().for_each(|entry| entry.db = db);
-        let replica = |(node, value): (usize, &Option<&str>)| {
-            let mut holds = Replica::default();
-            let held = value.map(|value| doctor::holds("k", node as u128 + 1, Some(value)));
-            for ((_, key), state) in held.into_iter().flat_map(|held| held.records) {
-                holds.records.insert((db, key), state);
-            }
-            (node, holds)
-        };
-        let replicas: Vec<_> = held.iter().enumerate().map(replica).collect();
-        let settled = !replicas.is_empty();
-        let voting = (0..held.len()).collect();
-        let quorum = held.len() / 2 + 1;
-        let observed =
-            Observed { history, replicas, settled, voting, quorum, ..Observed::default() };
-        check(&observed).err().map(|failure| failure.detail)
-    }
-
-    fn read(value: &str, span: (u64, u64)) -> Entry {
-        doctor::get("k", 0, span, Outcome::Value(value.as_bytes().to_vec()))
-    }
-
-    fn with(op: Op, span: (u64, u64), outcome: Outcome) -> Entry {
-        let (start_us, end_us) = (span.0, Some(span.1));
-        Entry { op, start_us, end_us, outcome, ..doctor::del("k", 0, span, 0) }
-    }
-
-    #[test]
-    fn a_refused_write_must_never_show() {
-        let span = (10, Some(20));
-        let refused = Entry { outcome: Outcome::Refused, ..doctor::set("k", "v1", 0, span) };
-        assert!(wrong(vec![refused, read("v1", (30, 40))], &[]).is_some());
-        let add = |span, outcome| with(Op::Add { key: "k".to_owned(), by: 1 }, span, outcome);
-        let refused = add((1, 2), Outcome::Refused);
-        assert_eq!(wrong(vec![refused.clone(), add((3, 4), Outcome::Count(1))], &[]), None);
-        assert!(wrong(vec![refused, add((3, 4), Outcome::Count(2))], &[]).is_some());
-        let doubt = add((1, 2), Outcome::InDoubt);
-        assert_eq!(wrong(vec![doubt.clone(), add((3, 4), Outcome::Count(2))], &[]), None);
-        assert!(wrong(vec![doubt, add((3, 4), Outcome::Count(3))], &[]).is_some());
-    }
-
-    #[test]
-    fn a_write_in_doubt_may_show_late_but_not_come_and_go() {
-        let sure = doctor::set("k", "v1", 0, (1, Some(2)));
-        let doubt = doctor::set("k", "v2", 0, (3, None));
-        let late = vec![sure, doubt, read("v1", (10, 20)), read("v2", (30, 40))];
-        assert_eq!(wrong(late.clone(), &[]), None);
-        let gone = [late, vec![read("v1", (50, 60))]].concat();
-        assert!(wrong(gone, &[]).is_some());
-    }
-
-    #[test]
-    fn a_cold_start_explains_that_a_new_write_is_lost() {
-        let wrong_at = |end_us: u64, cold: bool, db| {
-            let set = doctor::set("k", "v1", 0, (end_us - 1, Some(end_us)));
-            let history = vec![Entry { db, ..set }];
-            let mut lost = Lost::default();
-            [5_500_000, 5_000_000, 5_900_000].map(|us| lost.on_loss(us));
-            if cold {
-                lost.on_cold_start(6_000_000);
-            }
-            let replicas = vec![(0, Replica::default())];
-            let (voting, quorum, settled) = (vec![0], 1, true);
-            let observed = Observed {
-                history,
-                replicas,
-                settled,
-                voting,
-                quorum,
-                lost,
-                ..Observed::default()
-            };
-            check(&observed).is_err()
-        };
-        for db in [0, 1] {
-            assert!(!wrong_at(4_500_000, true, db));
-            assert!(wrong_at(4_500_000, false, db), "nothing has started cold");
-            assert!(wrong_at(3_000_000, true, db), "it was synced long ago");
-            assert!(wrong_at(7_000_000, true, db), "it came after the cold start");
-        }
-    }
-
-    #[test]
-    fn several_keys_are_one_operation_each() {
-        let keys = || ["j", "k"].map(str::to_owned).to_vec();
-        let list = |value: Option<&str>| {
-            let values = vec![None, value.map(|value| value.as_bytes().to_vec())];
-            with(Op::MGet { keys: keys() }, (10, 20), Outcome::List(values))
-        };
-        let sure = doctor::set("k", "v1", 0, (1, Some(2)));
-        assert_eq!(wrong(vec![sure.clone(), list(Some("v1"))], &[]), None);
-        assert!(wrong(vec![sure.clone(), list(None)], &[]).is_some());
-        let dels = |count| with(Op::MDel { keys: keys() }, (10, 20), Outcome::Count(count));
-        assert_eq!(wrong(vec![sure.clone(), dels(1)], &[]), None);
-        assert!(wrong(vec![sure.clone(), dels(2)], &[]).is_some());
-        assert!(wrong(vec![sure, dels(0)], &[]).is_some());
-    }
-
-    fn at_most_us(db: u8, skew_us: u64, mut history: Vec<Entry>) -> bool {
-        history.iter_mut().for_each(|entry| entry.db = db);
-        check(&Observed { history, skew_us, ..Observed::default() }).is_ok()
-    }
-
-    fn lacks(span: (u64, u64)) -> Entry {
-        doctor::get("k", 0, span, Outcome::Missing)
-    }
-
-    #[test]
-    fn what_ends_is_gone_for_all_or_for_each_by_its_own_clock() {
-        let set = || doctor::set_for(5, ("k", "v1"), 0, (10_000, Some(11_000)));
-        let fine = |db, reads: &[Entry]| at_most_us(db, 2000, [&[set()], reads].concat());
-        for db in [0, 1] {
-            assert!(fine(db, &[read("v1", (12_000, 17_000)), lacks((17_500, 19_000))]));
-            assert!(fine(db, &[lacks((12_500, 13_000))]), "a clock may be ahead so far");
-            assert!(!fine(db, &[lacks((12_500, 12_999))]));
-        }
-        let again = [lacks((13_000, 13_100)), read("v1", (14_000, 14_100))];
-        assert!(fine(1, &again) && !fine(0, &again));
-        assert!(!fine(0, &[read("v1", (18_001, 18_100))]), "a leader has found out by then");
-        // What was written before stays away.
-        let old = doctor::set("k", "v0", 0, (1000, Some(2000)));
-        for db in [0, 1] {
-            assert!(!fine(
-                db,
-                &[old.clone(), lacks((13_000, 13_100)), read("v0", (14_000, 14_100))]
-            ));
-        }
-        let gone = |count| doctor::del("k", 0, (13_000, 13_100), count);
-        assert!(fine(1, &[gone(0), read("v1", (14_000, 14_100))]), "it deleted nothing");
-        assert!(!fine(1, &[gone(1), read("v1", (14_000, 14_100))]));
-        assert!(!fine(1, &[doctor::del("k", 0, (12_000, 12_900), 0)]), "it was there");
-    }
-
-    #[test]
-    fn of_several_keys_one_that_ends_may_be_deleted() {
-        let set = || doctor::set_for(5, ("k", "v1"), 0, (10_000, Some(11_000)));
-        let keys = || ["j", "k"].map(str::to_owned).to_vec();
-        let del = |count| with(Op::MDel { keys: keys() }, (13_000, 13_100), Outcome::Count(count));
-        let read = || read("v1", (14_000, 14_100));
-        let j = || Entry {
-            op: Op::Set { key: "j".to_owned(), value: "v2".to_owned() },
-            ..doctor::set("j", "", 0, (1, Some(2)))
-        };
-        let fine = |count| at_most_us(1, 2000, vec![j(), set(), del(count), read()]);
-        assert!(fine(1), "it was j");
-        assert!(!fine(2) && !fine(0));
-        let mset =
-            |outcome| with(Op::MSet { keys: keys(), value: "v3".to_owned() }, (5, 6), outcome);
-        let seen = |outcome, value| {
-            at_most_us(
-                0,
-                0,
-                vec![
-                    j(),
-                    mset(outcome),
-                    doctor::get("j", 0, (10, 20), Outcome::Value(Vec::from(value))),
-                ],
-            )
-        };
-        assert!(seen(Outcome::Done, "v3") && !seen(Outcome::Done, "v2"));
-        assert!(seen(Outcome::InDoubt, "v3") && seen(Outcome::InDoubt, "v2"));
-        assert!(!seen(Outcome::Refused, "v3") && seen(Outcome::Refused, "v2"));
-    }
-
-    #[test]
-    fn terms_are_set_anew_and_taken_away() {
-        let set = || doctor::set_for(5, ("k", "v1"), 0, (10_000, Some(11_000)));
-        let persist = |count| {
-            let op = Op::Persist { key: "k".to_owned() };
-            with(op, (12_000, 13_000), Outcome::Count(count))
-        };
-        let late = || read("v1", (90_000, 91_000));
-        let fine = |entries: &[Entry]| at_most_us(0, 500, [&[set()], entries].concat());
-        assert!(fine(&[persist(1), late()]) && !fine(&[persist(0), late()]));
-        assert!(!fine(&[persist(1), lacks((90_000, 91_000))]), "for ever");
-        let again = |get: bool| {
-            let outcome = if get { Outcome::Value(b"v1".to_vec()) } else { Outcome::Count(1) };
-            with(Op::Expire { key: "k".to_owned(), for_ms: 50, get }, (12_000, 13_000), outcome)
-        };
-        for get in [false, true] {
-            assert!(fine(&[again(get), read("v1", (60_000, 61_000)), lacks((64_000, 65_000))]));
-            assert!(!fine(&[again(get), lacks((60_000, 61_000))]), "too early");
-            assert!(!fine(&[again(get), read("v1", (64_000, 65_000))]), "too late");
-        }
-    }
-
-    #[test]
-    fn a_quorum_holds_what_has_ended_for_a_while() {
-        let wrong = |now_us| {
-            let set = doctor::set_for(5, ("k", "v1"), 0, (10_000, Some(11_000)));
-            let (history, replicas) = (vec![Entry { db: 1, ..set }], vec![(0, Replica::default())]);
-            let (voting, quorum, settled) = (vec![0], 1, true);
-            let (skew_us, grace_us) = (2000, 60_000);
-            let observed = Observed {
-                history,
-                replicas,
-                settled,
-                voting,
-                quorum,
-                skew_us,
-                grace_us,
-                now_us,
-                ..Observed::default()
-            };
-            check(&observed).is_err()
-        };
-        assert!(wrong(70_999) && !wrong(71_000));
-    }
-
-    #[test]
-    fn what_was_discarded_never_shows() {
-        let discard = Op::Discard { key: "k".to_owned(), value: "v1".to_owned() };
-        let discard = with(discard, (1, 2), Outcome::Done);
-        assert_eq!(wrong(vec![discard.clone(), lacks((3, 4))], &[]), None);
-        assert!(wrong(vec![discard, read("v1", (3, 4))], &[]).is_some());
-    }
-
-    #[test]
-    fn what_majorities_hold_must_be_a_next_value() {
-        let history = vec![doctor::set("k", "v1", 0, (1, Some(2)))];
-        assert_eq!(wrong(history.clone(), &[Some("v1"), Some("v1"), None]), None);
-        let why = wrong(history.clone(), &[Some("v1"), None, None]);
-        assert!(why.is_some_and(|why| why.contains("majority")));
-        let doubt = doctor::set("k", "v2", 0, (3, None));
-        let late = [history, vec![doubt]].concat();
-        assert_eq!(wrong(late, &[Some("v1"), Some("v1"), Some("v2")]), None);
-    }
-
-    #[test]
-    fn the_quorum_database_is_read_forward_and_its_deletions_may_meet() {
-        let set = |value, span: (u64, u64)| doctor::set("k", value, 0, (span.0, Some(span.1)));
-        let stale = vec![set("v1", (1, 2)), set("v2", (3, 4)), read("v1", (10, 20))];
-        assert!(wrong_in(1, stale.clone(), &[]).is_some());
-        assert_eq!(wrong_in(2, stale.clone(), &[]), None, "the eventual one may lag");
-        let flush = Entry { op: Op::FlushDb, ..doctor::del("k", 0, (5, 6), 1) };
-        assert_eq!(wrong_in(1, [stale, vec![flush]].concat(), &[]), None);
-        let del = |span, count| doctor::del("k", 0, span, count);
-        let both = vec![set("v1", (1, 2)), del((3, 9), 1), del((4, 8), 1)];
-        assert_eq!(wrong_in(1, both.clone(), &[]), None);
-        assert!(wrong(both.clone(), &[]).is_some());
-        assert!(wrong_in(1, [both, vec![read("v1", (10, 20))]].concat(), &[]).is_some());
-        let lost = vec![set("v1", (1, 2)), del((3, 4), 0)];
-        assert!(wrong_in(1, lost, &[]).is_some());
-        let history = vec![set("v1", (1, 2))];
-        assert!(wrong_in(1, history, &[Some("v1"), None, None]).is_some());
-    }
-
-    #[test]
-    fn many_writes_in_doubt_do_not_hide_a_stale_read() {
-        let mut history: Vec<Entry> =
-            (0..40).map(|n| doctor::set("k", &format!("x{n}"), 0, (n, None))).collect();
-        history.push(doctor::set("k", "v1", 0, (100, Some(110))));
-        history.push(doctor::set("k", "v2", 0, (120, Some(130))));
-        history.push(read("v1", (140, 150)));
-        assert!(wrong(history, &[]).is_some());
-    }
-}
+mod tests;

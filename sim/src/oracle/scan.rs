@@ -214,9 +214,14 @@ impl<'h> Known<'h> {
             flushed_us: BTreeMap::new(),
             there_us: BTreeMap::new(),
         };
+        let flushes = observed.history.iter().filter(|entry| entry.op == Op::FlushAll);
+        for (entry, db) in flushes.flat_map(|entry| [0, 1, 2].map(|db| (entry, db))) {
+            known.flushed_us.entry(db).or_insert(entry.start_us);
+        }
         for entry in observed.history.iter().filter(|entry| entry.outcome != Outcome::Refused) {
             if entry.op == Op::FlushDb {
-                known.flushed_us.entry(entry.db).or_insert(entry.start_us);
+                let us = known.flushed_us.entry(entry.db).or_insert(entry.start_us);
+                *us = entry.start_us.min(*us);
             }
             let keys = entry.op.keys();
             let keys = keys.into_iter().filter(|_| !entry.op.is_read());

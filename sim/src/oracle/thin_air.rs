@@ -72,6 +72,7 @@ fn check_reply(asked: &Asked<'_>, entry: &Entry, skew_us: u64) -> Result<(), Fai
         }
         Outcome::Count(_)
         | Outcome::Done
+        | Outcome::Each(_)
         | Outcome::Found(_)
         | Outcome::InDoubt
         | Outcome::List(_)

@@ -1,14 +1,15 @@
 //! What happens at one moment is seen at one moment: batches on two keys of a slot.
 //!
 //! Two keys whose names begin alike, up to a brace that closes, are one object here: both are
-//! written together, read together, or one gets the other's name, or a transaction reads and writes
-//! them; and what clients saw of that must be linearizable (PROTOCOL, "Batches"). What was read of
-//! watched keys was so still when the transaction took effect; if it did not, nothing is said of two
-//! reads together. A batch in doubt may take effect in part, so each of its writes is in doubt, and what
-//! was watched says nothing. A renaming in doubt may too, and what it leaves depends on what it found; so
-//! nothing is said of a pair from the first such one on.
+//! written together, or only if neither is there, read together, or one gets the other's name or its
+//! value, or a transaction reads and writes them; and what clients saw of that must be linearizable
+//! (PROTOCOL, "Batches"). What was read of watched keys was so still when the transaction took effect;
+//! if it did not, nothing is said of two reads together. A batch in doubt may take effect in part, so
+//! each of its writes is in doubt, and what was watched says nothing. A renaming in doubt may too, and
+//! what it leaves depends on what it found; so nothing is said of a pair from the first such one on.
 
 use std::{
+    borrow::Cow,
     collections::{BTreeMap, BTreeSet},
     fmt,
 };
@@ -17,7 +18,7 @@ use super::{Failure, Observed, linear::FLUSH_REMOVES_MAX};
 use crate::{
     case::{Op, Part},
     check::{Budget, History, Model, Operation, Verdict, search::check as search, strings::Text},
-    history::{Entry, Outcome},
+    history::{Entry, Outcome, in_order},
 };
 
 const ORACLE: &str = "together";
@@ -31,7 +32,8 @@ const BUDGET: Budget = Budget { visits_max: 30_000 };
 /// The first pair that was seen in a state that it was never in.
 pub fn check(observed: &Observed) -> Result<u64, Failure> {
     let mut undecided = 0;
-    for (tag, entries) in by_tag(&observed.history) {
+    let history = in_order(&observed.history);
+    for (tag, entries) in by_tag(&history) {
         if observed.lost.concerns(&entries) {
             continue;
         }
@@ -53,9 +55,9 @@ pub fn check(observed: &Observed) -> Result<u64, Failure> {
 }
 
 /// What was asked about both keys of each pair, by what their names have in common.
-fn by_tag(history: &[Entry]) -> BTreeMap<&str, Vec<&Entry>> {
+fn by_tag<'h>(history: &'h [Cow<'h, Entry>]) -> BTreeMap<&'h str, Vec<&'h Entry>> {
     let mut pairs: BTreeMap<&str, Vec<&Entry>> = BTreeMap::new();
-    let strong = || history.iter().filter(|entry| entry.db == 0);
+    let strong = || history.iter().map(AsRef::as_ref).filter(|entry: &&Entry| entry.db == 0);
     for entry in strong() {
         let keys = entry.op.keys();
         let tag = keys.first().and_then(|key| key.strip_prefix('{')?.split_once('}'));
@@ -77,9 +79,11 @@ fn place(key: &str) -> usize {
 }
 
 fn operations(entries: &[&Entry]) -> Vec<Operation<Two>> {
+    let moves = |entry: &&Entry| {
+        matches!(entry.op, Op::Copy { .. } | Op::Rename { .. } | Op::RenameNx { .. })
+    };
     let uncertain = |entry: &&&Entry| {
-        matches!(entry.op, Op::Rename { .. })
-            && matches!(entry.outcome, Outcome::InDoubt | Outcome::Unknown)
+        moves(entry) && matches!(entry.outcome, Outcome::InDoubt | Outcome::Unknown)
     };
     let until = entries.iter().filter(uncertain).map(|entry| entry.start_us).min();
     let until = until.unwrap_or(u64::MAX);
@@ -89,8 +93,7 @@ fn operations(entries: &[&Entry]) -> Vec<Operation<Two>> {
             push(entry, until, &mut operations);
         }
     }
-    let moves = entries.iter().any(|entry| matches!(entry.op, Op::Rename { .. }));
-    if !moves {
+    if !entries.iter().any(moves) {
         forget_unseen(&mut operations);
     }
     operations
@@ -120,11 +123,15 @@ fn push(entry: &Entry, until: u64, operations: &mut Vec<Operation<Two>>) {
                 add(Did::Set(1, value), None);
             }
         }
+        (Op::Del { key }, Outcome::Count(count)) => {
+            let delete = Did::Run(vec![Step::Delete(place(key))]);
+            add(delete, Some(Saw::Told(vec![Some(number(*count))])));
+        }
+        (Op::Del { key }, _) => add(Did::Clear(place(key)), None),
         // Each key by itself, whenever its turn comes.
         (Op::FlushDb, _) => {
-            for _ in 0..FLUSH_REMOVES_MAX {
-                add(Did::Clear(0), Some(Saw::Done));
-                add(Did::Clear(1), Some(Saw::Done));
+            for place in [0, 1].repeat(FLUSH_REMOVES_MAX) {
+                add(Did::Clear(place), Some(Saw::Done));
             }
         }
         (Op::Get { key }, Outcome::Missing | Outcome::Value(_)) => {
@@ -132,8 +139,7 @@ fn push(entry: &Entry, until: u64, operations: &mut Vec<Operation<Two>>) {
                 Outcome::Value(value) => Some(Text::of(value)),
                 _ => None,
             };
-            let read = Did::Run(vec![Step::Read(place(key))]);
-            add(read, Some(Saw::Told(vec![found])));
+            add(Did::Run(vec![Step::Read(place(key))]), Some(Saw::Told(vec![found])));
         }
         (Op::GetBoth { keys }, Outcome::List(values)) => {
             let mut held = [None; 2];
@@ -144,17 +150,39 @@ fn push(entry: &Entry, until: u64, operations: &mut Vec<Operation<Two>>) {
                 add(Did::Read, Some(Saw::Both(held)));
             }
         }
+        (Op::MSetNx { value, .. }, outcome) => {
+            let value = Text::of(value.as_bytes());
+            match outcome {
+                Outcome::Count(count) => add(Did::SetFree(value), Some(Saw::Was(*count == 1))),
+                _ => [0, 1].into_iter().for_each(|place| add(Did::SetOneFree(place, value), None)),
+            }
+        }
         (Op::Transact { watched, parts }, outcome) => {
             transact(entry, (*watched, parts), outcome, &mut add);
         }
         (Op::Set { key, value }, _) => {
             add(Did::Set(place(key), Text::of(value.as_bytes())), Some(Saw::Done));
         }
-        (Op::Rename { from, .. }, outcome) => {
-            add(Did::Move(place(from)), Some(Saw::Moved(*outcome == Outcome::Done)));
+        (op, outcome) => {
+            if let Some((op, saw)) = moved(op, outcome) {
+                add(op, Some(saw));
+            }
         }
-        _ => {}
     }
+}
+
+/// What COPY, RENAME or RENAMENX did, and what was told of it.
+fn moved(op: &Op, outcome: &Outcome) -> Option<(Did, Saw)> {
+    let was = match outcome {
+        Outcome::Count(count) => Saw::Was(*count == 1),
+        outcome => Saw::Moved(*outcome == Outcome::Done),
+    };
+    Some(match op {
+        Op::Copy { from, .. } => (Did::Copy(place(from)), was),
+        Op::Rename { from, .. } => (Did::Move(place(from)), was),
+        Op::RenameNx { from, .. } => (Did::MoveFree(place(from)), was),
+        _ => return None,
+    })
 }
 
 /// Adds what a transaction did or may have done.
@@ -184,7 +212,7 @@ fn transact(
 }
 
 /// What may have been written and nobody has seen explains nothing: without it there is less to try.
-/// Unless a deletion tells that there was something: then all of it has one name.
+/// Unless a deletion or a condition tells that there was something: then all of it has one name.
 fn forget_unseen(operations: &mut Vec<Operation<Two>>) {
     let seen = operations.iter().flat_map(|operation| match &operation.outcome {
         Some(Saw::Both(held)) => &held[..],
@@ -194,16 +222,19 @@ fn forget_unseen(operations: &mut Vec<Operation<Two>>) {
     let seen: BTreeSet<Text> = seen.flatten().copied().collect();
     let told = |operation: &Operation<Two>| match &operation.op {
         Did::Run(steps) => steps.iter().any(|step| matches!(step, Step::Delete(_))),
+        Did::SetFree(_) => true,
         _ => false,
     };
     let told = operations.iter().any(told);
     let unseen = |operation: &Operation<Two>| match operation.op {
-        Did::Set(_, value) => operation.end.is_none() && !seen.contains(&value),
+        Did::Set(_, value) | Did::SetOneFree(_, value) => {
+            operation.end.is_none() && !seen.contains(&value)
+        }
         _ => false,
     };
     operations.retain(|operation| told || !unseen(operation));
     for operation in operations.iter_mut().filter(|operation| unseen(operation)) {
-        if let Did::Set(_, value) = &mut operation.op {
+        if let Did::Set(_, value) | Did::SetOneFree(_, value) = &mut operation.op {
             *value = Text::UNSEEN;
         }
     }
@@ -218,12 +249,20 @@ struct Two;
 enum Did {
     Add(usize, i64),
     Clear(usize),
+    /// The other has the value of one, too, if it had none.
+    Copy(usize),
     /// The value of one is that of the other from now on.
     Move(usize),
+    /// The same, if the other had none.
+    MoveFree(usize),
     Read,
     Run(Vec<Step>),
     Set(usize, Text),
     SetBoth(Text),
+    /// If neither has a value.
+    SetFree(Text),
+    /// One, if it has no value.
+    SetOneFree(usize, Text),
 }
 
 /// A part of a transaction.
@@ -286,6 +325,8 @@ enum Saw {
     Moved(bool),
     /// Of each step.
     Told(Vec<Option<Text>>),
+    /// Whether anything was done.
+    Was(bool),
 }
 
 impl Model for Two {
@@ -311,6 +352,21 @@ impl Model for Two {
                 }
                 (next, Saw::Moved(moved))
             }
+            Did::Copy(from) => {
+                let copies = next[from].is_some() && next[1 - from].is_none();
+                if copies {
+                    next[1 - from] = next[from];
+                }
+                (next, Saw::Was(copies))
+            }
+            Did::MoveFree(from) if next[from].is_none() => (next, Saw::Moved(false)),
+            Did::MoveFree(from) => {
+                let free = next[1 - from].is_none();
+                if free {
+                    next[1 - from] = next[from].take();
+                }
+                (next, Saw::Was(free))
+            }
             Did::Clear(place) => {
                 next[place] = None;
                 (next, Saw::Done)
@@ -325,6 +381,14 @@ impl Model for Two {
                 (next, Saw::Done)
             }
             Did::SetBoth(value) => ([Some(value); 2], Saw::Done),
+            Did::SetFree(value) => {
+                let free = next == [None; 2];
+                (if free { [Some(value); 2] } else { next }, Saw::Was(free))
+            }
+            Did::SetOneFree(place, value) => {
+                next[place].get_or_insert(value);
+                (next, Saw::Done)
+            }
         }
     }
 }
@@ -334,11 +398,15 @@ impl fmt::Display for Did {
         f.write_str(match self {
             Self::Add(..) => "add to one",
             Self::Clear(_) => "delete one",
+            Self::Copy(_) => "copy",
             Self::Move(_) => "rename",
+            Self::MoveFree(_) => "rename, unless the name is taken",
             Self::Read => "read both",
             Self::Run(_) => "a transaction",
             Self::Set(..) => "write one",
             Self::SetBoth(_) => "write both",
+            Self::SetFree(_) => "write both, unless one is there",
+            Self::SetOneFree(..) => "write one, unless it is there",
         })
     }
 }
@@ -352,161 +420,11 @@ impl fmt::Display for Saw {
             Self::Moved(true) => f.write_str("renamed"),
             Self::Moved(false) => f.write_str("nothing to rename"),
             Self::Told(_) => f.write_str("told"),
+            Self::Was(true) => f.write_str("done"),
+            Self::Was(false) => f.write_str("not done"),
         }
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn keys() -> Vec<String> {
-        ["{p}a", "{p}b"].map(str::to_owned).to_vec()
-    }
-
-    fn entry(op: Op, (start_us, end_us): (u64, u64), outcome: Outcome) -> Entry {
-        // Each of a client of its own.
-        let client = start_us as usize;
-        Entry { client, node: 0, db: 0, op, start_us, end_us: Some(end_us), outcome }
-    }
-
-    fn both(value: &str, span: (u64, u64), outcome: Outcome) -> Entry {
-        entry(Op::Both { keys: keys(), value: value.to_owned() }, span, outcome)
-    }
-
-    fn read(held: [Option<&str>; 2], span: (u64, u64)) -> Entry {
-        let held = held.map(|value| value.map(|value| value.as_bytes().to_vec()));
-        entry(Op::GetBoth { keys: keys() }, span, Outcome::List(held.to_vec()))
-    }
-
-    fn rename(from: usize, span: (u64, u64), outcome: Outcome) -> Entry {
-        let (from, to) = (keys().swap_remove(from), keys().swap_remove(1 - from));
-        entry(Op::Rename { from, to }, span, outcome)
-    }
-
-    fn wrong(history: &[Entry]) -> bool {
-        check(&Observed { history: history.to_vec(), ..Observed::default() }).is_err()
-    }
-
-    #[test]
-    fn half_of_what_was_acknowledged_is_seen() {
-        let (one, two) = (both("v1", (1, 2), Outcome::Done), both("v2", (3, 6), Outcome::Done));
-        let seen = |held, span| wrong(&[one.clone(), two.clone(), read(held, span)]);
-        for held in [[Some("v1"); 2], [Some("v2"); 2]] {
-            assert!(!seen(held, (4, 5)), "they overlap");
-        }
-        for held in [[Some("v1"), Some("v2")], [Some("v2"), Some("v1")], [Some("v2"), None]] {
-            assert!(seen(held, (4, 5)));
-        }
-        assert!(seen([Some("v1"); 2], (7, 8)), "it is over");
-        let own = |value| Entry { client: 3, ..read([Some(value); 2], (4, 6)) };
-        assert!(!wrong(&[one.clone(), two.clone(), own("v2")]));
-        assert!(wrong(&[one.clone(), two.clone(), own("v1")]), "it was asked behind that");
-        let back = [read([Some("v2"); 2], (4, 5)), read([Some("v1"); 2], (6, 7))];
-        assert!(wrong(&[vec![one, two], back.to_vec()].concat()));
-    }
-
-    #[test]
-    fn half_of_what_is_in_doubt_may_be_there_and_nothing_of_what_was_refused() {
-        let one = both("v1", (1, 2), Outcome::Done);
-        let half = read([Some("v2"), Some("v1")], (5, 6));
-        let with = |outcome| wrong(&[one.clone(), both("v2", (3, 4), outcome), half.clone()]);
-        assert!(!with(Outcome::InDoubt) && !with(Outcome::Unknown));
-        assert!(with(Outcome::Refused) && with(Outcome::Done));
-        let unseen: Vec<Entry> = (0..60)
-            .map(|n| both(&format!("x{n}"), (3, 4), Outcome::InDoubt))
-            .chain([one, half])
-            .collect();
-        assert!(wrong(&unseen), "many in doubt do not hide it");
-    }
-
-    #[test]
-    fn a_value_that_is_renamed_is_in_one_place() {
-        let set = entry(
-            Op::Set { key: "{p}a".to_owned(), value: "v1".to_owned() },
-            (1, 2),
-            Outcome::Done,
-        );
-        let after =
-            |outcome, held| wrong(&[set.clone(), rename(0, (3, 4), outcome), read(held, (5, 6))]);
-        assert!(!after(Outcome::Done, [None, Some("v1")]));
-        for held in [[Some("v1"), None], [Some("v1"); 2], [None; 2]] {
-            assert!(after(Outcome::Done, held));
-            assert!(!after(Outcome::InDoubt, held), "nothing is said of it from then on");
-        }
-        assert!(after(Outcome::Missing, [Some("v1"), None]), "there was something to rename");
-        assert!(!after(Outcome::Refused, [Some("v1"), None]));
-        assert!(after(Outcome::Refused, [None, Some("v1")]));
-    }
-    fn part(kind: &str, index: usize, value: &str) -> Part {
-        let key = keys().swap_remove(index);
-        match kind {
-            "add" => Part::Add { key, by: value.parse().expect("a number") },
-            "del" => Part::Del { key },
-            "get" => Part::Get { key },
-            _ => Part::Set { key, value: value.to_owned() },
-        }
-    }
-
-    fn run(watched: bool, parts: &[Part], span: (u64, u64), told: Option<&[&str]>) -> Entry {
-        let value = |value: &&str| (!value.is_empty()).then(|| value.as_bytes().to_vec());
-        let told = told.map(|told| Outcome::List(told.iter().map(value).collect()));
-        let op = Op::Transact { watched, parts: parts.to_vec() };
-        entry(op, span, told.unwrap_or(Outcome::InDoubt))
-    }
-
-    #[test]
-    fn a_transaction_sees_and_changes_both_at_one_moment() {
-        let adds = |at, told: Option<&[&str]>| {
-            run(false, &[part("add", 0, "1"), part("add", 1, "5")], (at, at + 5), told)
-        };
-        let look = |at, told: &[&str]| {
-            run(false, &[part("get", 0, ""), part("get", 1, "")], (at, at + 1), Some(told))
-        };
-        let first = || adds(1, Some(&["1", "5"]));
-        assert!(!wrong(&[first(), adds(3, Some(&["2", "10"])), look(9, &["2", "10"])]));
-        assert!(wrong(&[first(), adds(3, Some(&["2", "5"]))]), "it was added to one only");
-        assert!(wrong(&[first(), adds(3, Some(&["2", "10"])), look(5, &["2", "5"])]));
-        // What is in doubt may have been done in part.
-        for told in [["1", "5"], ["2", "10"], ["2", "5"], ["1", "10"]] {
-            assert!(!wrong(&[first(), adds(7, None), look(20, &told)]));
-        }
-        assert!(wrong(&[first(), adds(7, None), look(20, &["3", "5"])]), "but not twice");
-    }
-
-    #[test]
-    fn a_transaction_sees_what_it_has_done_itself() {
-        let parts =
-            [part("get", 0, ""), part("set", 0, "v1"), part("get", 0, ""), part("del", 1, "")];
-        let told = |told: &[&str]| wrong(&[run(false, &parts, (1, 2), Some(told))]);
-        assert!(!told(&["", "OK", "v1", "0"]));
-        assert!(told(&["", "OK", "", "0"]) && told(&["v1", "OK", "v1", "0"]));
-        assert!(told(&["", "OK", "v1", "1"]));
-        let doubt = run(false, &[part("set", 1, "v0")], (1, 2), None);
-        let found = |told: &[&str]| wrong(&[doubt.clone(), run(false, &parts, (3, 4), Some(told))]);
-        assert!(!found(&["", "OK", "v1", "1"]) && !found(&["", "OK", "v1", "0"]));
-    }
-
-    #[test]
-    fn what_is_watched_has_not_changed_when_the_transaction_takes_effect() {
-        let one = || both("v1", (1, 2), Outcome::Done);
-        let two = || both("v2", (3, 9), Outcome::Done);
-        let parts = [part("set", 0, "v3"), part("get", 1, "")];
-        let swap = |told: &[&str]| {
-            let read = read([Some("v3"), Some("v2")], (20, 21));
-            wrong(&[one(), two(), run(true, &parts, (4, 8), Some(told)), read])
-        };
-        assert!(swap(&["v1", "v1", "OK", "v1"]), "v2 was written over v3 then");
-        assert!(!swap(&["v2", "v2", "OK", "v2"]));
-        assert!(swap(&["v1", "v2", "OK", "v2"]), "one had changed");
-        assert!(swap(&["v1", "v1", "OK", "v2"]), "both had");
-        // Nothing was done, and what was read was read one after the other.
-        let both_keys = [part("set", 0, "v3"), part("set", 1, "v3")];
-        let failed = |told: &[&str], after: &str| {
-            let read = read([Some(after); 2], (20, 21));
-            wrong(&[one(), two(), run(true, &both_keys, (4, 8), Some(told)), read])
-        };
-        assert!(!failed(&["v1", "v2"], "v2") && failed(&["v1", "v2"], "v3"));
-        assert!(failed(&["v1", "v0"], "v2"), "nobody wrote that");
-    }
-}
+mod tests;

@@ -109,7 +109,17 @@ fn key_row((db, key): &DbKey, slots: u32) -> Value {
 
 /// Client, node, database, begin, end, outcome (0 ok, 1 failed, 2 unknown), request, reply, keys.
 fn op_row(entry: &Entry, names: &Names) -> Value {
-    let outcome = match entry.outcome {
+    let outcome = how_it_went(&entry.outcome);
+    let end = entry.end_us.map_or(-1, |end| end as i64);
+    let (request, reply) = (short(&asked(&entry.op)), short(&became(&entry.outcome)));
+    let keys = names.keys(&keys_of(entry));
+    let Entry { client, node, db, start_us, .. } = entry;
+    json!([client, node, db, start_us, end, outcome, request, reply, keys])
+}
+
+/// 0 ok, 1 failed, 2 unknown; of several the worst.
+fn how_it_went(outcome: &Outcome) -> u8 {
+    match outcome {
         Outcome::Count(_)
         | Outcome::Done
         | Outcome::List(_)
@@ -121,13 +131,9 @@ fn op_row(entry: &Entry, names: &Names) -> Value {
         | Outcome::NotSet
         | Outcome::Refused
         | Outcome::Wrong(_) => 1,
+        Outcome::Each(each) => each.iter().map(how_it_went).max().unwrap_or(0),
         Outcome::InDoubt | Outcome::Unknown => 2,
-    };
-    let end = entry.end_us.map_or(-1, |end| end as i64);
-    let (request, reply) = (short(&asked(&entry.op)), short(&became(&entry.outcome)));
-    let keys = names.keys(&keys_of(entry));
-    let Entry { client, node, db, start_us, .. } = entry;
-    json!([client, node, db, start_us, end, outcome, request, reply, keys])
+    }
 }
 
 /// From, to, sent, its end, fate (0 delivered, 1 lost, 2 under way), kind, size, keys, first entry of

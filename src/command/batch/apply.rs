@@ -138,7 +138,8 @@ impl<'s, H: Fn(&[u8]) -> Option<Record<'s>>, S: FnMut() -> Version> View<'s, '_,
                 answer
             }
             Step::SetAll { pairs: all } => {
-                let free = pairs(all).all(|(key, _)| self.seen(key).is_none());
+                let asked = if planted(Mutant::MSetNxFirstOnly) { 1 } else { usize::MAX };
+                let free = pairs(all).take(asked).all(|(key, _)| self.seen(key).is_none());
                 if free {
                     pairs(all).for_each(|(key, value)| self.write(key, Some(value.into()), None));
                 }
@@ -157,7 +158,7 @@ impl<'s, H: Fn(&[u8]) -> Option<Record<'s>>, S: FnMut() -> Version> View<'s, '_,
             return if moves { Answer::Error(NO_SUCH_KEY.into()) } else { Answer::Integer(0) };
         };
         let taken = matches!(how, How::Copy | How::MoveUnlessTaken) && self.seen(to).is_some();
-        if taken {
+        if taken && !planted(Mutant::CopyOverwrites) {
             return Answer::Integer(0);
         }
         if from != to {

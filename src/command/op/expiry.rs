@@ -3,8 +3,10 @@
 //! Times are Unix milliseconds. A span counts from when the operation is carried out, by the clock
 //! of the node that stamps: the same that later finds the value expired.
 
-use super::{Answer, Effect, Held};
 use std::borrow::Cow;
+
+use super::{Answer, Effect, Held};
+use crate::probe::{Mutant, planted};
 
 /// When a value's time is to be over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -156,7 +158,11 @@ pub(super) fn ttl<'h>(held: Option<Held<'_>>, form: TimeForm, wall_ms: u64) -> A
     let Some(end) = held.expires_at_ms else { return Answer::Integer(-1) };
     let time = if form.absolute { end } else { end.saturating_sub(wall_ms) };
     // Seconds are rounded, as in Redis.
-    let time = if form.millis { time } else { time.saturating_add(500) / 1000 };
+    let time = if form.millis && !planted(Mutant::TtlInSeconds) {
+        time
+    } else {
+        time.saturating_add(500) / 1000
+    };
     Answer::Integer(i64::try_from(time).unwrap_or(i64::MAX))
 }
 

@@ -9,8 +9,11 @@
 
 #![deny(clippy::indexing_slicing)]
 
-use super::op::{Action, Condition, Expiry, SetReply};
-use crate::proto::{Args, integer};
+use super::op::{Action, Condition, Expiry, SetReply, When};
+use crate::{
+    probe::{Mutant, planted},
+    proto::{Args, integer},
+};
 
 mod sha1;
 mod shape;
@@ -99,12 +102,16 @@ impl Shape {
             }
             Self::Expire { unit } => {
                 let by = time()?.checked_mul(unit).ok_or(Unfit::Number)?;
+                if planted(Mutant::ScriptExtendsAny) {
+                    return Ok(Action::Expire { expiry: Expiry::In(by), when: When::default() });
+                }
                 Ok(Action::Extend { value, by, add: false, ends: false })
             }
             Self::Count { held } => {
                 let by = integer(value).ok_or(Unfit::Number)?;
                 Ok(if held { Action::IncrementHeld { by } } else { Action::Increment { by } })
             }
+            Self::Release if planted(Mutant::ScriptReleasesAny) => Ok(Action::Delete),
             Self::Release => Ok(Action::DeleteIf { condition: Condition::Equal(value) }),
             Self::Renew => set(Condition::Equal(value), time()?),
         }
