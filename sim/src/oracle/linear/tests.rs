@@ -67,7 +67,7 @@ fn a_cold_start_explains_that_a_new_write_is_lost() {
         let set = doctor::set("k", "v1", 0, (end_us - 1, Some(end_us)));
         let history = vec![Entry { db, ..set }];
         let mut lost = Lost::default();
-        [5_500_000, 5_000_000, 5_900_000].map(|us| lost.on_loss(us));
+        [5_500_000, 5_000_000, 5_900_000].into_iter().for_each(|us| lost.on_loss(us));
         if cold {
             lost.on_cold_start(6_000_000);
         }
