@@ -388,6 +388,8 @@ named! {
         StopsWithoutFarewell => "stops_without_farewell",
         /// A node that stops goes on leading until it is gone.
         StopsWithoutHandover => "stops_without_handover",
+        /// Each survey begins with the same slots, and none comes to those that find no room.
+        SurveysBeginAlike => "surveys_begin_alike",
         /// The torn end of the log is taken for damage.
         TailAsDamage => "tail_as_damage",
         /// Frames above all marks are replayed as they are read, and not written again.

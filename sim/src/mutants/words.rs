@@ -127,6 +127,10 @@ const WORDS: &[(Mutant, &str)] = &[
     (Mutant::StampIgnoresSeen, "a stamp looks at the wall clock alone, not at what was seen"),
     (Mutant::StopsWithoutFarewell, "a node stops while peers still send it requests"),
     (Mutant::StopsWithoutHandover, "a node that stops goes on leading until it is gone"),
+    (
+        Mutant::SurveysBeginAlike,
+        "each survey begins with the same slots, and has no room for others",
+    ),
     (Mutant::TailAsDamage, "the torn end of the log is taken for damage"),
     (Mutant::TailNotRewritten, "frames above all marks are replayed and not written again"),
     (Mutant::TombstoneForgotten, "a tombstone is not kept"),

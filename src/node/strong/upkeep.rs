@@ -47,6 +47,8 @@ pub(crate) struct Upkeep {
     round: Option<Round>,
     /// Of the last message of the last survey.
     last_id: u64,
+    /// The first slot of the next one.
+    begin: u32,
     /// Tombstones of our own ballots, by slot: the number of the stamp.
     graves: BTreeMap<u32, BTreeMap<Box<[u8]>, Version>>,
     /// Slots whose tombstones all members hold, if they were stamped under the ballot up to that
@@ -178,10 +180,11 @@ impl Strong {
     fn survey(&mut self, ctx: &mut Ctx<'_>) {
         let (first_id, span) = (self.upkeep.last_id + 1, self.limits.repair_span as usize);
         let mut led: Vec<u32> = self.led().iter().collect();
-        // Where a stream has no room for all of it, each survey begins with other slots.
-        let turn = first_id as usize * span.max(1) % led.len().max(1);
-        led.rotate_left(turn);
-        let (mut messages, mut waiting, mut full) = (Vec::new(), Votes::default(), false);
+        // Where a stream has no room for all of it, the next one begins with what was left out.
+        let begin = if planted(Mutant::SurveysBeginAlike) { 0 } else { self.upkeep.begin };
+        let at = led.iter().position(|slot| *slot >= begin).unwrap_or(0);
+        led.rotate_left(at);
+        let (mut messages, mut waiting, mut full) = (Vec::new(), Votes::default(), None);
         for slots in led.chunks(span.max(1)) {
             let id = first_id + messages.len() as u64;
             self.upkeep.last_id = id;
@@ -202,7 +205,7 @@ impl Strong {
             waiting = Votes::default();
             for peer in asked {
                 if !peer.outbox.has_room(size) {
-                    full = true;
+                    full = full.or(slots.first().copied());
                     continue;
                 }
                 let (slots, digests) = (&bytes[..], &digests[..]);
@@ -220,7 +223,8 @@ impl Strong {
         let until = ctx.now.mono + Millis(ANSWER_SILENCES * self.timing.silence.0);
         let own = ctx.replica.journal.wait_for_all();
         self.upkeep.round = Some(Round { first_id, messages, same, seq, own, waiting, until });
-        if full {
+        if let Some(slot) = full {
+            self.upkeep.begin = slot;
             self.survey_soon(ctx.now.mono);
         }
         self.finish_slots(ctx);

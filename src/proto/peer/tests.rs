@@ -106,8 +106,7 @@ fn strong_frame<'a>(kind: u8, parts: &'a Parts) -> Frame<'a> {
         45 => Frame::Locate { id, db, key: bytes },
         46 => Frame::Located { id, version, flags: span as u8 },
         47 => {
-            let (lives, row) = bytes.split_at(bytes.len() / 3);
-            let begins = a > b;
+            let (begins, (lives, row)) = (a > b, bytes.split_at(bytes.len() / 3));
             Frame::Floor { begins, sound: !begins, clock: a, promised: b, hlc: a ^ b, lives, row }
         }
         48 => Frame::ColdStart { nonce: a, births: bytes },
