@@ -205,7 +205,7 @@ impl Strong {
             waiting = Votes::default();
             for peer in asked {
                 if !peer.outbox.has_room(size) {
-                    full = full.or(slots.first().copied());
+                    full = full.or_else(|| slots.first().copied());
                     continue;
                 }
                 let (slots, digests) = (&bytes[..], &digests[..]);
