@@ -390,6 +390,8 @@ named! {
         StopsWithoutHandover => "stops_without_handover",
         /// Each survey begins with the same slots, and none comes to those that find no room.
         SurveysBeginAlike => "surveys_begin_alike",
+        /// Another survey begins though the last one is not answered, and makes its answers void.
+        SurveysNotWaitedFor => "surveys_not_waited_for",
         /// The torn end of the log is taken for damage.
         TailAsDamage => "tail_as_damage",
         /// Frames above all marks are replayed as they are read, and not written again.

@@ -131,6 +131,7 @@ const WORDS: &[(Mutant, &str)] = &[
         Mutant::SurveysBeginAlike,
         "each survey begins with the same slots, and has no room for others",
     ),
+    (Mutant::SurveysNotWaitedFor, "another survey makes the answers to the last one void"),
     (Mutant::TailAsDamage, "the torn end of the log is taken for damage"),
     (Mutant::TailNotRewritten, "frames above all marks are replayed and not written again"),
     (Mutant::TombstoneForgotten, "a tombstone is not kept"),

@@ -75,8 +75,9 @@ struct Round {
     seq: u64,
     /// What must be durable here before our own copy counts.
     own: Option<Batch>,
-    /// Who has not answered all of it; another one before that would make their answers void.
-    waiting: Votes,
+    /// By member that has not answered all of it: the last message that it was sent. Another survey
+    /// before that would make its answers void.
+    waiting: BTreeMap<NodeId, u64>,
     /// There is another one then in any case.
     until: Instant,
 }
@@ -122,13 +123,14 @@ impl Upkeep {
     /// A member has answered the survey under way, or will not.
     fn on_answered(&mut self, peer: NodeId) {
         if let Some(round) = &mut self.round {
-            round.waiting.retract(peer);
+            round.waiting.remove(&peer);
         }
     }
 
     /// Until when answers to the survey under way are waited for.
     fn waits_until(&self) -> Option<Instant> {
-        let round = self.round.as_ref().filter(|round| round.waiting.count() > 0);
+        let round = self.round.as_ref().filter(|round| !round.waiting.is_empty());
+        let round = round.filter(|_| !planted(Mutant::SurveysNotWaitedFor));
         round.map(|round| round.until)
     }
 
@@ -184,7 +186,7 @@ impl Strong {
         let begin = if planted(Mutant::SurveysBeginAlike) { 0 } else { self.upkeep.begin };
         let at = led.iter().position(|slot| *slot >= begin).unwrap_or(0);
         led.rotate_left(at);
-        let (mut messages, mut waiting, mut full) = (Vec::new(), Votes::default(), None);
+        let (mut messages, mut waiting, mut full) = (Vec::new(), BTreeMap::new(), None);
         for slots in led.chunks(span.max(1)) {
             let id = first_id + messages.len() as u64;
             self.upkeep.last_id = id;
@@ -202,7 +204,6 @@ impl Strong {
             set.to_bytes(&mut bytes);
             let size = SURVEY_OVERHEAD + bytes.len() + digests.len();
             let asked = ctx.peers.iter_mut().filter(|peer| peer.votes_in_reach());
-            waiting = Votes::default();
             for peer in asked {
                 if !peer.outbox.has_room(size) {
                     full = full.or_else(|| slots.first().copied());
@@ -210,7 +211,7 @@ impl Strong {
                 }
                 let (slots, digests) = (&bytes[..], &digests[..]);
                 peer.outbox.push(size, |pos| Frame::Survey { pos, id, slots, digests });
-                waiting.add(peer.id);
+                waiting.insert(peer.id, id);
             }
             messages.push(set);
         }
@@ -280,7 +281,8 @@ impl Strong {
         let mut whole = same.clone();
         whole.intersect_with(&asked);
         whole.subtract(copied);
-        let seq = round.seq;
+        // Messages are answered in their order.
+        let (seq, last) = (round.seq, round.waiting.get(&from) == Some(&id));
         let mut differ = Vec::new();
         for slot in asked.iter() {
             let Some(votes) = round.same.get_mut(&slot) else { continue };
@@ -306,14 +308,11 @@ impl Strong {
         for slot in whole.iter().filter(|slot| self.terms.preferred(*slot) == from) {
             back.insert(slot);
         }
-        // Messages are answered in their order.
-        if id == self.upkeep.last_id {
+        if last {
             self.upkeep.on_answered(from);
-        }
-        if id == self.upkeep.last_id
-            && let Some(back) = self.upkeep.back.remove(&from)
-        {
-            self.hand_back(ctx, from, back);
+            if let Some(back) = self.upkeep.back.remove(&from) {
+                self.hand_back(ctx, from, back);
+            }
         }
     }
 

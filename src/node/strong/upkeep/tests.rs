@@ -20,8 +20,8 @@ fn graves_are_bounded_and_end_with_the_reign() {
 #[test]
 fn the_next_survey_waits_for_the_answers_to_the_last_one_but_not_for_ever() {
     let [due, until] = [1, 9].map(|ms| Instant::ZERO + Millis(ms));
-    let (slow, mut waiting) = (NodeId(1), Votes::default());
-    waiting.add(slow);
+    let slow = NodeId(1);
+    let waiting = BTreeMap::from([(slow, 1)]);
     let (messages, same) = (Vec::new(), BTreeMap::new());
     let round = Round { first_id: 1, messages, same, seq: 0, own: None, waiting, until };
     let mut upkeep = Upkeep { next_at: Some(due), ..Upkeep::default() };
