@@ -313,6 +313,7 @@ fn scripts_kill_the_bugs_that_the_kill_table_says() {
         (Mutant::FloorIgnored, "tombstones_lost.txt"),
         (Mutant::FloorRowOutlived, "tombstones_wiped.txt"),
         (Mutant::ReadBegunAgain, "strong_pipeline_lost.txt"),
+        (Mutant::SurveysBeginAlike, "strong_survey_turns.txt"),
         (Mutant::WatchForgetsDrops, "watch_dropped.txt"),
     ];
     for (mutant, name) in kills {

@@ -50,13 +50,14 @@ the next that a change of timing makes useless, and `--renew` finds another.
 ";
 
 /// Bugs that a script kills or the exhaustive search, for they show in one narrow course of things.
-const SCRIPTS: [(Mutant, &str); 7] = [
+const SCRIPTS: [(Mutant, &str); 8] = [
     (Mutant::BatchSentApart, "scripts/batches_apart.txt"),
     (Mutant::ExpiredAboveFloor, "scripts/expired.txt"),
     (Mutant::FloorIgnored, "scripts/tombstones_lost.txt"),
     (Mutant::FloorRowOutlived, "scripts/tombstones_wiped.txt"),
     (Mutant::ReadBegunAgain, "scripts/strong_pipeline_lost.txt"),
     (Mutant::RecoveryKeepsDropped, "explore.rs"),
+    (Mutant::SurveysBeginAlike, "scripts/strong_survey_turns.txt"),
     (Mutant::WatchForgetsDrops, "scripts/watch_dropped.txt"),
 ];
 

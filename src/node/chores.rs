@@ -3,7 +3,8 @@
 //!
 //! A chore is done slice by slice, one slice a turn, so that everybody else is served in between; its
 //! client has asked for it and is given nothing else before it is done. Chores take turns. What a
-//! KEYS finds it holds until it has found all, so of those only the first goes on.
+//! KEYS finds it holds until it has found all, and the log has that; so of those only the first goes
+//! on.
 
 use std::collections::VecDeque;
 
@@ -185,7 +186,17 @@ impl Chores {
 
     /// Whether there is something to do, and it waits for nothing.
     pub(crate) fn is_ready(&self, is_durable: impl Fn(Batch) -> bool) -> bool {
-        self.queue.iter().any(|chore| chore.settling.is_none_or(&is_durable))
+        let held = self.holds_keys();
+        self.queue.iter().any(|chore| match chore.settling {
+            Some(batch) => is_durable(batch),
+            None => !(held && matches!(chore.job, Job::Keys(_))),
+        })
+    }
+
+    /// Whether a KEYS has found all and is not told yet.
+    fn holds_keys(&self) -> bool {
+        let holds = |chore: &Chore| chore.settling.is_some() && matches!(chore.job, Job::Keys(_));
+        self.queue.iter().any(holds)
     }
 
     /// How many there are, and how many bytes they hold.
@@ -212,14 +223,14 @@ impl Node {
         if self.is_log_full() || self.is_crowded() {
             return;
         }
-        let mut searched = false;
+        let mut searched = self.chores.holds_keys();
         for _ in 0..self.chores.queue.len() {
             let Some(mut chore) = self.chores.queue.pop_front() else { return };
-            let durable = |batch| self.replica.journal.is_durable(batch);
-            let settles = chore.settling.is_some_and(|batch| !durable(batch));
+            let journal = &self.replica.journal;
+            let settles = chore.settling.is_some_and(|batch| !journal.is_durable(batch));
             let slice = match &mut chore.job {
                 _ if settles => Slice::Waits,
-                Job::Keys(_) if searched => Slice::Waits,
+                Job::Keys(_) if searched && chore.settling.is_none() => Slice::Waits,
                 Job::Keys(_) => {
                     searched = true;
                     self.search(now, &mut chore)
@@ -302,5 +313,28 @@ impl Node {
             self.reply(joined.link, joined.ticket, |writer| joined.write(writer));
         }
         Slice::Done
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::proto::Style;
+
+    #[test]
+    fn a_search_that_waits_for_the_log_keeps_others_from_beginning() {
+        let keys = || Job::Keys(KeySearch::new(Db::EVENTUAL, b"*", Style::Resp));
+        let mut chores = Chores::default();
+        chores.begin((LinkId(1), Ticket(1)), keys());
+        chores.begin((LinkId(2), Ticket(1)), keys());
+        assert!(chores.is_ready(|_| false), "the first can begin");
+        chores.queue[0].settling = Some(Batch(7));
+        assert!(!chores.is_ready(|_| false), "one holds what it found, the other must not begin");
+        assert!(chores.is_ready(|batch| batch == Batch(7)), "the first can be told");
+        let (db, kind, way) = (Db::EVENTUAL, Kind::Get, Way::Copy);
+        let none =
+            Many { db, kind, way, words: Box::default(), at: 0, index: 0, count: 0, gather: None };
+        chores.begin((LinkId(3), Ticket(1)), Job::Many(none));
+        assert!(chores.is_ready(|_| false), "what holds nothing waits for nobody");
     }
 }

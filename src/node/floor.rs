@@ -12,9 +12,9 @@
 //! A floor once known is true for ever, for members that keep their data; so they take higher ones
 //! from each other. A node that may lack something is Bare: it has no floor. It takes table and floor
 //! of one member that has one, the donor, and is Sound again when all others have shown what they
-//! hold too. And in each life, even of a node that lost nothing, promises begin only when all others
-//! have shown what they hold, and it has passed that on: an earlier life may have sent stamps that
-//! its disk never had.
+//! hold too. Meanwhile it passes the donor's floor on. And in each life, even of a node that lost
+//! nothing, promises begin only when all others have shown what they hold, and it has passed that
+//! on: an earlier life may have sent stamps that its disk never had.
 //!
 //! Pure: it knows no node, no peers, no store.
 

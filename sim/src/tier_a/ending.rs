@@ -21,7 +21,8 @@ const READ_AT_ONCE: usize = 8;
 const READ_AT_ONCE_SLOWLY: usize = 2;
 /// From here on they are.
 const SLOW_MS: u64 = 50;
-/// An outbox of this size has room for the digests of all slots, and for any record alone.
+/// An outbox of this size has room for any record alone, and for digests of so many slots that surveys
+/// come to all of them in turn.
 const SURVEYED_FROM: usize = 4 << 10;
 /// Between two attempts to be served.
 const AGAIN_MS: u64 = 200;

@@ -270,6 +270,13 @@ mod tests {
         let due = terms.take_due(Instant::ZERO + Millis(100), Millis(0), |_| false, all);
         assert_eq!(due, set(&[7]));
         assert!(terms.take_due(Instant::ZERO + Millis(900), Millis(0), |_| true, all).is_empty());
+        assert!((0..8).all(|slot| !terms.has_candidate(slot, Instant::ZERO)), "nobody stands");
+        let until = Instant::ZERO + Millis(600);
+        terms.give_time([7], until);
+        let shown = |at| [6, 7].map(|slot| terms.has_candidate(slot, at));
+        assert_eq!((shown(Instant::ZERO), shown(until)), ([false, true], [false, false]));
+        let due = terms.take_due(Instant::ZERO + Millis(550), Millis(0), |_| false, |_| false);
+        assert!(due.contains(6) && !due.contains(7), "others give it time too");
     }
 
     #[test]

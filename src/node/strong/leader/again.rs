@@ -61,7 +61,7 @@ impl Leader {
                     waiting.pop_front();
                     continue;
                 };
-                if to.outbox.len() > 0 && !to.outbox.has_room(STREAM_OVERHEAD + record.len()) {
+                if !to.outbox.has_room(STREAM_OVERHEAD + record.len()) {
                     break;
                 }
                 waiting.pop_front();

@@ -25,11 +25,10 @@ pub(super) struct Repair {
 impl Strong {
     /// Lists the next slot in which a member differs.
     pub(super) fn repair_next(&mut self, ctx: &mut Ctx<'_>, member: NodeId) {
-        let half = self.limits.outbox_size_max / 2;
         let Some(to) = ctx.peers.get_mut(member) else { return };
         let Some(repair) = self.upkeep.repairs.get_mut(&member) else { return };
         // What does not fit now is found by the next survey.
-        if to.outbox.len() > half || to.outbox.is_behind() {
+        if !to.outbox.has_room(0) {
             repair.slots.clear();
         }
         if repair.at.is_some() {
