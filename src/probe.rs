@@ -204,6 +204,10 @@ named! {
         BatchReadsBefore => "batch_reads_before",
         /// A whole frame that landed where another one stood says nothing about what was synced.
         AstrayMarkIgnored => "astray_mark_ignored",
+        /// All batches that a member is to be sent again are at once, whether or not there is room.
+        BatchesCrowdOut => "batches_crowd_out",
+        /// What is newer than a batch goes to a member before the batch that has found no room.
+        BatchesOvertaken => "batches_overtaken",
         /// The records of a batch are sent one by one, and the first stands for all.
         BatchSentApart => "batch_sent_apart",
         /// A new session begins without the walk that makes up for what no stream carries.
@@ -232,6 +236,8 @@ named! {
         CopyOverwrites => "copy_overwrites",
         /// A bad frame below a mark is taken for the torn end of the log.
         DamageAsTail => "damage_as_tail",
+        /// A node whose data was damaged, and which knows nothing of it, counts as new.
+        DamagedCountsAsNew => "damaged_counts_as_new",
         /// Deleted keys are left out of digests.
         DigestIgnoresTombstones => "digest_ignores_tombstones",
         /// A slot's digest stays as it is when a key is written again.
@@ -364,6 +370,10 @@ named! {
         HeldNotCounted => "held_not_counted",
         /// A node that has enough to do does not read what a new link says first, even of a peer.
         HelloNotRead => "hello_not_read",
+        /// A checkpoint says that the cluster has formed only where this node has lost nothing since.
+        ImageForgetsForming => "image_forgets_forming",
+        /// What a floor covers is not taken out if the life that took the floor ended before.
+        LeftoversNotSwept => "leftovers_not_swept",
         /// A new leader sends unsettled records again with their old version.
         RestampOldVersion => "restamp_old_version",
         /// A SCAN goes on at its place though the table has moved its records.

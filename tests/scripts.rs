@@ -309,6 +309,8 @@ fn scripts_kill_the_bugs_that_the_kill_table_says() {
     let table = include_str!("../sim/KILLS.md");
     let kills = [
         (Mutant::BatchSentApart, "batches_apart.txt"),
+        (Mutant::BatchesOvertaken, "batches_again.txt"),
+        (Mutant::DamagedCountsAsNew, "damaged_not_new.txt"),
         (Mutant::ExpiredAboveFloor, "expired.txt"),
         (Mutant::FloorIgnored, "tombstones_lost.txt"),
         (Mutant::FloorRowOutlived, "tombstones_wiped.txt"),

@@ -243,7 +243,7 @@ impl Node {
         if self.strong.has_merged() && walked >= others {
             let batch = self.replica.journal.gathering();
             let births = self.formation.renounce(self.strong.cold_births());
-            self.replica.journal.formed(&births);
+            self.replica.journal.formed(births);
             self.strong.on_merged(batch);
         }
     }

@@ -74,12 +74,14 @@ impl Node {
     pub fn recovered(&mut self, now: Now, found: Found) {
         self.replica.begin_life(found.incarnation);
         let lost = found.loss != Loss::None;
-        self.formation.set_birth(found.birth, lost);
+        self.formation.set_birth(found.birth, found.loss);
         if lost {
             self.replica.floors.lose();
             self.replica.log_floor();
             self.refill = Refill::Walks;
             self.maybe_refilled();
+        } else {
+            self.sweep_leftovers();
         }
         self.checkpoint.recover(found.checkpoint_size, found.log_size);
         self.maybe_form();
@@ -93,7 +95,11 @@ impl Node {
             });
             self.begin_recovery(now);
         } else {
-            self.strong.set_waiting(Why::Empty);
+            self.strong.set_waiting(match found.loss {
+                Loss::More if found.cold => Why::Told,
+                Loss::More => Why::Damaged,
+                Loss::None | Loss::Tail => Why::Empty,
+            });
         }
     }
 
@@ -180,7 +186,7 @@ impl Node {
         let (hlc, lives) = self.replica.floor_kept();
         let Self { strong, formation, checkpoint, replica, slice, .. } = self;
         let others = |out: &mut Vec<u8>| {
-            if let Some(births) = formation.births() {
+            if let Some(births) = formation.kept() {
                 Entry::Formed { births }.encode(out);
             }
             Entry::Floor { hlc, lives: &lives }.encode(out);

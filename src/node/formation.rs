@@ -10,7 +10,7 @@
 //! others would have to be new too, and whoever voted is not.
 
 use crate::{
-    log::Batch,
+    log::{Batch, Loss},
     members::Members,
     probe::{Mutant, planted},
     proto::peer,
@@ -24,11 +24,14 @@ pub(crate) struct Formation {
     members: usize,
     /// Of this node's data.
     birth: u64,
-    /// Some of this node's data is gone, and with it perhaps that the cluster had formed.
-    damaged: bool,
+    /// What of this node's data may be gone. The forming is always synced, so that is no part of what
+    /// was behind the last sync.
+    loss: Loss,
     stage: Stage,
     /// Of all members' data, once it is decided.
     births: Vec<u8>,
+    /// The log has those, or is about to.
+    kept: bool,
     /// Members that it waits for, as was said last.
     missing: Vec<NodeId>,
 }
@@ -51,9 +54,10 @@ impl Formation {
             me: members.me(),
             members: members.len(),
             birth,
-            damaged: false,
+            loss: Loss::None,
             stage: Stage::New,
             births: Vec::new(),
+            kept: false,
             missing: Vec::new(),
         }
     }
@@ -61,22 +65,41 @@ impl Formation {
     /// What peers are told: the birth of this node's data if the cluster may still be formed with
     /// it, else 0.
     pub(crate) fn birth_told(&self) -> u64 {
-        if self.stage == Stage::New { self.birth } else { 0 }
+        if self.is_new() { self.birth } else { 0 }
+    }
+
+    /// Whether the cluster may still be formed with this node's data. Of several members one whose
+    /// data was damaged may have forgotten that it has.
+    fn is_new(&self) -> bool {
+        let forgets = self.loss == Loss::More && self.members > 1;
+        self.stage == Stage::New && (!forgets || planted(Mutant::DamagedCountsAsNew))
     }
 
     /// This node's data was born then, and may since have lost something.
-    pub(crate) fn set_birth(&mut self, birth: u64, lost: bool) {
-        (self.birth, self.damaged) = (birth, lost);
+    pub(crate) fn set_birth(&mut self, birth: u64, loss: Loss) {
+        (self.birth, self.loss) = (birth, loss);
         let ours = peer::births(&self.births).nth(self.me.index()).flatten();
-        if self.is_formed() && (lost || ours != Some(birth)) {
+        if self.is_formed() && (loss != Loss::None || ours != Some(birth)) {
             self.stage = Stage::Lost;
         }
     }
 
     /// The log says that the cluster has formed.
     pub(crate) fn recover(&mut self, births: &[u8]) {
-        self.births = births.to_vec();
-        self.stage = Stage::Formed;
+        self.keep(births.to_vec(), Stage::Formed);
+    }
+
+    /// The log has it, or is about to.
+    fn keep(&mut self, births: Vec<u8>, stage: Stage) -> &[u8] {
+        (self.births, self.stage, self.kept) = (births, stage, true);
+        &self.births
+    }
+
+    /// What a checkpoint has to say of it in place of the log; also where this node has lost what it
+    /// had, lest it seem new in its next life.
+    pub(crate) fn kept(&self) -> Option<&[u8]> {
+        let forgets = self.is_lost() && planted(Mutant::ImageForgetsForming);
+        (self.kept && !forgets).then_some(&self.births)
     }
 
     /// Whether it is news that the cluster can't form because these members are not connected.
@@ -110,7 +133,7 @@ impl Formation {
         births: impl Iterator<Item = Option<u64>>,
         batch: Batch,
     ) -> Option<&[u8]> {
-        if self.stage != Stage::New || self.me != NodeId(0) {
+        if !self.is_new() || self.me != NodeId(0) {
             return None;
         }
         let others: Vec<u64> = births.collect::<Option<_>>()?;
@@ -119,9 +142,7 @@ impl Formation {
         }
         let mut all = Vec::new();
         [self.birth].iter().chain(&others).for_each(|birth| peer::push_birth(&mut all, *birth));
-        self.births = all;
-        self.stage = Stage::Logging(batch);
-        Some(&self.births)
+        Some(self.keep(all, Stage::Logging(batch)))
     }
 
     /// A member says with which births the cluster has formed. What is to be logged, if that is
@@ -131,28 +152,29 @@ impl Formation {
             return None;
         }
         let ours = peer::births(births).nth(self.me.index()).flatten();
-        self.births = births.to_vec();
         // What is gone may be that it had formed, and all that was promised and accepted since.
-        let gone = self.damaged || ours != Some(self.birth);
+        let gone = self.loss != Loss::None || ours != Some(self.birth);
         if gone && !planted(Mutant::VotesAtOnce) {
-            self.stage = Stage::Lost;
+            (self.births, self.stage) = (births.to_vec(), Stage::Lost);
             return None;
         }
-        self.stage = Stage::Logging(batch);
-        Some(&self.births)
+        Some(self.keep(births.to_vec(), Stage::Logging(batch)))
     }
 
     /// This node has from the others what it had lost: it belongs to the cluster with the data that
     /// it has now. What is to be logged.
     pub(crate) fn rejoin(&mut self, batch: Batch) -> &[u8] {
-        let births: Vec<u64> = peer::births(&self.births).flatten().collect();
-        self.births.clear();
-        for (index, birth) in births.into_iter().enumerate() {
-            let ours = index == self.me.index();
-            peer::push_birth(&mut self.births, if ours { self.birth } else { birth });
+        let births = self.with_ours(&self.births, self.birth);
+        self.keep(births, Stage::Logging(batch))
+    }
+
+    /// The births of the others, and another one of ours.
+    fn with_ours(&self, births: &[u8], ours: u64) -> Vec<u8> {
+        let mut all = Vec::new();
+        for (index, birth) in peer::births(births).flatten().enumerate() {
+            peer::push_birth(&mut all, if index == self.me.index() { ours } else { birth });
         }
-        self.stage = Stage::Logging(batch);
-        &self.births
+        all
     }
 
     /// The birth of this node's data.
@@ -167,22 +189,14 @@ impl Formation {
 
     /// This node has merged what all members have, and votes if and when that counts. Until then
     /// its data counts for nothing: in a later life it has lost what it had. What is to be logged.
-    pub(crate) fn renounce(&mut self, births: &[u8]) -> Vec<u8> {
-        let mut renounced = Vec::new();
-        for (index, birth) in peer::births(births).flatten().enumerate() {
-            let ours = index == self.me.index();
-            peer::push_birth(&mut renounced, if ours { 0 } else { birth });
-        }
-        self.births.clone_from(&renounced);
-        self.stage = Stage::Lost;
-        renounced
+    pub(crate) fn renounce(&mut self, births: &[u8]) -> &[u8] {
+        let renounced = self.with_ours(births, 0);
+        self.keep(renounced, Stage::Lost)
     }
 
     /// The cluster forms anew with the data that all members have merged. What is to be logged.
     pub(crate) fn start_cold(&mut self, births: &[u8], batch: Batch) -> &[u8] {
-        self.births = births.to_vec();
-        self.stage = Stage::Logging(batch);
-        &self.births
+        self.keep(births.to_vec(), Stage::Logging(batch))
     }
 
     /// The log has everything up to a batch. Whether that completes the forming.
@@ -226,7 +240,7 @@ mod tests {
         let births = first.decide([Some(101), Some(102)].into_iter(), Batch(1));
         let births = births.expect("all are there").to_vec();
         let mut wiped = node(1);
-        wiped.set_birth(500, false);
+        wiped.set_birth(500, Loss::None);
         assert_eq!(wiped.learn(&births, Batch(1)), None);
         assert!(wiped.is_lost() && !wiped.is_formed());
         assert_eq!(wiped.decide([Some(1), Some(2)].into_iter(), Batch(1)), None);
@@ -238,9 +252,47 @@ mod tests {
         let births = first.decide([Some(101), Some(102)].into_iter(), Batch(1));
         let births = births.expect("all are there").to_vec();
         let mut damaged = node(1);
-        damaged.set_birth(101, true);
+        damaged.set_birth(101, Loss::Tail);
         assert!(!damaged.is_lost(), "nothing says that the cluster has formed");
         assert_eq!(damaged.learn(&births, Batch(1)), None);
         assert!(damaged.is_lost() && !damaged.is_formed());
+    }
+    #[test]
+    fn a_member_of_several_that_was_damaged_is_not_new() {
+        let mut first = node(0);
+        first.set_birth(100, Loss::Tail);
+        let births = || [Some(101), Some(102)].into_iter();
+        assert!(first.birth_told() == 100 && first.decide(births(), Batch(1)).is_some());
+        let mut damaged = node(0);
+        damaged.set_birth(100, Loss::More);
+        assert_eq!((damaged.birth_told(), damaged.decide(births(), Batch(1))), (0, None));
+        let mut alone = Formation::new(&Members::form("localhost:9000", &[]).expect("valid"), 100);
+        alone.set_birth(100, Loss::More);
+        assert!(alone.decide([].into_iter(), Batch(1)).is_some(), "there is nobody to ask");
+    }
+
+    #[test]
+    fn a_checkpoint_says_what_the_log_said_and_not_what_it_never_did() {
+        let mut first = node(0);
+        assert_eq!(first.kept(), None);
+        let births = first.decide([Some(101), Some(102)].into_iter(), Batch(1));
+        let births = births.expect("all are there").to_vec();
+        assert_eq!(first.kept(), Some(&births[..]));
+        let mut lossy = node(1);
+        lossy.recover(&births);
+        lossy.set_birth(101, Loss::Tail);
+        assert!(
+            lossy.is_lost() && lossy.kept() == Some(&births[..]),
+            "it goes on being no new one"
+        );
+        // What an empty one was told it does not keep: its next life has no data either.
+        let mut wiped = node(1);
+        wiped.set_birth(500, Loss::None);
+        assert_eq!(wiped.learn(&births, Batch(1)), None);
+        assert!(wiped.is_lost() && wiped.kept().is_none());
+        let rejoined = wiped.rejoin(Batch(2)).to_vec();
+        assert_eq!(wiped.kept(), Some(&rejoined[..]));
+        let renounced = lossy.renounce(&births).to_vec();
+        assert!(renounced != births && lossy.kept() == Some(&renounced[..]));
     }
 }

@@ -229,6 +229,16 @@ impl Node {
         }
     }
 
+    /// An earlier life may have ended between its log's having a floor and its having taken out what
+    /// that covers. The floor may never rise again, if a member is gone.
+    pub(super) fn sweep_leftovers(&mut self) {
+        let floor = self.replica.floors.floor().hlc;
+        let mut due = |db: Db| self.replica.store.has_dead_until(db, floor);
+        if SWEPT.into_iter().any(&mut due) && !planted(Mutant::LeftoversNotSwept) {
+            self.removal.begin();
+        }
+    }
+
     /// Notes how far we are ourselves, and raises the floor if that lets something be removed.
     pub(super) fn look_at_floor(&mut self, now: Now) {
         if self.replica.floors.is_whole() {

@@ -22,6 +22,8 @@ const WORDS: &[(Mutant, &str)] = &[
     (Mutant::BatchHalfLogged, "of the records of a batch only the first is logged"),
     (Mutant::BatchReadsBefore, "a request of a batch does not see what those before it did"),
     (Mutant::BatchSentApart, "a batch's records are sent one by one, the first for all"),
+    (Mutant::BatchesCrowdOut, "all batches are sent again at once, whether or not there is room"),
+    (Mutant::BatchesOvertaken, "what is newer than a batch that finds no room goes before it"),
     (Mutant::BehindFlagLost, "a new session begins without the walk that makes up for losses"),
     (Mutant::BootIgnored, "a node that a power failure took writes from votes at once"),
     (Mutant::BoundNotAhead, "no bound is durable ahead of the stamps that peers are sent"),
@@ -41,6 +43,7 @@ const WORDS: &[(Mutant, &str)] = &[
     (Mutant::CopiesCountAsAccepted, "what was copied after a loss counts as accepted"),
     (Mutant::CopyOverwrites, "COPY and RENAMENX take a name that is taken"),
     (Mutant::DamageAsTail, "a bad frame below a mark is taken for the torn end of the log"),
+    (Mutant::DamagedCountsAsNew, "a cluster forms with a node whose data was damaged"),
     (Mutant::DigestIgnoresTombstones, "deleted keys are left out of digests"),
     (Mutant::DigestNotUpdated, "a digest stays as it is when a key is written again"),
     (Mutant::DonorFloorNotPassedOn, "a node that goes by the floor of another tells nobody of it"),
@@ -137,6 +140,14 @@ const WORDS: &[(Mutant, &str)] = &[
     (Mutant::TombstoneForgotten, "a tombstone is not kept"),
     (Mutant::TtlInSeconds, "PTTL tells seconds"),
     (Mutant::UndurableShown, "a fast read is shown what is not durable"),
+    (
+        Mutant::LeftoversNotSwept,
+        "what a floor covers stays if the life that took the floor ended before",
+    ),
+    (
+        Mutant::ImageForgetsForming,
+        "a checkpoint of a node that recovers does not say that the cluster had formed",
+    ),
     (
         Mutant::HeldNotCounted,
         "what a member was found to hold does not count for writes that wait to be sent again",

@@ -11,7 +11,7 @@
 //! Invariants: numbers rise for as long as the node lives, whatever the ballot; what a step-down
 //! leaves undecided is answered INDOUBT and never stamped again.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 
 use xxhash_rust::xxh3::xxh3_64;
 
@@ -39,6 +39,7 @@ mod again;
 mod dropped;
 mod together;
 
+use again::Again;
 use dropped::Dropped;
 use together::Together;
 
@@ -59,7 +60,7 @@ pub(crate) struct Leader {
     reads: Reads,
     unsettled: BTreeMap<u32, Unsettled>,
     /// By peer: writes that it is to be sent again, as its outbox has room.
-    again: BTreeMap<NodeId, VecDeque<Number>>,
+    again: BTreeMap<NodeId, Again>,
     dropped: Dropped,
     /// Stamped since they were last asked for.
     tombstones: Vec<(u32, Box<[u8]>, Version)>,
@@ -482,8 +483,9 @@ impl Leader {
         let number = self.flights.launch(write, batch);
         let encoded = ctx.replica.accept(&record).expect("a new stamp is above all others");
         for peer in ctx.peers.iter_mut() {
-            self.send_batches(peer);
-            if let Some(end) = peer.outbox.push_record(encoded) {
+            if !self.send_batches(peer) {
+                self.send_later(peer.id, number);
+            } else if let Some(end) = peer.outbox.push_record(encoded) {
                 self.flights.sent(number, peer.id, end);
             }
         }

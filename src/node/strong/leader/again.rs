@@ -1,5 +1,7 @@
 //! Writes that a peer is to be sent again, for its stream began anew or lost some on its way.
 
+use std::collections::VecDeque;
+
 use super::{Ctx, Leader, Write};
 use crate::{
     node::flights::Number,
@@ -9,21 +11,45 @@ use crate::{
     slot::SlotSet,
 };
 
+/// What one peer is to be sent again, as its outbox has room.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub(super) struct Again {
+    /// They go first, in their order: see [`Leader::send_batches`].
+    pub(super) batches: VecDeque<Number>,
+    others: VecDeque<Number>,
+}
+
 impl Leader {
     /// A peer's session goes on over a new link from a position; or it begins anew, or the peer
     /// votes from now on, if there is none. It is to be sent again what it has not voted for.
     pub(crate) fn on_session(&mut self, ctx: &mut Ctx<'_>, peer: NodeId, resumed: Option<u64>) {
-        let again = match resumed {
-            Some(pos) => self.flights.on_resumed(peer, pos),
-            None => self.flights.on_restarted(peer),
+        let again: Vec<Number> = match resumed {
+            Some(pos) => self.flights.on_resumed(peer, pos).into_iter().collect(),
+            None => self.flights.on_restarted(peer).into_iter().collect(),
         };
-        // What an earlier session had not come to is among it, unless this one goes on.
-        let waiting = self.again.entry(peer).or_default();
+        // What an earlier session had not come to is among it, unless this one goes on: then what
+        // was sent before comes before that.
+        let mut waiting = self.again.remove(&peer).unwrap_or_default();
         if resumed.is_none() {
-            waiting.clear();
+            waiting = Again::default();
         }
-        waiting.extend(again);
+        for number in again.into_iter().rev() {
+            self.queue(&mut waiting, number).push_front(number);
+        }
+        self.again.insert(peer, waiting);
         self.send_again(ctx);
+    }
+
+    /// A peer is sent this as its outbox has room, behind what else it is to be sent again.
+    pub(super) fn send_later(&mut self, peer: NodeId, number: Number) {
+        let mut waiting = self.again.remove(&peer).unwrap_or_default();
+        self.queue(&mut waiting, number).push_back(number);
+        self.again.insert(peer, waiting);
+    }
+
+    fn queue<'a>(&self, again: &'a mut Again, number: Number) -> &'a mut VecDeque<Number> {
+        let batch = self.flights.get(number).is_some_and(|write| write.together.is_some());
+        if batch { &mut again.batches } else { &mut again.others }
     }
 
     /// A peer holds, durably and accepted, what we held in these slots when the last stamp was `seq`.
@@ -52,8 +78,10 @@ impl Leader {
         for peer in waiting {
             let Some(to) = ctx.peers.get_mut(peer) else { continue };
             // Among the newest records of keys may be what is newer than a batch.
-            self.send_batches(to);
-            let Some(waiting) = self.again.get_mut(&to.id) else { continue };
+            if !self.send_batches(to) {
+                continue;
+            }
+            let Some(Again { others: waiting, .. }) = self.again.get_mut(&to.id) else { continue };
             while let Some(number) = waiting.front().copied() {
                 let key = self.flights.get(number).map(|write| &write.key);
                 let record = key.and_then(|key| ctx.replica.store.encoded(Db::STRONG, key));
@@ -70,6 +98,6 @@ impl Leader {
                 }
             }
         }
-        self.again.retain(|_, waiting| !waiting.is_empty());
+        self.again.retain(|_, waiting| *waiting != Again::default());
     }
 }

@@ -153,8 +153,9 @@ impl Leader {
         let write = Write { slot, key_hash, key, version, origin, answer, deadline, together };
         let number = self.flights.launch(write, ctx.replica.journal.gathering());
         for peer in ctx.peers.iter_mut() {
-            self.send_batches(peer);
-            if let Some(end) = push_together(peer, &records) {
+            if !self.send_batches(peer) {
+                self.send_later(peer.id, number);
+            } else if let Some(end) = push_together(peer, &records) {
                 self.flights.sent(number, peer.id, end);
             }
         }
@@ -164,23 +165,31 @@ impl Leader {
     }
 
     /// Sends a member the batches that it is to be sent again, before it gets what may be newer.
-    pub(in crate::node::strong) fn send_batches(&mut self, to: &mut Peer) {
+    /// Whether it has got all: if its outbox has no room for them, the rest comes later, and
+    /// whatever is newer with it. A session that overflows ends, and all would begin anew, for ever.
+    pub(in crate::node::strong) fn send_batches(&mut self, to: &mut Peer) -> bool {
         if self.batches == 0 {
-            return;
+            return true;
         }
-        let Some(waiting) = self.again.get_mut(&to.id) else { return };
-        let flights = &mut self.flights;
-        waiting.retain(|number| {
-            let write = flights.get(*number);
-            let Some(together) = write.and_then(|write| write.together.as_ref()) else {
-                return true;
-            };
-            reached(Hook::TogetherAgain);
-            if let Some(end) = push_together(to, &together.records) {
-                flights.sent(*number, to.id, end);
+        let Some(waiting) = self.again.get_mut(&to.id) else { return true };
+        while let Some(number) = waiting.batches.front().copied() {
+            if let Some(Write { together: Some(together), .. }) = self.flights.get(number) {
+                let outbox = &to.outbox;
+                // Where nothing else is one finds room now or never; and who is Behind begins anew.
+                let fits = outbox.has_room(STREAM_OVERHEAD + together.records.len())
+                    || outbox.len() == 0
+                    || outbox.is_behind();
+                if !fits && !planted(Mutant::BatchesCrowdOut) {
+                    return planted(Mutant::BatchesOvertaken);
+                }
+                reached(Hook::TogetherAgain);
+                if let Some(end) = push_together(to, &together.records) {
+                    self.flights.sent(number, to.id, end);
+                }
             }
-            false
-        });
+            waiting.batches.pop_front();
+        }
+        true
     }
 
     /// A write is no longer in flight, however it ended.

@@ -144,8 +144,7 @@ impl Strong {
         let Some(record) = ctx.replica.store.encoded(Db::STRONG, key) else { return true };
         let version = ctx.replica.store.get(Db::STRONG, key).map(|record| record.version);
         let Some(peer) = ctx.peers.get_mut(member) else { return true };
-        self.leader.send_batches(peer);
-        if !has_room(peer, FILL_OVERHEAD + record.len()) {
+        if !self.leader.send_batches(peer) || !has_room(peer, FILL_OVERHEAD + record.len()) {
             return false;
         }
         if version.is_some_and(|version| version.ballot() == ballot) {
