@@ -21,6 +21,9 @@ const BATCH_US: u64 = 5000;
 /// Its links take at least so much at a time, and their ends read and write so much.
 const WINDOW_MIN: usize = 64 << 10;
 const PIECE_MIN: usize = 200;
+/// A page of what nodes list to each other has room for more than one record: else who takes over
+/// needs a way there and back for each, and others lose their patience.
+const PAGE_MIN: usize = 200;
 
 /// Whether the case of `seed` is one of these.
 pub(super) fn is_drawn(seed: u64) -> bool {
@@ -61,11 +64,13 @@ fn make_sound(config: &mut Config, chance: &mut Chance) {
     config.core = (0..config.nodes).collect();
     config.window_bytes = WINDOW_MIN;
     config.chop = config.chop.filter(|chop| chop.read_max.min(chop.write_max) >= PIECE_MIN);
-    let Limits { output_pause, outbox_size_max, link_output, log_gathered_max, .. } = config.limits;
+    let Limits { output_pause, outbox_size_max, link_output, log_gathered_max, offer_size, .. } =
+        config.limits;
     config.limits = Limits {
         output_pause: output_pause.max(4096),
         outbox_size_max: outbox_size_max.max(1 << 20),
         link_output: link_output.max(1000),
+        offer_size: offer_size.max(PAGE_MIN),
         log_gathered_max: log_gathered_max.max(64 << 20),
         requests_max: Limits::DEFAULT.requests_max,
         ..config.limits
@@ -189,8 +194,9 @@ impl Config {
 
     /// Whether nothing about the cluster makes operations fail by itself.
     fn is_sound(&self) -> bool {
-        let Limits { output_pause, outbox_size_max, link_output, log_gathered_max, .. } =
-            self.limits;
+        let Limits {
+            output_pause, outbox_size_max, link_output, log_gathered_max, offer_size, ..
+        } = self.limits;
         let Timing { request, .. } = self.timing;
         let roomy =
             self.chop.is_none_or(|chop| chop.read_max >= PIECE_MIN && chop.write_max >= PIECE_MIN);
@@ -200,7 +206,7 @@ impl Config {
             && self.disks.batch_us.1 <= BATCH_US
             && self.window_bytes >= WINDOW_MIN
             && roomy
-            && (output_pause >= 4096 && link_output >= 1000)
+            && (output_pause >= 4096 && link_output >= 1000 && offer_size >= PAGE_MIN)
             && (outbox_size_max >= 1 << 20 && log_gathered_max >= 64 << 20)
             && self.limits.requests_max == Limits::DEFAULT.requests_max
             && request.0 >= self.outlast_ms()

@@ -42,7 +42,10 @@ pub struct Growth {
     /// By node: whether it has none now, and the highest of any when it last got one again.
     bare: Vec<bool>,
     borrowed: Vec<u64>,
-    removed: Vec<BTreeMap<DbKey, (u128, u64)>>,
+    removed: Vec<BTreeMap<DbKey, Gone>>,
+    /// The same of what its log may not have yet. Its next life may hold again what it removed, but
+    /// nothing older.
+    removing: Vec<BTreeMap<DbKey, Gone>>,
     /// Tombstones that the last look found removed.
     removed_now: Vec<(Db, Vec<u8>, u128)>,
     failure: Option<Failure>,
@@ -63,6 +66,16 @@ struct Seen {
     bare: bool,
     /// What it held at the last look, by key.
     held: [BTreeMap<Vec<u8>, Held>; Db::COUNT],
+}
+
+/// What a node has removed for good.
+#[derive(Clone, Copy, Debug)]
+struct Gone {
+    version: u128,
+    /// Nothing below this may come back of the key.
+    below: u128,
+    /// The look that found it out.
+    look: u64,
 }
 
 /// A record as last seen on one node.
@@ -87,6 +100,7 @@ impl Growth {
             bare: vec![false; nodes],
             borrowed: vec![0; nodes],
             removed: vec![BTreeMap::new(); nodes],
+            removing: vec![BTreeMap::new(); nodes],
             removed_now: Vec::new(),
             failure: None,
         }
@@ -95,11 +109,18 @@ impl Growth {
     /// A node's life has ended, and its memory with it.
     pub fn forget(&mut self, node: usize) {
         self.nodes[node] = Seen::default();
+        for (name, gone) in std::mem::take(&mut self.removing[node]) {
+            self.removed[node].insert(name, Gone { below: gone.version, ..gone });
+        }
     }
 
-    /// What a node's floor is, and whether its log has that. One without a floor may have lost
-    /// data.
+    /// What a node's floor is, and whether its log has that, and all else. One without a floor may
+    /// have lost data.
     pub fn note_floor(&mut self, node: usize, floor: Option<u64>, durable: bool) {
+        if durable {
+            let mut logged = std::mem::take(&mut self.removing[node]);
+            self.removed[node].append(&mut logged);
+        }
         let Some(floor) = floor else {
             (self.nodes[node].bare, self.bare[node]) = (true, true);
             return self.note_loss(node);
@@ -123,6 +144,7 @@ impl Growth {
     pub fn note_loss(&mut self, node: usize) {
         self.floors[node] = 0;
         self.removed[node].clear();
+        self.removing[node].clear();
     }
 
     /// The only node of a cluster was damaged and repaired: nobody is left who knows which ballots
@@ -144,8 +166,9 @@ impl Growth {
     /// Whether a node has removed such a tombstone itself; or may have between two looks, while it had
     /// no floor and went by that of another.
     pub fn has_removed(&self, node: usize, db: Db, key: &[u8], version: u128) -> bool {
-        let removed = self.removed[node].get(&(db.number(), key.to_vec()));
-        removed.is_some_and(|(below, _)| *below >= version)
+        let name = (db.number(), key.to_vec());
+        let both = [&self.removed[node], &self.removing[node]].into_iter();
+        both.filter_map(|removed| removed.get(&name)).any(|gone| gone.below >= version)
             || Version::from_bits(version).hlc() <= self.borrowed[node]
     }
 
@@ -230,9 +253,10 @@ impl Growth {
     /// A key is held that was not.
     fn came(&mut self, node: usize, (db, key): (Db, &[u8]), version: u128) {
         let name = (db.number(), key.to_vec());
-        let Some((below, when)) = self.removed[node].remove(&name) else { return };
-        let known = self.bodies.get(&(name, version)).is_some_and(|(_, first)| *first < when);
-        if version < below && known {
+        let logged = self.removed[node].remove(&name);
+        let Some(gone) = self.removing[node].remove(&name).or(logged) else { return };
+        let known = self.bodies.get(&(name, version)).is_some_and(|(_, first)| *first < gone.look);
+        if version < gone.below && known {
             let detail = format!("n{node} has {version:x} again, which it had deleted for good");
             self.fail(db, key, detail);
         }
@@ -254,8 +278,9 @@ impl Growth {
             return self.went_back(node, life, (db, key), held.version, None);
         }
         let tombstone = held.body == 0;
-        let below = held.version + u128::from(!tombstone);
-        self.removed[node].insert((db.number(), key.to_vec()), (below, self.looks));
+        let (version, look) = (held.version, self.looks);
+        let gone = Gone { version, below: version + u128::from(!tombstone), look };
+        self.removing[node].insert((db.number(), key.to_vec()), gone);
         if tombstone {
             self.removed_now.push((db, key.to_vec(), held.version));
         }
@@ -365,6 +390,23 @@ mod tests {
         assert!(removed(Some(7), Some(&old)).is_some_and(|why| why.contains("again")));
         assert_eq!(removed(Some(7), Some(&store(6, b"b"))), None, "written since");
         assert_eq!(removed(None, Some(&old)), None, "it may have lost data");
+    }
+
+    #[test]
+    fn what_was_removed_is_there_again_only_if_the_log_did_not_have_that() {
+        let (old, held, gone) = (store(4, b"z"), store(5, b"a"), Store::new(4, 1, 1));
+        for (logged, later, good) in
+            [(false, &held, true), (true, &held, false), (false, &old, false)]
+        {
+            let mut growth = Growth::new(2);
+            growth.look(1, 1, &old, Some(0));
+            growth.look(0, 1, &held, Some(5));
+            growth.look(0, 1, &gone, Some(5));
+            growth.note_floor(0, Some(5), logged);
+            growth.forget(0);
+            growth.look(0, 2, later, Some(5));
+            assert_eq!(growth.check().is_ok(), good, "logged {logged}");
+        }
     }
 
     #[test]

@@ -149,6 +149,7 @@ impl Drive {
         if let Some(error) = self.failed.take() {
             return Err(error);
         }
+        self.catch_up(now_us);
         let due = self.is_due(now_us);
         let (Some(job), Some(appender)) = (self.job.take(), &mut self.appender) else {
             return Ok(None);
@@ -211,9 +212,10 @@ impl Drive {
         Ok(false)
     }
 
-    /// Whether there is a job, and a piece of a checkpoint.
+    /// Whether there is a job, or one has failed that the node was not told of, and a piece of a
+    /// checkpoint.
     pub(super) fn is_busy(&self) -> (bool, bool) {
-        (self.job.is_some(), !self.parts.is_empty())
+        (self.job.is_some() || self.failed.is_some(), !self.parts.is_empty())
     }
 
     /// The process ends in the middle of what it was doing.

@@ -56,7 +56,9 @@ pub(super) struct Host {
     /// Turns that might have logged at once.
     pub(super) turns: u64,
     pub(super) crashes: u64,
-    /// When its last life ended.
+    /// Since when it stands still, if it does.
+    pub(super) paused_us: u64,
+    /// Until when its last life did anything.
     pub(super) died_us: u64,
 }
 
@@ -82,6 +84,7 @@ impl Host {
             turns: 0,
             unwelcome: Vec::new(),
             crashes: 0,
+            paused_us: 0,
             died_us: 0,
         }
     }
@@ -161,7 +164,8 @@ impl World<'_> {
     pub(super) fn end_life(&mut self, id: usize, told: bool) {
         let Some(node) = self.hosts[id].node.take() else { return };
         self.hosts[id].drive.ended(node.incarnation());
-        self.hosts[id].died_us = self.net.now_us;
+        let host = &mut self.hosts[id];
+        host.died_us = if host.paused { host.paused_us } else { self.net.now_us };
         self.watches.on_died(id);
         self.on_tape(|tape, now_us| tape.on_died(now_us, id));
         let mut chance = self.disk_chance(id);

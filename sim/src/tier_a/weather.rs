@@ -74,7 +74,11 @@ impl World<'_> {
                 self.net.block(a, b);
                 self.net.block(b, a);
             }
-            FaultKind::Pause { node } => self.hosts[node].paused = true,
+            FaultKind::Pause { node } => {
+                let host = &mut self.hosts[node];
+                host.paused_us = if host.paused { host.paused_us } else { self.net.now_us };
+                host.paused = true;
+            }
             FaultKind::PowerLoss { node } => self.go_down(node, false),
             FaultKind::Reset { a, b } => self.cut(a, b, false),
             FaultKind::SlowDisk { node, by_ms } => {
