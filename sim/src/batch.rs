@@ -33,9 +33,29 @@ const LONG_FROM: u64 = 1000;
 /// alone (the exhaustive search, and a kept case).
 const NOT_YET: [Hook; 1] = [Hook::RecoveryRemoved];
 
+/// Where the case of a seed comes from.
+#[derive(Clone, Copy, Debug)]
+pub enum Source<'a> {
+    /// It is drawn, in this size.
+    Drawn(Size),
+    /// It is near one of these.
+    Near(&'a [Case]),
+}
+
+impl Source<'_> {
+    /// The case of a seed.
+    #[must_use]
+    pub fn case(self, seed: u64) -> Case {
+        match self {
+            Self::Drawn(size) => Case::draw_sized(seed, size),
+            Self::Near(kept) => Case::near(seed, kept),
+        }
+    }
+}
+
 /// What to play.
 #[derive(Clone, Copy, Debug)]
-pub struct Batch {
+pub struct Batch<'a> {
     /// On which tier.
     pub tier: Tier,
     /// The first seed.
@@ -44,8 +64,8 @@ pub struct Batch {
     pub count: u64,
     /// No new seed after this long.
     pub time: Option<Duration>,
-    /// What all cases have in common.
-    pub size: Size,
+    /// Where its cases come from.
+    pub source: Source<'a>,
     /// How many threads play.
     pub jobs: usize,
     /// Go on after a failure.
@@ -77,12 +97,15 @@ pub struct Summary {
 
 /// The command that plays a seed again.
 #[must_use]
-pub fn reproduction(tier: Tier, seed: u64, size: Size) -> String {
+pub fn reproduction(tier: Tier, seed: u64, source: Source<'_>) -> String {
     let flag = |name, count: Option<usize>| {
         count.map_or_else(String::new, |count| format!(" --{name} {count}"))
     };
-    let (nodes, operations) = (flag("nodes", size.nodes), flag("operations", size.operations));
-    format!("cargo run --release -p sim -- --tier {tier} --seed {seed}{nodes}{operations}")
+    let more = match source {
+        Source::Drawn(size) => flag("nodes", size.nodes) + &flag("operations", size.operations),
+        Source::Near(_) => " --near".to_owned(),
+    };
+    format!("cargo run --release -p sim -- --tier {tier} --seed {seed}{more}")
 }
 
 /// Plants a bug for this thread, where the simulator was built with them.
@@ -104,7 +127,7 @@ struct Played {
     failure: Option<Failure>,
 }
 
-impl Batch {
+impl Batch<'_> {
     /// Plays all seeds and shows progress on `out`.
     ///
     /// # Errors
@@ -125,7 +148,7 @@ impl Batch {
             for played in played {
                 summary.add(&played);
                 if let Some(failure) = played.failure {
-                    let again = reproduction(self.tier, played.seed, self.size);
+                    let again = reproduction(self.tier, played.seed, self.source);
                     writeln!(out, "seed {}: {failure}\n  {again}", played.seed)?;
                     summary.failures.push((played.seed, failure));
                     if !self.keep_going {
@@ -155,7 +178,7 @@ impl Batch {
                 return;
             }
             let seed = self.from.saturating_add(number);
-            let case = self.tier.case(Case::draw_sized(seed, self.size));
+            let case = self.tier.case(self.source.case(seed));
             let report = if number.is_multiple_of(TWICE_EVERY) {
                 play_twice(&case, self.tier)
             } else {
@@ -278,10 +301,11 @@ mod tests {
 
     #[test]
     fn a_failure_tells_how_to_see_it_again() {
-        let again = |size| reproduction(Tier::B, 7, size);
+        let again = |size| reproduction(Tier::B, 7, Source::Drawn(size));
         assert!(again(Size::default()).ends_with("-- --tier b --seed 7"));
         let small = Size { nodes: Some(3), operations: Some(60) };
         assert!(again(small).ends_with("-- --tier b --seed 7 --nodes 3 --operations 60"));
+        assert!(reproduction(Tier::A, 7, Source::Near(&[])).ends_with("--seed 7 --near"));
     }
 
     #[test]

@@ -6,7 +6,7 @@
 use std::{
     fs,
     io::{self, Write},
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::ExitCode,
     time::Duration,
 };
@@ -15,7 +15,7 @@ use clap::Parser;
 use mimalloc::MiMalloc;
 use quorate::probe::Mutant;
 use sim::{
-    batch::{Batch, plant, reproduction},
+    batch::{Batch, Source, plant, reproduction},
     case::{Case, Size},
     exhaustive::search,
     mutants::hunt,
@@ -91,6 +91,10 @@ struct Flags {
     /// Leave each case so many requests.
     #[arg(long, conflicts_with = "replay")]
     operations: Option<usize>,
+    /// Play cases near the kept ones, instead of drawn ones; with --mutant, not near the case of
+    /// that bug.
+    #[arg(long, conflicts_with_all = ["replay", "mutants", "nodes", "operations"])]
+    near: bool,
     /// How many threads play.
     #[arg(long, default_value_t = 1)]
     jobs: usize,
@@ -116,8 +120,27 @@ impl Flags {
         self.html.is_some() || self.shiviz.is_some()
     }
 
-    fn size(&self) -> Size {
-        Size { nodes: self.nodes.map(|nodes| nodes as usize), operations: self.operations }
+    /// Where cases come from; `kept` has the kept ones.
+    fn source<'a>(&self, kept: &'a [Case]) -> Source<'a> {
+        let nodes = self.nodes.map(|nodes| nodes as usize);
+        let size = Size { nodes, operations: self.operations };
+        if self.near { Source::Near(kept) } else { Source::Drawn(size) }
+    }
+
+    /// The kept cases, if any are asked for. A planted bug's own case would show it at once.
+    fn kept(&self) -> Result<Vec<Case>, String> {
+        let own = self.mutant.map(|mutant| format!("{}.json", mutant.name()));
+        if !self.near {
+            return Ok(Vec::new());
+        }
+        let error = |error: io::Error| format!("{}: {error}", kept_cases().display());
+        let paths = fs::read_dir(kept_cases()).map_err(error)?;
+        let paths: Result<Vec<PathBuf>, _> = paths.map(|entry| Ok(entry?.path())).collect();
+        let mut paths = paths.map_err(error)?;
+        paths.retain(|path| own.as_ref().is_none_or(|own| !path.ends_with(own)));
+        // In whatever order the folder lists them, a seed names one case.
+        paths.sort();
+        paths.iter().map(|path| read_case(path)).collect()
     }
 }
 
@@ -156,8 +179,13 @@ fn main() -> ExitCode {
     };
     match outcome {
         Ok(code) => ExitCode::from(code),
-        // Whoever read our output has gone.
-        Err(_) => ExitCode::from(Kind::Harness.exit_code()),
+        Err(error) => {
+            // Or whoever read our output has gone.
+            if error.kind() != io::ErrorKind::BrokenPipe {
+                eprintln!("sim: {error}");
+            }
+            ExitCode::from(Kind::Harness.exit_code())
+        }
     }
 }
 
@@ -169,6 +197,12 @@ fn kept_cases() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../tests/cases")
 }
 
+fn read_case(path: &Path) -> Result<Case, String> {
+    let error = |error: String| format!("{}: {error}", path.display());
+    let text = fs::read_to_string(path).map_err(|failed| error(failed.to_string()))?;
+    Case::from_json(&text).map_err(error)
+}
+
 /// The one case to play, if it is one, and the command that plays it again.
 fn case_of(flags: &Flags) -> Result<Option<(Case, String)>, String> {
     if flags.is_drawn() && flags.tier == Tier::B {
@@ -176,14 +210,17 @@ fn case_of(flags: &Flags) -> Result<Option<(Case, String)>, String> {
     }
     let case = match (&flags.replay, flags.seed) {
         (Some(path), _) => {
-            let shown = path.display();
-            let text = fs::read_to_string(path).map_err(|error| format!("{shown}: {error}"))?;
-            let again =
-                format!("cargo run --release -p sim -- --tier {} --replay {shown}", flags.tier);
-            (Case::from_json(&text).map_err(|error| format!("{shown}: {error}"))?, again)
+            let again = format!(
+                "cargo run --release -p sim -- --tier {} --replay {}",
+                flags.tier,
+                path.display()
+            );
+            (read_case(path)?, again)
         }
         (None, Some(seed)) => {
-            (Case::draw_sized(seed, flags.size()), reproduction(flags.tier, seed, flags.size()))
+            let kept = flags.kept()?;
+            let source = flags.source(&kept);
+            (source.case(seed), reproduction(flags.tier, seed, source))
         }
         (None, None) if flags.is_drawn() => {
             return Err("--html and --shiviz tell one run: add --seed or --replay".to_owned());
@@ -271,11 +308,13 @@ fn hunt_all(flags: &Flags, out: &mut impl Write) -> io::Result<u8> {
 }
 
 fn run_batch(flags: &Flags, out: &mut impl Write) -> io::Result<u8> {
+    let kept = flags.kept().map_err(io::Error::other)?;
+    let source = flags.source(&kept);
     let batch = Batch {
         tier: flags.tier,
         from: flags.from,
         count: if flags.minutes.is_some() { u64::MAX } else { flags.seeds },
-        size: flags.size(),
+        source,
         time: flags.minutes.map(|minutes| Duration::from_secs(60 * minutes)),
         jobs: flags.jobs,
         keep_going: flags.keep_going,
@@ -284,8 +323,7 @@ fn run_batch(flags: &Flags, out: &mut impl Write) -> io::Result<u8> {
     let summary = batch.run(out)?;
     if let Some((seed, failure)) = summary.failures.first() {
         plant(flags.mutant);
-        let (small, runs) =
-            shrink(&flags.tier.case(Case::draw_sized(*seed, flags.size())), flags.tier, failure);
+        let (small, runs) = shrink(&flags.tier.case(source.case(*seed)), flags.tier, failure);
         let report = play(&small, flags.tier, false);
         let failure = report.failure.as_ref().unwrap_or(failure);
         let path = std::env::temp_dir().join(format!("case-{seed}.json"));

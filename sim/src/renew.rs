@@ -14,8 +14,7 @@ use quorate::probe::Mutant;
 
 use crate::{
     batch::plant,
-    case::{Case, When},
-    chance::Chance,
+    case::Case,
     play::{Tier, play, play_twice},
     shrink::shrink,
 };
@@ -81,7 +80,7 @@ fn kills(case: &Case, mutant: Mutant) -> bool {
 #[must_use]
 pub fn strength(case: &Case, mutant: Mutant) -> u64 {
     plant(Some(mutant));
-    let dies = |number: &u64| play(&neighbour(case, *number, 2), Tier::A, false).failure.is_some();
+    let dies = |number: &u64| play(&case.shifted(*number, 2), Tier::A, false).failure.is_some();
     let count = (0..NEIGHBOURS).filter(dies).count() as u64;
     plant(None);
     count
@@ -99,7 +98,7 @@ fn search(kept: &Case, mutant: Mutant, least: u64, time: Duration) -> Option<(Ca
         let varies = spent < time * VARYING / 100 || best.is_some();
         let base = best.as_ref().map_or(kept, |(case, _)| case);
         let case = if varies {
-            neighbour(base, number, 1 + number % 40)
+            base.shifted(number, 1 + number % 40)
         } else if let Some(case) = drawn(number, mutant) {
             case
         } else {
@@ -123,61 +122,4 @@ fn drawn(seed: u64, mutant: Mutant) -> Option<Case> {
     let small = failure.map(|failure| shrink(&case, Tier::A, &failure).0);
     plant(None);
     small
-}
-
-/// A case with its seed, and with its times shifted by so many percent at most. Large shifts may
-/// give the nodes' parts to others, and other times to the network and the nodes.
-fn neighbour(case: &Case, number: u64, percent: u64) -> Case {
-    let mut chance = Chance::new(number, "neighbour", percent);
-    let mut near = case.clone();
-    let mut shifted = |value: u64, least: u64| {
-        let by = (value * percent / 100).max(1);
-        chance.between(value.saturating_sub(by), value + by).max(least)
-    };
-    for step in &mut near.workload.steps {
-        step.at_ms = shifted(step.at_ms, case.config.start_ms);
-    }
-    near.workload.steps.sort_by_key(|step| step.at_ms);
-    for fault in &mut near.faults {
-        fault.for_ms = shifted(fault.for_ms, 1);
-        match &mut fault.when {
-            When::At(at_ms) => *at_ms = shifted(*at_ms, case.config.start_ms),
-            When::OnNth { nth, .. } if percent > 5 => *nth = shifted(*nth, 1),
-            When::OnNth { .. } => {}
-        }
-    }
-    if percent > 5 {
-        let (least, most) = near.config.latency_ms;
-        near.config.latency_ms = (least, shifted(most, least.max(1)));
-        let timing = &mut near.config.timing;
-        for time in [&mut timing.repair, &mut timing.redial_min] {
-            time.0 = shifted(time.0, 1);
-        }
-    }
-    near.seed = case.seed.wrapping_add(chance.below(1 << 20));
-    if percent > 10 {
-        let first = chance.below(case.config.nodes as u64) as usize;
-        near.turn_nodes(first);
-    }
-    near
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn neighbours_are_sound_and_differ() {
-        let case = Case::draw(3);
-        for number in 0..20 {
-            let near = neighbour(&case, number, 1 + number);
-            assert_ne!(near, case);
-            assert_eq!(near.config.core.len(), case.config.core.len());
-            assert_eq!(near.workload.len(), case.workload.len());
-            assert!(near.workload.steps.is_sorted_by_key(|step| step.at_ms));
-            let start = case.config.start_ms;
-            assert!(near.faults.iter().all(|fault| fault.at_ms().is_none_or(|at| at >= start)));
-        }
-        assert_eq!(neighbour(&case, 1, 2), neighbour(&case, 1, 2));
-    }
 }

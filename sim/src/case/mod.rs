@@ -19,6 +19,7 @@ mod dark;
 mod drama;
 mod faults;
 mod mixed;
+mod near;
 mod ops;
 mod plan;
 mod rolling;

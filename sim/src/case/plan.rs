@@ -134,6 +134,11 @@ impl Plan {
         }
     }
 
+    /// Whether its faults need no case that is made for them.
+    pub(super) const fn is_plain(&self) -> bool {
+        !self.alone && !self.dark && !self.rolling && self.drama.is_none()
+    }
+
     /// Whether processes end.
     pub(super) fn crashes(&self) -> bool {
         let crashes = [
