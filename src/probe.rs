@@ -360,6 +360,8 @@ named! {
         /// Refusals are counted for all slots together, so that requests of two that cross refuse each
         /// other.
         RefusalsCross => "refusals_cross",
+        /// Another survey takes the room that what members lack would need.
+        RepairsNotWaitedFor => "repairs_not_waited_for",
         /// A walk leaves out the last differing slot of each span.
         RepairSkipsSlot => "repair_skips_slot",
         /// Two replies of one pipeline change places.

@@ -140,6 +140,7 @@ const WORDS: &[(Mutant, &str)] = &[
     (Mutant::TombstoneForgotten, "a tombstone is not kept"),
     (Mutant::TtlInSeconds, "PTTL tells seconds"),
     (Mutant::UndurableShown, "a fast read is shown what is not durable"),
+    (Mutant::RepairsNotWaitedFor, "another survey takes the room that what members lack needs"),
     (
         Mutant::LeftoversNotSwept,
         "what a floor covers stays if the life that took the floor ended before",

@@ -56,6 +56,8 @@ pub(super) struct Host {
     /// Turns that might have logged at once.
     pub(super) turns: u64,
     pub(super) crashes: u64,
+    /// It may lack what it had, and has not got it from the others yet.
+    pub(super) lacks: bool,
     /// Since when it stands still, if it does.
     pub(super) paused_us: u64,
     /// Until when its last life did anything.
@@ -84,6 +86,7 @@ impl Host {
             turns: 0,
             unwelcome: Vec::new(),
             crashes: 0,
+            lacks: false,
             paused_us: 0,
             died_us: 0,
         }
@@ -333,6 +336,7 @@ impl World<'_> {
         self.hosts[id].drive = drive;
         self.use_disk(id);
         let host = &mut self.hosts[id];
+        host.lacks &= !node.votes();
         let freed = std::mem::take(&mut host.freed);
         host.free.extend(freed);
         // A link that rests, or that is being read, is looked at again anyway.

@@ -76,8 +76,10 @@ impl World<'_> {
             }
             FaultKind::Pause { node } => {
                 let host = &mut self.hosts[node];
-                host.paused_us = if host.paused { host.paused_us } else { self.net.now_us };
-                host.paused = true;
+                if !std::mem::replace(&mut host.paused, true) {
+                    host.drive.catch_up(self.net.now_us);
+                    host.paused_us = self.net.now_us;
+                }
             }
             FaultKind::PowerLoss { node } => self.go_down(node, false),
             FaultKind::Reset { a, b } => self.cut(a, b, false),
@@ -164,7 +166,7 @@ impl World<'_> {
     /// out; what the others have, it gets back from them.
     fn rot(&mut self, node: usize) {
         let mut chance = self.disk_chance(node);
-        if self.is_any_harmed() || !self.hosts[node].drive.rot(&mut chance) {
+        if !self.may_harm(node) || !self.hosts[node].drive.rot(&mut chance) {
             self.fired[FaultClass::BitRot as usize] -= 1;
         }
     }
@@ -172,9 +174,8 @@ impl World<'_> {
     /// The next write of a disk lands where it does not belong, under the same atlas.
     fn misdirect(&mut self, node: usize) {
         let mut chance = self.disk_chance(node);
-        let harmed = self.is_any_harmed();
         let up = self.hosts[node].node.is_some();
-        if up && !harmed {
+        if up && self.may_harm(node) {
             self.hosts[node].drive.misdirect(&mut chance);
         }
         // It counts when a start must find out.
@@ -190,8 +191,13 @@ impl World<'_> {
         }
     }
 
-    fn is_any_harmed(&self) -> bool {
-        self.hosts.iter().any(|host| host.drive.may_be_harmed())
+    /// Whether this disk may be harmed now: no other one is, and with it a minority lacks something.
+    /// Of a single node it may always be; nobody promises then what it will have.
+    fn may_harm(&self, node: usize) -> bool {
+        let harmed = self.hosts.iter().any(|host| host.drive.may_be_harmed());
+        let lacks = |id: &usize| *id == node || self.hosts[*id].lacks;
+        let lacking = (0..self.hosts.len()).filter(lacks).count();
+        !harmed && (self.hosts.len() == 1 || lacking <= self.hosts.len() / 2)
     }
 
     /// A machine gets an empty disk. The fault atlas: fewer than a majority may miss what they had,
@@ -203,6 +209,7 @@ impl World<'_> {
         self.go_down(node, false);
         if may_lose {
             self.hosts[node].drive.wipe();
+            self.hosts[node].lacks = true;
             self.note_loss(true, self.net.now_us);
         } else {
             self.fired[FaultClass::Wipe as usize] -= 1;
@@ -222,6 +229,7 @@ impl World<'_> {
             // What was closed in order is synced.
             let died_us = self.hosts[node].died_us;
             let lost = self.case.config.disks.everysec && !self.hosts[node].drive.is_closed();
+            self.hosts[node].lacks |= lost;
             self.note_loss(lost, died_us);
         }
         self.net.dark[node] |= !told;

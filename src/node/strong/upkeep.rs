@@ -127,11 +127,14 @@ impl Upkeep {
         }
     }
 
-    /// Until when answers to the survey under way are waited for.
+    /// Until when answers to the survey under way are waited for, and what members are asked for
+    /// because of them: another survey may leave no room for what they lack.
     fn waits_until(&self) -> Option<Instant> {
-        let round = self.round.as_ref().filter(|round| !round.waiting.is_empty());
-        let round = round.filter(|_| !planted(Mutant::SurveysNotWaitedFor));
-        round.map(|round| round.until)
+        let round = self.round.as_ref()?;
+        let asked = !round.waiting.is_empty() && !planted(Mutant::SurveysNotWaitedFor);
+        let repairs = self.repairs.values().any(Repair::is_under_way);
+        let repairs = repairs && !planted(Mutant::RepairsNotWaitedFor);
+        (asked || repairs).then_some(round.until)
     }
 
     /// A member may have forgotten what it said it holds.

@@ -22,6 +22,13 @@ pub(super) struct Repair {
     listed: BTreeMap<Box<[u8]>, Version>,
 }
 
+impl Repair {
+    /// Whether the member is to say what it has in a slot.
+    pub(super) const fn is_under_way(&self) -> bool {
+        self.at.is_some()
+    }
+}
+
 impl Strong {
     /// Lists the next slot in which a member differs.
     pub(super) fn repair_next(&mut self, ctx: &mut Ctx<'_>, member: NodeId) {
