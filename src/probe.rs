@@ -236,7 +236,7 @@ named! {
         CopyOverwrites => "copy_overwrites",
         /// A bad frame below a mark is taken for the torn end of the log.
         DamageAsTail => "damage_as_tail",
-        /// A node whose data was damaged, and which knows nothing of it, counts as new.
+        /// A node whose data was damaged counts as new if it knows of no forming.
         DamagedCountsAsNew => "damaged_counts_as_new",
         /// Deleted keys are left out of digests.
         DigestIgnoresTombstones => "digest_ignores_tombstones",

@@ -191,7 +191,8 @@ impl World<'_> {
         }
     }
 
-    /// Whether this disk may be harmed now: no other one is, and with it a minority lacks something.
+    /// Whether this disk may be harmed now: no other one is, and with it fewer than a majority lack
+    /// something.
     /// Of a single node it may always be; nobody promises then what it will have.
     fn may_harm(&self, node: usize) -> bool {
         let harmed = self.hosts.iter().any(|host| host.drive.may_be_harmed());

@@ -23,16 +23,14 @@ impl Leader {
     /// A peer's session goes on over a new link from a position; or it begins anew, or the peer
     /// votes from now on, if there is none. It is to be sent again what it has not voted for.
     pub(crate) fn on_session(&mut self, ctx: &mut Ctx<'_>, peer: NodeId, resumed: Option<u64>) {
-        let again: Vec<Number> = match resumed {
-            Some(pos) => self.flights.on_resumed(peer, pos).into_iter().collect(),
-            None => self.flights.on_restarted(peer).into_iter().collect(),
+        let again = match resumed {
+            Some(pos) => self.flights.on_resumed(peer, pos),
+            None => self.flights.on_restarted(peer),
         };
         // What an earlier session had not come to is among it, unless this one goes on: then what
         // was sent before comes before that.
-        let mut waiting = self.again.remove(&peer).unwrap_or_default();
-        if resumed.is_none() {
-            waiting = Again::default();
-        }
+        let waiting = self.again.remove(&peer).filter(|_| resumed.is_some());
+        let mut waiting = waiting.unwrap_or_default();
         for number in again.into_iter().rev() {
             self.queue(&mut waiting, number).push_front(number);
         }
