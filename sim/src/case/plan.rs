@@ -145,6 +145,8 @@ impl Plan {
             FaultClass::Blackout,
             FaultClass::ColdRestart,
             FaultClass::Kill,
+            // Who finds that a write went astray ends.
+            FaultClass::MisdirectedWrite,
             FaultClass::PowerLoss,
             FaultClass::Stop,
             FaultClass::Wipe,
