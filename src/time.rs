@@ -13,6 +13,8 @@ pub struct Instant(u64);
 impl Instant {
     /// The origin of the clock.
     pub const ZERO: Self = Self(0);
+    /// Later than anything that happens.
+    pub const FAR: Self = Self(u64::MAX);
 
     /// The instant `micros` microseconds after the origin.
     #[must_use]

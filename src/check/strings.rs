@@ -23,13 +23,36 @@ impl Text {
     /// Some value that nobody ever sees and nobody asks for.
     pub const UNSEEN: Self = Self { hash: u64::MAX, size: 0, number: None };
 
+    /// What is told of a write.
+    pub const OK: Self = Self { hash: hash(b"OK"), size: 2, number: None };
+
     /// The value with these bytes.
     #[must_use]
     pub fn of(bytes: &[u8]) -> Self {
-        let hash = bytes.iter().fold(0, |hash, byte| add(times(hash, BASE), u64::from(*byte) + 1));
-        let number = str::from_utf8(bytes).ok().and_then(|text| text.parse::<i64>().ok());
-        let number = number.filter(|number| number.to_string().as_bytes() == bytes);
-        Self { hash, size: bytes.len() as u32, number }
+        // As it is told: without a plus, and without zeros before it.
+        let is_plain = match bytes {
+            [b'0'] | [b'1'..=b'9', ..] | [b'-', b'1'..=b'9', ..] => true,
+            _ => false,
+        };
+        let number = str::from_utf8(bytes).ok().filter(|_| is_plain);
+        let number = number.and_then(|text| text.parse::<i64>().ok());
+        Self { hash: hash(bytes), size: bytes.len() as u32, number }
+    }
+
+    /// The value that spells a number.
+    #[must_use]
+    pub fn spelling(number: i64) -> Self {
+        let (mut digits, mut first, mut rest) = ([b'-'; 20], 20, number.unsigned_abs());
+        loop {
+            first -= 1;
+            digits[first] = b'0' + (rest % 10) as u8;
+            rest /= 10;
+            if rest == 0 {
+                break;
+            }
+        }
+        let bytes = &digits[first - usize::from(number < 0)..];
+        Self { hash: hash(bytes), size: bytes.len() as u32, number: Some(number) }
     }
 
     /// How many bytes it has.
@@ -60,10 +83,19 @@ impl Text {
     }
 }
 
+const fn hash(bytes: &[u8]) -> u64 {
+    let (mut hash, mut rest) = (0, bytes);
+    while let [byte, after @ ..] = rest {
+        hash = add(times(hash, BASE), *byte as u64 + 1);
+        rest = after;
+    }
+    hash
+}
+
 /// The product of two numbers below [`PRIME`]; as that is 2^61 - 1, the bits above the 61st count once
 /// more from the first on.
-fn times(a: u64, b: u64) -> u64 {
-    let product = u128::from(a) * u128::from(b);
+const fn times(a: u64, b: u64) -> u64 {
+    let product = a as u128 * b as u128;
     add((product as u64) & PRIME, (product >> 61) as u64)
 }
 
@@ -228,7 +260,7 @@ impl Model for Strings {
                     return (held, StringsOutcome::NotNumber);
                 };
                 let sum = before.wrapping_add(by);
-                (kept(Text::of(sum.to_string().as_bytes())), StringsOutcome::Count(sum))
+                (kept(Text::spelling(sum)), StringsOutcome::Count(sum))
             }
             StringsOp::Append(more) => {
                 let whole = state.map_or(more, |text| text.joined(more));
@@ -321,6 +353,11 @@ mod tests {
             assert_eq!(Text::of(a.as_bytes()).joined(Text::of(b.as_bytes())), Text::of(&whole));
         }
         assert_eq!(Text::of(b"-12").number, Some(-12));
+        assert_eq!(Text::OK, Text::of(b"OK"));
+        for number in [0, 7, -12, 1200, i64::MAX, i64::MIN] {
+            assert_eq!(Text::spelling(number), Text::of(number.to_string().as_bytes()));
+            assert_eq!(Text::spelling(number).number, Some(number));
+        }
         for text in [&b"012"[..], b"+1", b" 1", b"v1", b"", b"9223372036854775808"] {
             assert_eq!(Text::of(text).number, None);
         }

@@ -408,6 +408,9 @@ impl Node {
     /// delivered, or the time for that is over.
     #[must_use]
     pub fn is_drained(&self) -> bool {
+        if self.draining.is_none() || self.overdue {
+            return self.draining.is_some();
+        }
         let owed = |end: &End| match end {
             End::Client { connection, .. } => {
                 !connection.output().is_empty() || connection.is_held()
@@ -419,8 +422,7 @@ impl Node {
         let mut peers_owed =
             peers_owed.map(|peer| peer.outbox.len() > 0 || peer.repair.is_needed());
         let owed = clients_owed || peers_owed.any(|owed| owed) || !self.replica.journal.is_idle();
-        let owed = owed || !self.strong.has_left(&self.peers);
-        self.draining.is_some() && (self.overdue || !owed)
+        !owed && self.strong.has_left(&self.peers)
     }
 
     /// Whether a client wants this node to stop: then it is to be shut down.

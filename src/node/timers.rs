@@ -90,9 +90,17 @@ impl Node {
             self.locates.next_timer(),
             self.removal.next_timer(),
             self.sleeps.next_timer(),
+            draining,
         ];
-        let deferred = deferred.into_iter().flatten();
-        peers.chain(accepted).chain(watched).chain(draining).chain(deferred).min()
+        // Asked after each turn, and one long chain would take its time.
+        let mut due = Instant::FAR;
+        peers.for_each(|at| due = due.min(at));
+        accepted.for_each(|at| due = due.min(at));
+        watched.for_each(|at| due = due.min(at));
+        for at in deferred {
+            due = due.min(at.unwrap_or(Instant::FAR));
+        }
+        (due != Instant::FAR).then_some(due)
     }
 
     fn run_peer_timers(&mut self, now: Now, id: NodeId) {

@@ -125,7 +125,7 @@ fn push(entry: &Entry, until: u64, operations: &mut Vec<Operation<Two>>) {
         }
         (Op::Del { key }, Outcome::Count(count)) => {
             let delete = Did::Run(vec![Step::Delete(place(key))]);
-            add(delete, Some(Saw::Told(vec![Some(number(*count))])));
+            add(delete, Some(Saw::Told(vec![Some(Text::spelling(*count))])));
         }
         (Op::Del { key }, _) => add(Did::Clear(place(key)), None),
         // Each key by itself, whenever its turn comes.
@@ -300,21 +300,17 @@ impl Step {
         match self {
             Self::Add(place, by) => {
                 let before = held[place].map_or(Some(0), Text::number)?;
-                held[place] = Some(number(before.wrapping_add(by)));
+                held[place] = Some(Text::spelling(before.wrapping_add(by)));
                 held[place]
             }
-            Self::Delete(place) => Some(number(i64::from(held[place].take().is_some()))),
+            Self::Delete(place) => Some(Text::spelling(i64::from(held[place].take().is_some()))),
             Self::Read(place) => held[place],
             Self::Set(place, value) => {
                 held[place] = Some(value);
-                Some(Text::of(b"OK"))
+                Some(Text::OK)
             }
         }
     }
-}
-
-fn number(number: i64) -> Text {
-    Text::of(number.to_string().as_bytes())
 }
 
 /// What was seen of it.

@@ -123,9 +123,7 @@ impl Host {
     }
 
     fn remove_link(&mut self, link: LinkId) -> Option<EndId> {
-        let end = self.links.get_mut(link.index())?.take()?;
-        self.freed.push(link.0);
-        Some(end)
+        remove_link(&mut self.links, &mut self.freed, link)
     }
 
     /// The ends of all its links.
@@ -328,12 +326,11 @@ impl World<'_> {
         let Some(mut node) = self.hosts[id].node.take() else { return };
         let now = self.now(id);
         let at_once = self.may_log_at_once(id);
-        let mut drive = std::mem::take(&mut self.hosts[id].drive);
+        let Host { links, freed, drive, .. } = &mut self.hosts[id];
         drive.at_once_us = at_once.then_some(self.net.now_us);
-        let mut wires = Wires { host: &mut self.hosts[id], net: &mut self.net, dials: Vec::new() };
-        finish_turn(&mut node, now, &mut wires, &mut drive);
+        let mut wires = Wires { links, freed, net: &mut self.net, dials: Vec::new() };
+        finish_turn(&mut node, now, &mut wires, drive);
         let dials = wires.dials;
-        self.hosts[id].drive = drive;
         self.use_disk(id);
         let host = &mut self.hosts[id];
         host.lacks &= !node.votes();
@@ -394,9 +391,17 @@ impl World<'_> {
     }
 }
 
+/// Takes a link out of those that are open; its number is free in the next turn.
+fn remove_link(links: &mut [Option<EndId>], freed: &mut Vec<u32>, link: LinkId) -> Option<EndId> {
+    let end = links.get_mut(link.index())?.take()?;
+    freed.push(link.0);
+    Some(end)
+}
+
 /// A node's view of the net during its turn.
 struct Wires<'a> {
-    host: &'a mut Host,
+    links: &'a mut [Option<EndId>],
+    freed: &'a mut Vec<u32>,
     net: &'a mut Net,
     dials: Vec<NodeId>,
 }
@@ -407,14 +412,14 @@ impl Transport for Wires<'_> {
     }
 
     fn send(&mut self, link: LinkId, bytes: &[u8]) -> usize {
-        match self.host.links.get(link.index()) {
+        match self.links.get(link.index()) {
             Some(Some(end)) => self.net.send(*end, bytes),
             Some(None) | None => 0,
         }
     }
 
     fn close(&mut self, link: LinkId) {
-        if let Some(end) = self.host.remove_link(link) {
+        if let Some(end) = remove_link(self.links, self.freed, link) {
             self.net.close(end);
         }
     }

@@ -378,21 +378,24 @@ impl Leader {
         self.led.subtract(slots);
     }
 
-    /// Tells those who have waited long enough that they wait in vain.
-    pub(crate) fn expire(&mut self, now: Instant, refusal: &Answer<'static>) {
+    /// Tells those whose writes have been under way long enough that they wait in vain. Who is to be
+    /// told that nothing was done.
+    pub(crate) fn expire(&mut self, now: Instant) -> Vec<Origin> {
+        let mut refused = Vec::new();
         for write in self.flights.iter_mut() {
             if write.origin != Origin::Nobody && write.deadline <= now {
                 reached(Hook::InDoubt);
                 let origin = std::mem::replace(&mut write.origin, Origin::Nobody);
-                let refused = planted(Mutant::RefusedAfterStamp);
-                let answer = if refused { refusal.clone() } else { IN_DOUBT };
-                self.outcomes.push(Outcome::Answered { origin, answer });
+                if planted(Mutant::RefusedAfterStamp) {
+                    refused.push(origin);
+                } else {
+                    self.outcomes.push(Outcome::Answered { origin, answer: IN_DOUBT });
+                }
             }
         }
-        for read in self.reads.take(|read| read.request.deadline <= now) {
-            let (origin, answer) = (read.request.origin, refusal.clone());
-            self.outcomes.push(Outcome::Answered { origin, answer });
-        }
+        let late = self.reads.take(|read| read.request.deadline <= now);
+        refused.extend(late.into_iter().map(|read| read.request.origin));
+        refused
     }
 
     /// When [`Leader::expire`] has something to do at the latest.

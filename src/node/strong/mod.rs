@@ -438,20 +438,7 @@ impl Strong {
         for request in self.fast.expire(now) {
             self.ask_leader(ctx, request);
         }
-        let refusal = self.refusal(ctx.peers, NO_LEADER);
-        self.leader.expire(now, &refusal);
-        let (sent, parked) = self.forwards.expire(now);
-        for request in sent {
-            if request.is_read() {
-                self.answer(request.origin, refusal.clone());
-            } else {
-                self.doubt(request);
-            }
-        }
-        for request in parked {
-            reached(Hook::NotWritten);
-            self.answer(request.origin, refusal.clone());
-        }
+        self.give_up_late(ctx);
         let due = self.retry_at.take_if(|at| *at <= now).is_some();
         if due || self.forwards.has_free() {
             self.try_parked(ctx);
@@ -469,6 +456,28 @@ impl Strong {
         self.keep_up(ctx);
         self.run_handovers(ctx);
         self.run_campaigns(ctx);
+    }
+
+    /// Tells those whose time is over that they wait in vain.
+    fn give_up_late(&mut self, ctx: &Ctx<'_>) {
+        let refused = self.leader.expire(ctx.now.mono);
+        let (sent, parked) = self.forwards.expire(ctx.now.mono);
+        if refused.is_empty() && sent.is_empty() && parked.is_empty() {
+            return;
+        }
+        let refusal = self.refusal(ctx.peers, NO_LEADER);
+        refused.into_iter().for_each(|origin| self.answer(origin, refusal.clone()));
+        for request in sent {
+            if request.is_read() {
+                self.answer(request.origin, refusal.clone());
+            } else {
+                self.doubt(request);
+            }
+        }
+        for request in parked {
+            reached(Hook::NotWritten);
+            self.answer(request.origin, refusal.clone());
+        }
     }
 
     /// Leads these slots no more.
