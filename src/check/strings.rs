@@ -30,10 +30,7 @@ impl Text {
     #[must_use]
     pub fn of(bytes: &[u8]) -> Self {
         // As it is told: without a plus, and without zeros before it.
-        let is_plain = match bytes {
-            [b'0'] | [b'1'..=b'9', ..] | [b'-', b'1'..=b'9', ..] => true,
-            _ => false,
-        };
+        let is_plain = matches!(bytes, [b'0'] | [b'1'..=b'9', ..] | [b'-', b'1'..=b'9', ..]);
         let number = str::from_utf8(bytes).ok().filter(|_| is_plain);
         let number = number.and_then(|text| text.parse::<i64>().ok());
         Self { hash: hash(bytes), size: bytes.len() as u32, number }

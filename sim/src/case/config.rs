@@ -17,7 +17,7 @@ pub const LATENCIES_MS: [(u64, u64); 4] = [(0, 10), (1, 50), (5, 100), (20, 200)
 
 /// How many nodes, the usual numbers more often: few nodes find the same in less time, which grows with
 /// the pairs.
-const NODES: [usize; 24] = [1, 1, 2, 2, 3, 3, 3, 3, 3, 3, 3, 3, 3, 3, 4, 4, 4, 4, 5, 5, 5, 5, 6, 7];
+const NODES: [usize; 16] = [1, 2, 2, 3, 3, 3, 3, 3, 3, 3, 3, 4, 5, 5, 6, 7];
 
 /// A pause between comparisons that no case lives to see: then the streams alone have to bring
 /// every write home.
@@ -257,14 +257,18 @@ impl Config {
 
 fn draw_timing(seed: u64, loses_nodes: bool, slowest_ms: u64) -> Timing {
     let mut chance = Chance::new(seed, "timing", 0);
-    let drawn = chance.pick(&[50, 100, 250]);
-    let heartbeat = if brief::is_drawn(seed) { brief::heartbeat_ms(seed) } else { drawn };
+    let (drawn, brief) = (chance.pick(&[50, 100, 250]), brief::is_drawn(seed));
+    let heartbeat = if brief { brief::heartbeat_ms(seed) } else { drawn };
     let repairs = loses_nodes || chance.percent(50);
     // Twice the longest way there and back, a slow link included, so that only a fault looks like
     // one.
     let silence = 2 * heartbeat + 4 * slowest_ms + chance.pick(&[200, 400, 1200]);
     // An operation that a follower forwards takes twice there and back, and two disks.
     let least = 300 + 6 * slowest_ms;
+    let redials = if brief { (300, 800) } else { (500, 2000) };
+    let compares = if brief { (700, 2000) } else { (1000, 4000) };
+    let (redial_max, repair) =
+        (chance.between(redials.0, redials.1), chance.between(compares.0, compares.1));
     Timing {
         heartbeat: Millis(heartbeat),
         silence: Millis(silence),
@@ -272,8 +276,8 @@ fn draw_timing(seed: u64, loses_nodes: bool, slowest_ms: u64) -> Timing {
         // Each refused attempt to connect leaks a socket of the simulated network, so pauses are
         // generous.
         redial_min: Millis(chance.between(25, 200)),
-        redial_max: Millis(chance.between(500, 2000)),
-        repair: if repairs { Millis(chance.between(1000, 4000)) } else { NEVER },
+        redial_max: Millis(redial_max),
+        repair: if repairs { Millis(repair) } else { NEVER },
         // More than a message can be old that a partition held back: its sender's clock is as old.
         skew_max: Millis(chance.pick(&[6000, 60_000])),
         request: Millis(least + chance.pick(&[200, 1000, 2500])),

@@ -22,7 +22,7 @@ const MOMENTS: [Hook; 6] = [
 
 /// Whether the lights go out in the case of `seed`.
 pub(super) fn is_drawn(seed: u64) -> bool {
-    Chance::new(seed, "dark", 0).percent(12)
+    Chance::new(seed, "dark", 0).percent(8)
 }
 
 /// How many nodes it needs.

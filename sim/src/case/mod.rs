@@ -24,6 +24,7 @@ mod ops;
 mod plan;
 mod rolling;
 mod scans;
+mod sizes;
 mod smaller;
 mod style;
 mod workload;

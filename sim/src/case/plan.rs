@@ -202,13 +202,14 @@ impl Plan {
         let a = Chance::new(seed, "victim", victim).below(nodes);
         let b = ((a + chance.between(1, nodes.max(2) - 1)) % nodes) as usize;
         let a = a as usize;
-        // Shorter than the silence that ends a link, about as long, and long enough for an outbox
-        // to overflow.
-        let for_ms = match chance.below(4) {
+        // Shorter than the silence that ends a link, somewhat longer, and, but in brief cases, long
+        // enough for an outbox to overflow.
+        let silence_ms = config.timing.silence.0;
+        let for_ms = match chance.below(if brief::is_drawn(seed) { 4 } else { 5 }) {
             0 => chance.between(20, 500),
-            1 => chance.between(500, 2500),
-            2 | 3 => chance.between(2500, 6000),
-            4.. => unreachable!("below four"),
+            1 => chance.between(500, 1500),
+            2 | 3 => silence_ms + chance.between(50, silence_ms),
+            4.. => chance.between(2500, 6000),
         };
         let kind = match chance.pick(classes) {
             FaultClass::BitRot => FaultKind::BitRot { node: a },

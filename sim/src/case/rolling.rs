@@ -27,7 +27,7 @@ const PAGE_MIN: usize = 200;
 
 /// Whether the case of `seed` is one of these.
 pub(super) fn is_drawn(seed: u64) -> bool {
-    Chance::new(seed, "rolling", 0).percent(8)
+    Chance::new(seed, "rolling", 0).percent(6)
 }
 
 /// Whether nothing else goes wrong in it.

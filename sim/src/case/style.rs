@@ -118,7 +118,7 @@ impl Style {
             storms: chance.percent(60) || rolling::is_drawn(seed),
             quiet: chance.percent(50).then_some((quiet_node, quiet_from)),
             database: database(seed),
-            large_percent: if chance.percent(50) && roomy { 3 } else { 0 },
+            large_percent: if chance.percent(50) && roomy { 25 } else { 0 },
             torn_percent: chance.pick(&[0, 0, if rolling::is_pure(seed) { 0 } else { 10 }]),
             readers_percent: chance.pick(&[0, 30, 60]),
             strong: Strong::draw(seed, config),
@@ -139,8 +139,7 @@ impl Style {
         if brief::is_drawn(seed) {
             return brief::goes(&mut chance, most);
         }
-        let times = if rolling::is_drawn(seed) { 4 } else { 1 };
-        times * chance.between(10, most)
+        chance.between(10, most)
     }
 
     /// Whether a client only reads.
@@ -307,7 +306,7 @@ impl Strong {
     fn draw(seed: u64, config: &Config) -> Self {
         let mut chance = Chance::new(seed, "strong", 0);
         Self {
-            size_max: (config.limits.outbox_size_max / 32).min(config.window_bytes / 4),
+            size_max: (config.limits.outbox_size_max / 16).min(config.window_bytes / 4),
             hot_keys: chance.pick(&[1, 1, 2, 4]),
             hot_percent: chance.pick(&[80, 95, 100]),
             numbers_percent: chance.pick(&[0, 30, 60]),

@@ -12,7 +12,7 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-use super::{Config, Fault, Op, style::Style};
+use super::{Config, Fault, Op, sizes, style::Style};
 use crate::chance::Chance;
 
 /// Everything that clients ask, by time.
@@ -143,6 +143,7 @@ impl Workload {
         };
         let dialects = (0..config.clients).map(dialect).collect();
         let mut workload = Self { steps, dialects, databases };
+        workload.thin_out(sizes::requests_max(seed).min(workload.len()));
         workload.break_torn_lines();
         workload.choose_operands(seed);
         workload

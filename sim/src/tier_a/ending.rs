@@ -34,7 +34,12 @@ pub(super) struct Probe {
     /// The player that asks.
     player: usize,
     attempts: u64,
-    /// Which of the keys are next.
+    /// How long the next attempt waits.
+    wait_ms: u64,
+    /// The keys that it reads: first those that nobody else must, with how many these are. And which are
+    /// next.
+    keys: Vec<String>,
+    own: usize,
     next_key: usize,
     /// Where the entries of its last attempt begin.
     first: usize,
@@ -55,9 +60,8 @@ impl World<'_> {
                 self.net.dark[node] = true;
             }
         }
-        self.strong_keys = self.case.workload.keys(0).into_iter().take(READ_MAX).collect();
         let (quiet_ms, settle_ms) = (self.net.now_us / 1000, self.case.settle_ms());
-        let mut probes: Vec<Probe> = core.iter().flat_map(|node| self.probes(*node)).collect();
+        let mut probes = self.probes(&core);
         let mut agreed = false;
         loop {
             self.advance(COMPARE_MS)?;
@@ -73,13 +77,31 @@ impl World<'_> {
         }
     }
 
-    fn probes(&self, node: usize) -> impl Iterator<Item = Probe> + use<> {
-        let first_player = self.case.config.clients + Db::COUNT * node;
-        Db::ALL.into_iter().map(move |db| {
-            let player = first_player + usize::from(db.number());
-            let db = db.number();
-            Probe { node, db, player, attempts: 0, next_key: 0, first: 0, served: false }
-        })
+    /// One for each node and database. The nodes share the keys of the strong database among them.
+    fn probes(&self, core: &[usize]) -> Vec<Probe> {
+        let strong_keys: Vec<String> =
+            self.case.workload.keys(0).into_iter().take(READ_MAX).collect();
+        let probe = |at: usize, db: Db| {
+            let (node, number) = (core[at], db.number());
+            // Each brings so much at a time that nodes which take little have enough to do.
+            let own = |place: &usize| place % core.len() == at;
+            let (own, others): (Vec<usize>, Vec<usize>) = (0..strong_keys.len()).partition(own);
+            let keys = own.iter().chain(&others).map(|place| strong_keys[*place].clone());
+            Probe {
+                node,
+                db: number,
+                player: self.case.config.clients + Db::COUNT * node + usize::from(number),
+                attempts: 0,
+                wait_ms: 0,
+                own: if db == Db::STRONG { own.len() } else { 0 },
+                keys: if db == Db::STRONG { keys.collect() } else { Vec::new() },
+                next_key: 0,
+                first: 0,
+                served: false,
+            }
+        };
+        let each = |at| Db::ALL.into_iter().map(move |db| probe(at, db));
+        (0..core.len()).flat_map(each).collect()
     }
 
     /// Asks where nothing was served yet. Whether everything that must be served is.
@@ -93,11 +115,13 @@ impl World<'_> {
             let mut asked = asked.filter(|entry| entry.client == probe.player).peekable();
             if probe.attempts > 0 && asked.peek().is_some() && asked.all(is_served) {
                 probe.next_key += at_once;
-                probe.served = probe.db != 0 || probe.next_key >= self.strong_keys.len();
+                probe.served = probe.next_key >= probe.own;
+                probe.wait_ms = 0;
             }
             if !probe.served {
                 probe.first = self.history.len();
-                self.attempt(probe);
+                self.attempt(probe, at_once);
+                probe.wait_ms = AGAIN_MS;
             }
         }
         let may_wait = |probe: &Probe| probe.served || !self.must_serve(probe);
@@ -109,16 +133,13 @@ impl World<'_> {
         if slow { READ_AT_ONCE_SLOWLY } else { READ_AT_ONCE }
     }
 
-    fn attempt(&mut self, probe: &mut Probe) {
-        let wait_ms = if probe.attempts == 0 { 0 } else { AGAIN_MS };
-        let at_ms = self.net.now_us / 1000 + wait_ms;
+    fn attempt(&mut self, probe: &mut Probe, at_once: usize) {
+        let at_ms = self.net.now_us / 1000 + probe.wait_ms;
         let (node, db, client) = (probe.node, probe.db, probe.player);
         let (key, value) = (format!("probe{node}"), format!("probe{node}.{}", probe.attempts));
         let mut ops = vec![Op::Set { key, value }];
-        if db == 0 {
-            let keys = self.strong_keys.iter().skip(probe.next_key).take(self.read_at_once());
-            ops.extend(keys.map(|key| Op::Get { key: key.clone() }));
-        }
+        let keys = probe.keys.iter().skip(probe.next_key).take(at_once);
+        ops.extend(keys.map(|key| Op::Get { key: key.clone() }));
         probe.attempts += 1;
         // Fresh: an old connection may lead to an earlier life, and nobody told the client.
         let step = Step { at_ms, client, node, fresh: true, ops, db: Some(db), torn: None };

@@ -81,8 +81,6 @@ struct World<'c> {
     /// Some node lost what was durable there: its disk had rotten, or power failed before a second
     /// was over.
     lost: bool,
-    /// The keys of the strong database that are read in the end.
-    strong_keys: Vec<String>,
     /// What the databases that need a majority may have forgotten.
     cold_lost: Lost,
     /// No majority is to be had since then, with all nodes up.
@@ -142,7 +140,6 @@ impl<'c> World<'c> {
             broken: None,
             disk_failure: None,
             lost: false,
-            strong_keys: Vec::new(),
             cold_lost: Lost::default(),
             stuck_since_us: None,
         };
