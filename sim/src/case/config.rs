@@ -23,6 +23,10 @@ const NODES: [usize; 16] = [1, 2, 2, 3, 3, 3, 3, 3, 3, 3, 3, 4, 5, 5, 6, 7];
 /// every write home.
 const NEVER: Millis = Millis(24 * 3600 * 1000);
 
+/// An outbox of this size has room for any record alone, and for digests of so many slots that surveys
+/// come to all of them in turn. Smaller ones are drawn only where no client uses the strong database.
+const SURVEYED_FROM: usize = 4 << 10;
+
 /// Windows of links that are narrow.
 const NARROW_BYTES: usize = 1000;
 
@@ -218,6 +222,13 @@ impl Config {
     #[must_use]
     pub fn repairs(&self) -> bool {
         self.timing.repair != NEVER
+    }
+
+    /// Whether leaders of the strong database find out what members hold, each slot in its turn. Only then
+    /// is a write found that one who had lost the slot without knowing it has for itself.
+    #[must_use]
+    pub fn surveys(&self) -> bool {
+        self.repairs() && self.limits.outbox_size_max >= SURVEYED_FROM
     }
 
     /// The longest that a message takes.

@@ -6,6 +6,9 @@ use quorate::record::Db;
 
 use super::{DbKey, Failure, Kind, Replica, State, brief};
 
+/// The databases that become one without anybody who leads.
+pub const LEADERLESS: [Db; 2] = [Db::QUORUM, Db::EVENTUAL];
+
 /// Where replicas differ in these databases, each with the number of its node; nothing if they don't,
 /// or if no node is up.
 #[must_use]

@@ -21,9 +21,6 @@ const READ_AT_ONCE: usize = 8;
 const READ_AT_ONCE_SLOWLY: usize = 2;
 /// From here on they are.
 const SLOW_MS: u64 = 50;
-/// An outbox of this size has room for any record alone, and for digests of so many slots that surveys
-/// come to all of them in turn.
-const SURVEYED_FROM: usize = 4 << 10;
 /// Between two attempts to be served.
 const AGAIN_MS: u64 = 200;
 
@@ -169,15 +166,10 @@ impl World<'_> {
     }
 
     /// In which databases the core's replicas are bound to become one: in the strong one somebody must
-    /// be able to lead, a leader's survey must find room in an outbox, and there must be one behind the
-    /// last write: that of one who had lost the slot without knowing it. Smaller outboxes are drawn
-    /// only where no client uses that database.
+    /// be able to lead.
     fn must_agree(&self) -> &'static [Db] {
-        const LEADERLESS: [Db; 2] = [Db::QUORUM, Db::EVENTUAL];
-        let config = &self.case.config;
-        let surveys = config.repairs() && config.limits.outbox_size_max >= SURVEYED_FROM;
         let led = self.is_whole() || self.has_majority();
-        if led && surveys { &Db::ALL } else { &LEADERLESS }
+        if led && self.case.config.surveys() { &Db::ALL } else { &convergence::LEADERLESS }
     }
 
     /// Whether all members are left in the end.

@@ -26,7 +26,10 @@ use crate::{
     chance::Chance,
     clients::Client,
     history::Entry,
-    oracle::{self, Failure, Kind, Lost, Observed, Replica},
+    oracle::{
+        self, Failure, Kind, Lost, Observed, Replica,
+        convergence::{LEADERLESS, difference},
+    },
     report::{Reached, Report},
     trace::{Event, EventKind, Trace},
 };
@@ -195,7 +198,8 @@ impl Run {
                 continue;
             }
             compare_at = now_ms + COMPARE_MS;
-            let difference = oracle::convergence::difference(&self.replicas(), &Db::ALL);
+            let dbs: &[Db] = if case.config.surveys() { &Db::ALL } else { &LEADERLESS };
+            let difference = difference(&self.replicas(), dbs);
             match difference {
                 // Twice in a row, for something may still have been under way.
                 None if agreed => return Ok(now_ms - quiet_ms),
