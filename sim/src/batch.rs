@@ -31,7 +31,7 @@ const PROGRESS: Duration = Duration::from_secs(5);
 const LONG_FROM: u64 = 1000;
 /// What a batch leads to hardly ever, and what shows it meanwhile: what a recovery finds on its own disk
 /// alone (the exhaustive search, and a kept case), and a member that lacks more of one slot than its
-/// outbox has room for (a kept case, and a script).
+/// outbox has room for (a script).
 const NOT_YET: [Hook; 2] = [Hook::RecoveryRemoved, Hook::RepairPaused];
 
 /// Where the case of a seed comes from.

@@ -278,6 +278,22 @@ mod tests {
     }
 
     #[test]
+    fn where_processes_end_replicas_are_compared() {
+        let ends = |fault: &Fault| {
+            fault.kind.is_crash() || matches!(fault.kind, FaultKind::Misdirected { .. })
+        };
+        let (mut ended, mut never) = (0, 0);
+        for case in (0..1500).map(Case::draw) {
+            let repairs = case.config.repairs();
+            let whole = !case.faults.iter().any(ends);
+            assert!(repairs || whole, "{case}");
+            ended += u32::from(!whole);
+            never += u32::from(!repairs);
+        }
+        assert!(ended > 100 && never > 100, "{ended} with an end, {never} without comparisons");
+    }
+
+    #[test]
     fn torn_bytes_have_two_parts() {
         for (permille, size, first) in [(0, 2, 1), (1000, 2, 1), (0, 9, 1), (1000, 9, 8)] {
             assert_eq!(Torn { permille, then: Then::Reset }.cut(size), first);
