@@ -130,6 +130,8 @@ named! {
         QuorumFetched => "quorum_fetched",
         /// A majority has what an operation of the quorum database shows.
         QuorumLanded => "quorum_landed",
+        /// An operation of the quorum database waits, for what others move takes all the room.
+        QuorumQueued => "quorum_queued",
         /// A leader without a majority stepped down.
         QuorumLost => "quorum_lost",
         /// A member that showed less is sent what a reader shows.
@@ -216,8 +218,12 @@ named! {
         BootIgnored => "boot_ignored",
         /// No bound is made durable ahead of the stamps that peers are sent.
         BoundNotAhead => "bound_not_ahead",
+        /// The buffers of a client that is gone count for ever.
+        BuffersKept => "buffers_kept",
         /// A member backs a candidate while another one goes on with the slot.
         CandidatesInterrupt => "candidates_interrupt",
+        /// Where a node asks who would vote for it, it overlooks that the leader hands over to it.
+        CanvassIgnoresTransfer => "canvass_ignores_transfer",
         /// The mark of a clean shutdown is taken for synced, though that sync may have failed.
         CleanMarkKept => "clean_mark_kept",
         /// A log ends with the mark of a clean shutdown before all is synced.
@@ -334,6 +340,8 @@ named! {
         QuorumReadOne => "quorum_read_one",
         /// A read is answered before a majority has what it shows.
         QuorumReadNoWriteBack => "quorum_read_no_write_back",
+        /// What an operation of the quorum database has moved counts for ever.
+        QuorumRoomKept => "quorum_room_kept",
         /// A write is stamped without a word of what others have.
         QuorumStampUnasked => "quorum_stamp_unasked",
         /// A write is acknowledged when a majority less one has it.
@@ -422,6 +430,10 @@ named! {
         UnwatchIgnored => "unwatch_ignored",
         /// A node whose data is gone votes at once.
         VotesAtOnce => "votes_at_once",
+        /// WAIT counts nodes that were sent what was written.
+        WaitCountsSent => "wait_counts_sent",
+        /// WAIT counts nodes that may lack what no stream brings them.
+        WaitCountsUnshown => "wait_counts_unshown",
         /// Of the keys that a batch watches only the first counts.
         WatchFirstOnly => "watch_first_only",
         /// A watched key that is absent is taken to have been so all the time.

@@ -6,6 +6,7 @@ use crate::{
 };
 
 mod pages;
+mod scripts;
 mod together;
 
 /// How a node begins that refuses to write because of its clock.
@@ -26,6 +27,9 @@ const NO_REPLICAS: &str = "NOREPLICAS ";
 /// What a node says to INCR of what is no number.
 const NOT_NUMBER: &str = "ERR value is not an integer";
 
+/// More than so many others no node can count.
+const NODES_MAX: i64 = 8;
+
 /// What a node says to RENAME of nothing.
 const NO_SUCH_KEY: &str = "ERR no such key";
 
@@ -33,11 +37,6 @@ const NO_SUCH_KEY: &str = "ERR no such key";
 const NOT_FOUND: &str = "Not Found";
 const NOT_SET: &str = "Not Set";
 const LIST_END: &str = "END";
-
-/// Scripts as the documentation of SET has them, without what follows `return`.
-const IF_HELD: &str = "if redis.call('get', KEYS[1]) == ARGV[1] then return ";
-const RELEASE: &str = "redis.call('del', KEYS[1])";
-const EXTEND: &str = "redis.call('pexpire', KEYS[1], ARGV[2])";
 
 /// Appends a request's bytes.
 pub fn encode(dialect: Dialect, op: &Op, out: &mut Vec<u8>) {
@@ -61,8 +60,9 @@ pub fn encode(dialect: Dialect, op: &Op, out: &mut Vec<u8>) {
             let all = [&["GETEX", key, "PX", &for_ms][..], &["PEXPIRE", key, &for_ms]];
             words(dialect, all[usize::from(!get)], out);
         }
-        Op::Extend { key, value, for_ms } => {
-            script(dialect, EXTEND, &[key, value, &for_ms.to_string()], out);
+        Op::Extend { key, value, for_ms, by_hash } => {
+            let rest = [&key[..], value, &for_ms.to_string()];
+            scripts::encode(dialect, (scripts::EXTEND, *by_hash), &rest, out);
         }
         Op::FlushAll => words(dialect, &["FLUSHALL"], out),
         Op::FlushDb => words(dialect, &["FLUSHDB"], out),
@@ -75,7 +75,9 @@ pub fn encode(dialect: Dialect, op: &Op, out: &mut Vec<u8>) {
         Op::MSet { keys, value } => set_all(dialect, "MSET", (keys, value), out),
         Op::MSetNx { keys, value } => set_all(dialect, "MSETNX", (keys, value), out),
         Op::Persist { key } => words(dialect, &["PERSIST", key], out),
-        Op::Release { key, value } => script(dialect, RELEASE, &[key, value], out),
+        Op::Release { key, value, by_hash } => {
+            scripts::encode(dialect, (scripts::RELEASE, *by_hash), &[key, value], out);
+        }
         Op::Rename { from, to } => words(dialect, &["RENAME", from, to], out),
         Op::RenameNx { from, to } => words(dialect, &["RENAMENX", from, to], out),
         Op::Save => words(dialect, &["SAVE"], out),
@@ -94,6 +96,9 @@ pub fn encode(dialect: Dialect, op: &Op, out: &mut Vec<u8>) {
         }
         Op::SetNx { key, value } => words(dialect, &["SETNX", key, value], out),
         Op::Ttl { key } => words(dialect, &["PTTL", key], out),
+        Op::Wait { replicas, for_ms } => {
+            words(dialect, &["WAIT", &replicas.to_string(), &for_ms.to_string()], out);
+        }
         Op::Both { .. }
         | Op::Discard { .. }
         | Op::GetBoth { .. }
@@ -126,15 +131,6 @@ fn set_if(
     }
     all.extend(get.then_some("GET"));
     words(dialect, &all, out);
-}
-
-/// EVAL of a script that does `then` if its key holds its first argument.
-fn script(dialect: Dialect, then: &str, rest: &[&str], out: &mut Vec<u8>) {
-    let mut script = format!("{IF_HELD}{then} else return 0 end");
-    if dialect == Dialect::Text {
-        script = format!("\"{script}\"");
-    }
-    words(dialect, &[&["EVAL", &script, "1"], rest].concat(), out);
 }
 
 fn encode_transaction(dialect: Dialect, op: &Op, out: &mut Vec<u8>) {
@@ -231,11 +227,13 @@ pub fn decode(dialect: Dialect, op: &Op, bytes: &[u8]) -> Option<(Outcome, usize
     if op.prefix().is_some() {
         return pages::decode(dialect, op, bytes);
     }
+    let shown = if op.runs_by_hash() { scripts::shown(dialect, bytes)? } else { 0 };
+    let bytes = &bytes[shown..];
     let (reply, size) = match dialect {
         Dialect::Resp => resp(bytes)?,
         Dialect::Text => text(op, bytes)?,
     };
-    Some((outcome(op, reply), size))
+    Some((outcome(op, reply), shown + size))
 }
 
 fn outcome(op: &Op, reply: Reply) -> Outcome {
@@ -248,6 +246,7 @@ fn outcome(op: &Op, reply: Reply) -> Outcome {
     let sum = matches!(op, Op::Add { .. } | Op::Append { .. } | Op::DbSize | Op::Ttl { .. });
     let most = match op {
         Op::Copy { .. } | Op::MSetNx { .. } | Op::RenameNx { .. } => 1,
+        Op::Wait { .. } => NODES_MAX,
         _ => op.keys().len() as i64,
     };
     match (Kind::of(op), reply) {
@@ -323,7 +322,8 @@ impl Kind {
             | Op::Release { .. }
             | Op::RenameNx { .. }
             | Op::SetNx { .. }
-            | Op::Ttl { .. } => Self::Integer,
+            | Op::Ttl { .. }
+            | Op::Wait { .. } => Self::Integer,
             Op::GetBoth { .. }
             | Op::InOrder { .. }
             | Op::Keys { .. }
@@ -450,8 +450,6 @@ fn text_list(bytes: &[u8], value: impl Fn(&str) -> Option<Vec<u8>>) -> Option<(R
 
 #[cfg(test)]
 mod tests {
-    use quorate::command::script::{Shape, shape};
-
     use super::*;
     use crate::case::{Then, Torn};
 
@@ -467,24 +465,6 @@ mod tests {
         encode(Dialect::Resp, &set, &mut resp);
         assert_eq!(text, b"SET k v1\n");
         assert_eq!(resp, b"*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$2\r\nv1\r\n");
-    }
-
-    #[test]
-    fn scripts_are_one_word_and_the_node_knows_them() {
-        let free = Op::Release { key: "k".to_owned(), value: "v1".to_owned() };
-        let (mut text, mut resp) = (Vec::new(), Vec::new());
-        encode(Dialect::Text, &free, &mut text);
-        encode(Dialect::Resp, &free, &mut resp);
-        let script = format!("{IF_HELD}{RELEASE} else return 0 end");
-        assert_eq!(text, format!("EVAL \"{script}\" 1 k v1\n").into_bytes());
-        let size = script.len();
-        let wanted = format!(
-            "*5\r\n$4\r\nEVAL\r\n${size}\r\n{script}\r\n$1\r\n1\r\n$1\r\nk\r\n$2\r\nv1\r\n"
-        );
-        assert_eq!(resp, wanted.into_bytes());
-        assert_eq!(shape(script.as_bytes()), Some(Shape::Release));
-        let script = format!("{IF_HELD}{EXTEND} else return 0 end");
-        assert_eq!(shape(script.as_bytes()), Some(Shape::Expire { unit: 1 }));
     }
 
     #[test]

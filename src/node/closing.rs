@@ -4,7 +4,10 @@ use super::{
     Action, LinkId, Node,
     links::{End, Side},
 };
-use crate::time::Now;
+use crate::{
+    probe::{Mutant, planted},
+    time::Now,
+};
 
 impl Node {
     /// Closes a link at our wish.
@@ -29,7 +32,9 @@ impl Node {
         self.forget_inquiries(link);
         match self.links.remove(link) {
             Some(End::Client { connection, .. }) => {
-                self.buffered -= connection.buffered();
+                if !planted(Mutant::BuffersKept) {
+                    self.buffered -= connection.buffered();
+                }
                 self.watched.retain(|watched| watched.link != link);
             }
             Some(End::Peer(gone)) => {

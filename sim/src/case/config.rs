@@ -331,6 +331,10 @@ fn draw_limits(seed: u64, latency_max_ms: u64) -> Limits {
     let mut chance = Chance::new(seed, "limits", 0);
     let many = Limits::DEFAULT.requests_max;
     let requests_max = Chance::new(seed, "requests", 0).pick(&[many, many, many, many, 3, 1]);
+    // Mostly there is room; else what a few large values take.
+    let room = Limits::DEFAULT.requests_size_max;
+    let requests_size_max =
+        Chance::new(seed, "request bytes", 0).pick(&[room, room, room, room, room, room, 2000]);
     // A page of one record costs each record a way there and back.
     let pages: &[usize] = if latency_max_ms > 50 { &[200, 64 << 10] } else { &[1, 200, 64 << 10] };
     let outboxes: &[usize] = if style::uses_strong(seed) {
@@ -348,6 +352,7 @@ fn draw_limits(seed: u64, latency_max_ms: u64) -> Limits {
         checkpoint_log_min: chance.pick(&[1000, 10_000, 64 << 10, 64 << 20]),
         checkpoint_slice: chance.pick(&[1, 300, 32 << 10]),
         requests_max,
+        requests_size_max,
         ..Limits::DEFAULT
     }
 }

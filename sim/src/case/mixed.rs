@@ -66,10 +66,10 @@ impl Mixed {
                 // What it must hold is chosen when all writes are known.
                 let value = "none".to_owned();
                 match chance.percent(50) {
-                    true => Op::Release { key, value },
+                    true => Op::Release { key, value, by_hash: false },
                     false => {
                         let for_ms = chance.pick(&[1, 30, 300, 2000]);
-                        Op::Extend { key, value, for_ms }
+                        Op::Extend { key, value, for_ms, by_hash: false }
                     }
                 }
             }

@@ -27,6 +27,7 @@ mod scans;
 mod sizes;
 mod smaller;
 mod style;
+mod waits;
 mod workload;
 
 pub use config::{Chop, Config, Disks, LATENCIES_MS};
@@ -111,6 +112,7 @@ impl Case {
         let faults = faults.faults(seed, &config);
         let mut workload = Workload::draw(seed, &config, &faults);
         scans::add(seed, &mut config, &mut workload);
+        waits::add(seed, &config, &mut workload);
         if let Some(operations) = size.operations {
             workload.thin_out(operations);
         }

@@ -69,6 +69,9 @@ pub enum Op {
         value: String,
         /// How long it has from now on.
         for_ms: u64,
+        /// By SCRIPT LOAD and EVALSHA instead.
+        #[serde(default, skip_serializing_if = "is_false")]
+        by_hash: bool,
     },
     /// Delete everything in all databases.
     FlushAll,
@@ -141,6 +144,9 @@ pub enum Op {
         key: String,
         /// What it must hold.
         value: String,
+        /// By SCRIPT LOAD and EVALSHA instead.
+        #[serde(default, skip_serializing_if = "is_false")]
+        by_hash: bool,
     },
     /// RENAME within a slot.
     Rename {
@@ -228,6 +234,13 @@ pub enum Op {
         /// What.
         value: String,
     },
+    /// WAIT.
+    Wait {
+        /// How many others are to hold what was written.
+        replicas: u64,
+        /// How long to wait for that.
+        for_ms: u64,
+    },
 }
 
 /// What is queued in [`Op::InOrder`] and [`Op::Transact`].
@@ -281,6 +294,10 @@ impl Part {
             Self::Set { key, value } => Op::Set { key, value },
         }
     }
+}
+
+const fn is_false(flag: &bool) -> bool {
+    !*flag
 }
 
 const fn is_start(cursor: &u64) -> bool {
@@ -353,7 +370,8 @@ impl Op {
             | Self::FlushDb
             | Self::Keys { .. }
             | Self::Save
-            | Self::Scan { .. } => Vec::new(),
+            | Self::Scan { .. }
+            | Self::Wait { .. } => Vec::new(),
         }
     }
 
@@ -409,7 +427,8 @@ impl Op {
             | Self::RenameNx { .. }
             | Self::Save
             | Self::Scan { .. }
-            | Self::Ttl { .. } => None,
+            | Self::Ttl { .. }
+            | Self::Wait { .. } => None,
         }
     }
 
@@ -444,6 +463,18 @@ impl Op {
             } => Some(operand),
             _ => None,
         }
+    }
+
+    /// Runs its script by its hash, if it has one.
+    pub(super) const fn run_by_hash(&mut self) {
+        if let Self::Extend { by_hash, .. } | Self::Release { by_hash, .. } = self {
+            *by_hash = true;
+        }
+    }
+
+    /// Whether it runs a script by its hash.
+    pub(crate) const fn runs_by_hash(&self) -> bool {
+        matches!(self, Self::Extend { by_hash: true, .. } | Self::Release { by_hash: true, .. })
     }
 
     /// The same, to change it.
@@ -492,7 +523,8 @@ impl Op {
             | Self::Keys { .. }
             | Self::MGet { .. }
             | Self::Scan { .. }
-            | Self::Ttl { .. } => true,
+            | Self::Ttl { .. }
+            | Self::Wait { .. } => true,
             Self::InOrder { parts } | Self::Transact { parts, .. } => {
                 parts.iter().all(|part| matches!(part, Part::Get { .. }))
             }

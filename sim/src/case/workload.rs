@@ -15,6 +15,9 @@ use serde::{Deserialize, Serialize};
 use super::{Config, Fault, Op, sizes, style::Style};
 use crate::chance::Chance;
 
+/// So many scripts in a hundred are shown and then run by their hashes.
+const BY_HASH_PERCENT: u64 = 30;
+
 /// Everything that clients ask, by time.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Workload {
@@ -163,6 +166,9 @@ impl Workload {
                     let mut chance = Chance::new(seed, "operand", number);
                     let back = chance.pick(&[1, 1, 1, 2, 3]).min(known.len());
                     known[known.len() - back].clone_into(operand);
+                }
+                if Chance::new(seed, "by hash", number).percent(BY_HASH_PERCENT) {
+                    op.run_by_hash();
                 }
                 known.extend(op.written().map(str::to_owned));
             }

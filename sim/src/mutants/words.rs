@@ -27,7 +27,12 @@ const WORDS: &[(Mutant, &str)] = &[
     (Mutant::BehindFlagLost, "a new session begins without the walk that makes up for losses"),
     (Mutant::BootIgnored, "a node that a power failure took writes from votes at once"),
     (Mutant::BoundNotAhead, "no bound is durable ahead of the stamps that peers are sent"),
+    (Mutant::BuffersKept, "the buffers of a client that is gone count for ever"),
     (Mutant::CandidatesInterrupt, "a member backs a candidate while another one goes on"),
+    (
+        Mutant::CanvassIgnoresTransfer,
+        "who asks for votes overlooks that the leader hands over to it",
+    ),
     (
         Mutant::CleanMarkKept,
         "the mark of a stop in order is taken for synced, though that may have failed",
@@ -98,6 +103,10 @@ const WORDS: &[(Mutant, &str)] = &[
     (Mutant::QuorumOffByOne, "a majority less one is enough"),
     (Mutant::QuorumReadNoWriteBack, "a quorum read does not write back what it shows"),
     (Mutant::QuorumReadOne, "a quorum read answers from a majority less one"),
+    (
+        Mutant::QuorumRoomKept,
+        "what an operation of the quorum database has moved takes room for ever",
+    ),
     (Mutant::QuorumStampUnasked, "a quorum write does not ask for versions first"),
     (Mutant::QuorumWriteOneAck, "a quorum write is acknowledged by a majority less one"),
     (Mutant::ReadBeforeSync, "a reader is shown what is not durable"),
@@ -165,6 +174,8 @@ const WORDS: &[(Mutant, &str)] = &[
     ),
     (Mutant::UnwatchIgnored, "what is watched stays so after UNWATCH"),
     (Mutant::VotesAtOnce, "a node whose data is gone votes at once"),
+    (Mutant::WaitCountsSent, "WAIT counts nodes that were sent what was written"),
+    (Mutant::WaitCountsUnshown, "WAIT counts nodes that may lack what no stream brings them"),
     (Mutant::WatchFirstOnly, "of the keys that a batch watches only the first counts"),
     (
         Mutant::WatchForgetsDrops,

@@ -304,7 +304,8 @@ fn op_of(op: &Op, term: Option<Term>) -> Option<StringsOp> {
         | Op::Save
         | Op::Scan { .. }
         | Op::Transact { .. }
-        | Op::Ttl { .. } => return None,
+        | Op::Ttl { .. }
+        | Op::Wait { .. } => return None,
     })
 }
 

@@ -21,6 +21,7 @@ pub mod scan;
 pub mod shown;
 pub mod thin_air;
 pub mod together;
+pub mod waited;
 
 /// The evidence.
 #[derive(Clone, Debug, Default)]

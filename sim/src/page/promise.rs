@@ -45,6 +45,7 @@ pub(super) fn promised(failure: &Failure) -> &'static str {
         "thin air" => "Every value that is read or held was written by somebody.",
         "together" => "What is written to several keys at once is seen at once.",
         "two runs differ" => "A case decides everything that happens in its run.",
+        "waited" => "WAIT counts only nodes that hold what was written.",
         _ => match failure.kind {
             Kind::Harness => "The simulation itself does as it should.",
             Kind::Liveness => "What must happen happens in time.",
@@ -71,10 +72,11 @@ mod tests {
             include_str!("../oracle/shown.rs"),
             include_str!("../oracle/thin_air.rs"),
             include_str!("../oracle/together.rs"),
+            include_str!("../oracle/waited.rs"),
         ];
         let named = sources.iter().flat_map(|source| source.split("const ORACLE").skip(1));
         let names: Vec<&str> = named.filter_map(|after| after.split('"').nth(1)).collect();
-        assert_eq!(names.len(), 10, "{names:?}");
+        assert_eq!(names.len(), 11, "{names:?}");
         for name in names {
             let failure = Failure { oracle: name, ..Failure::new(Kind::Safety, "", "") };
             assert_ne!(promised(&failure), general, "{name}");

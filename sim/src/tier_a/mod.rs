@@ -76,6 +76,8 @@ struct World<'c> {
     refused_select: bool,
     /// The first bound that a node broke.
     broken: Option<String>,
+    /// The first WAIT that counted too many.
+    miscounted: Option<Failure>,
     /// The first thing that a disk did and should not have, or a start that was wrong about it.
     disk_failure: Option<String>,
     /// Some node lost what was durable there: its disk had rotten, or power failed before a second
@@ -138,6 +140,7 @@ impl<'c> World<'c> {
             refused_select: false,
             undecided: 0,
             broken: None,
+            miscounted: None,
             disk_failure: None,
             lost: false,
             cold_lost: Lost::default(),
@@ -321,6 +324,12 @@ impl<'c> World<'c> {
         let (outbox, clients) = (node.outbox_size(), node.client_buffers());
         if outbox > limits.outbox_size_max || clients > limits.buffers_total {
             let detail = format!("n{id} holds {outbox} B for a peer, {clients} B for clients");
+            self.broken.get_or_insert(detail);
+        }
+        let miscounted = node.miscounted();
+        if miscounted > 0 {
+            let detail =
+                format!("what n{id} counts of buffers and operations is {miscounted} B off");
             self.broken.get_or_insert(detail);
         }
     }

@@ -4,14 +4,17 @@
 //! up on a connection that fails or stays silent too long; replies that are missing then are
 //! unknown outcomes. A fresh step has a connection of its own, whose client side is closed at once.
 
+use std::ops::Range;
+
 use super::{
     World,
     net::{Call, Caller, EndId, Event, Owner, Segment},
 };
 use crate::{
-    case::{Dialect, FaultClass, Step, Then, Torn},
+    case::{Dialect, FaultClass, Op, Step, Then, Torn},
     dialect,
     history::{Entry, Outcome},
+    oracle::{Lost, waited},
     trace::EventKind,
 };
 
@@ -275,6 +278,7 @@ impl World<'_> {
             }
             self.watches.on_answered(answered, entry);
             playing.answered += 1;
+            self.judge_wait(first..answered + 1);
             self.record(host, EventKind::Reply, 0, &reply);
             self.on_tape(|tape, now_us| tape.on_answered(now_us, answered));
         }
@@ -287,6 +291,18 @@ impl World<'_> {
             self.hang_up(id);
         }
         self.net.schedule(self.net.now_us, Event::Wake(id));
+    }
+
+    /// Judges the last of these replies, if it is one to WAIT.
+    fn judge_wait(&mut self, go: Range<usize>) {
+        let go = &self.history[go];
+        let is_wait = go.last().is_some_and(|last| matches!(last.op, Op::Wait { .. }));
+        // What a node has lost it may have been counted for.
+        let keeps = !self.lost && self.cold_lost == Lost::default();
+        if is_wait && keeps && self.miscounted.is_none() {
+            let stores = self.hosts.iter().map(|host| host.node.as_ref().map(|node| node.store()));
+            self.miscounted = waited::check(go, &stores.collect::<Vec<_>>()).err();
+        }
     }
 
     fn give_up(&mut self, id: usize) {

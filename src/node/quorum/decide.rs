@@ -287,6 +287,7 @@ impl Quorum {
             Decided::Over(answer) => self.finish(number, answer),
             Decided::Queued => {
                 if let Some(asking) = self.tasks.get_mut(number).and_then(Task::asking) {
+                    reached(Hook::QuorumQueued);
                     asking.queued = true;
                     self.queue.push_back(number);
                 }
@@ -404,7 +405,9 @@ impl Quorum {
     /// What a task took is free again.
     fn forget(&mut self, task: &Task) {
         self.size -= task.size();
-        self.charged -= task.charge;
+        if !planted(Mutant::QuorumRoomKept) {
+            self.charged -= task.charge;
+        }
     }
 }
 

@@ -148,6 +148,11 @@ impl Quorum {
         (self.tasks.span(), self.size)
     }
 
+    /// Bytes that are counted though nothing is under way; there should be none.
+    pub(crate) fn left_over(&self) -> usize {
+        if self.tasks.span() == 0 { self.size + self.charged } else { 0 }
+    }
+
     /// An operation of a client of ours: not one that reads before it writes.
     pub(crate) fn submit(&mut self, ctx: &mut Ctx<'_>, origin: Origin, op: &Op<'_>) {
         debug_assert!(!op.is_conditional());

@@ -11,7 +11,10 @@
 //! in return, behind its last request, so that none is under way when the node is gone: of such a one
 //! nobody would know whether it was carried out.
 
-use super::{Ctx, Strong, candidate::Campaign};
+use super::{
+    Ctx, Strong,
+    candidate::{Campaign, Stage},
+};
 use crate::{
     node::peers::{Parting, Peers},
     probe::{Hook, Mutant, planted, reached},
@@ -183,9 +186,14 @@ impl Strong {
         if !self.votes() || self.stopping {
             return;
         }
-        for campaign in &self.campaigns {
+        for campaign in &mut self.campaigns {
+            // Where we only ask who would vote for us there is an answer now.
+            if campaign.stage == Stage::Canvassing && !planted(Mutant::CanvassIgnoresTransfer) {
+                campaign.slots.subtract(&slots);
+            }
             slots.subtract(&campaign.slots);
         }
+        self.campaigns.retain(|campaign| !campaign.slots.is_empty());
         slots.subtract(self.leader.led());
         if slots.is_empty() {
             return;

@@ -289,6 +289,13 @@ impl Strong {
         (count, self.leader.size() + self.forwards.size())
     }
 
+    /// Bytes that are counted though nothing is under way; there should be none.
+    pub(crate) fn left_over(&self) -> usize {
+        let led = if self.leader.under_way() == 0 { self.leader.size() } else { 0 };
+        let forwarded = if self.forwards.len() == 0 { self.forwards.size() } else { 0 };
+        led + forwarded
+    }
+
     /// What is over, and what of it is for whom.
     pub(crate) fn take_outcomes(&mut self, ctx: &mut Ctx<'_>) -> Vec<Outcome> {
         let mut again = Vec::new();

@@ -261,14 +261,18 @@ fn a_lock_is_freed_and_extended_only_by_who_holds_it() {
     let (key, value) = (|| "k".to_owned(), |value: &str| value.to_owned());
     let set = || doctor::set("k", "v1", 0, (1000, Some(2000)));
     let free = |held: &str, count| {
-        with(Op::Release { key: key(), value: value(held) }, (3000, 4000), Outcome::Count(count))
+        with(
+            Op::Release { key: key(), value: value(held), by_hash: false },
+            (3000, 4000),
+            Outcome::Count(count),
+        )
     };
     let fine = |entries: &[Entry]| at_most_us(0, 500, [&[set()], entries].concat());
     assert!(fine(&[free("v1", 1), lacks((5000, 6000))]) && !fine(&[free("v1", 0)]));
     assert!(fine(&[free("v2", 0), read("v1", (5000, 6000))]) && !fine(&[free("v2", 1)]));
     assert!(!fine(&[free("v2", 0), lacks((5000, 6000))]), "it was freed though another held it");
     let extend = |held: &str, count| {
-        let op = Op::Extend { key: key(), value: value(held), for_ms: 50 };
+        let op = Op::Extend { key: key(), value: value(held), for_ms: 50, by_hash: true };
         with(op, (3000, 4000), Outcome::Count(count))
     };
     assert!(fine(&[extend("v1", 1), read("v1", (50_000, 51_000)), lacks((56_000, 57_000))]));
