@@ -11,8 +11,18 @@ use std::{
 use sim::{case::FaultClass, oracle::Kind};
 
 /// Flags of other programs that the documents name.
-const FOREIGN: &[&str] =
-    &["features", "fsync", "nocapture", "release", "repair", "test", "workspace"];
+const FOREIGN: &[&str] = &[
+    "features",
+    "fsync",
+    "instr-profile",
+    "no-default-features",
+    "nocapture",
+    "object",
+    "release",
+    "repair",
+    "test",
+    "workspace",
+];
 
 /// Folders by which the path of a file begins.
 const FOLDERS: [&str; 5] = ["docs/", "fuzz/", "sim/", "src/", "tests/"];
