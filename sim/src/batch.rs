@@ -29,10 +29,10 @@ const TWICE_EVERY: u64 = 25;
 const PROGRESS: Duration = Duration::from_secs(5);
 /// A batch of so many seeds must pass every hook, and see every class of faults that it has.
 const LONG_FROM: u64 = 1000;
-/// What a batch leads to hardly ever, and what shows it meanwhile: what is below a floor and comes late
-/// (a script), what a recovery finds on its own disk alone (the exhaustive search, and a kept case), and a
-/// member that lacks more of one slot than its outbox has room for (a script).
-const NOT_YET: [Hook; 3] = [Hook::BelowFloorRefused, Hook::RecoveryRemoved, Hook::RepairPaused];
+/// What a batch leads to hardly ever, and what shows it meanwhile: what a recovery finds on its own disk
+/// alone (the exhaustive search, and a kept case), and a member that lacks more of one slot than its
+/// outbox has room for (a script).
+const NOT_YET: [Hook; 2] = [Hook::RecoveryRemoved, Hook::RepairPaused];
 
 /// Where the case of a seed comes from.
 #[derive(Clone, Copy, Debug)]

@@ -279,7 +279,7 @@ impl World<'_> {
         }
         (0..self.hosts.len()).for_each(|node| self.check_promises(node));
         self.growth.check()?;
-        self.miscounted.take().map_or(Ok(()), Err)?;
+        self.overcounted.take().map_or(Ok(()), Err)?;
         let nodes = self.hosts.iter().enumerate();
         let voting = nodes.filter(|(_, host)| host.node.as_ref().is_some_and(|node| node.votes()));
         let observed = Observed {

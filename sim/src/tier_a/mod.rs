@@ -77,7 +77,7 @@ struct World<'c> {
     /// The first bound that a node broke.
     broken: Option<String>,
     /// The first WAIT that counted too many.
-    miscounted: Option<Failure>,
+    overcounted: Option<Failure>,
     /// The first thing that a disk did and should not have, or a start that was wrong about it.
     disk_failure: Option<String>,
     /// Some node lost what was durable there: its disk had rotten, or power failed before a second
@@ -140,7 +140,7 @@ impl<'c> World<'c> {
             refused_select: false,
             undecided: 0,
             broken: None,
-            miscounted: None,
+            overcounted: None,
             disk_failure: None,
             lost: false,
             cold_lost: Lost::default(),
@@ -315,7 +315,10 @@ impl<'c> World<'c> {
 
     /// Whether something has been seen to be wrong that no oracle has to be asked about.
     fn is_alarmed(&self) -> bool {
-        self.broken.is_some() || self.disk_failure.is_some() || self.growth.check().is_err()
+        self.broken.is_some()
+            || self.overcounted.is_some()
+            || self.disk_failure.is_some()
+            || self.growth.check().is_err()
     }
 
     /// Notes the first bound that a node breaks.

@@ -299,9 +299,9 @@ impl World<'_> {
         let is_wait = go.last().is_some_and(|last| matches!(last.op, Op::Wait { .. }));
         // What a node has lost it may have been counted for.
         let keeps = !self.lost && self.cold_lost == Lost::default();
-        if is_wait && keeps && self.miscounted.is_none() {
+        if is_wait && keeps && self.overcounted.is_none() {
             let stores = self.hosts.iter().map(|host| host.node.as_ref().map(|node| node.store()));
-            self.miscounted = waited::check(go, &stores.collect::<Vec<_>>()).err();
+            self.overcounted = waited::check(go, &stores.collect::<Vec<_>>()).err();
         }
     }
 
