@@ -8,7 +8,7 @@
 //! playing seeds twice and comparing the hashes of their [`trace`]s.
 //!
 //! Oracles are checked too: [`mutants`] plants bugs in the nodes and tells which oracle sees each, and
-//! how soon. A small case that kills it is kept; [`renew`] finds another when the node's timing has
+//! how soon. A small case that kills it is [`kept`]; [`renew`] finds another when the node's timing has
 //! changed so that it no longer does. [`exhaustive`] tries all orders of events at small bounds.
 //!
 //! [`check`] holds the checkers of linearizability. A run that is to be looked at is kept on a
@@ -25,6 +25,7 @@ pub mod clients;
 pub mod dialect;
 pub mod exhaustive;
 pub mod history;
+pub mod kept;
 pub mod mutants;
 pub mod oracle;
 pub mod page;

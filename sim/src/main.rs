@@ -6,7 +6,7 @@
 use std::{
     fs,
     io::{self, Write},
-    path::{Path, PathBuf},
+    path::PathBuf,
     process::ExitCode,
     time::Duration,
 };
@@ -18,6 +18,7 @@ use sim::{
     batch::{Batch, Source, plant, reproduction},
     case::{Case, Size},
     exhaustive::search,
+    kept,
     mutants::hunt,
     oracle::Kind,
     page::{self, Told},
@@ -127,20 +128,9 @@ impl Flags {
         if self.near { Source::Near(kept) } else { Source::Drawn(size) }
     }
 
-    /// The kept cases, if any are asked for. A planted bug's own case would show it at once.
+    /// The kept cases, if any are asked for.
     fn kept(&self) -> Result<Vec<Case>, String> {
-        let own = self.mutant.map(|mutant| format!("{}.json", mutant.name()));
-        if !self.near {
-            return Ok(Vec::new());
-        }
-        let error = |error: io::Error| format!("{}: {error}", kept_cases().display());
-        let paths = fs::read_dir(kept_cases()).map_err(error)?;
-        let paths: Result<Vec<PathBuf>, _> = paths.map(|entry| Ok(entry?.path())).collect();
-        let mut paths = paths.map_err(error)?;
-        paths.retain(|path| own.as_ref().is_none_or(|own| !path.ends_with(own)));
-        // In whatever order the folder lists them, a seed names one case.
-        paths.sort();
-        paths.iter().map(|path| read_case(path)).collect()
+        if self.near { kept::all_but(self.mutant) } else { Ok(Vec::new()) }
     }
 }
 
@@ -165,7 +155,7 @@ fn main() -> ExitCode {
         Ok(None) if flags.mutants => hunt_all(&flags, &mut out),
         Ok(None) if let Some(named) = &flags.renew => {
             let time = Duration::from_secs(60 * flags.minutes.unwrap_or(1));
-            renew(&kept_cases(), named, time, &mut out).map(|good| u8::from(!good))
+            renew(&kept::folder(), named, time, &mut out).map(|good| u8::from(!good))
         }
         Ok(None) if flags.explore => {
             plant(flags.mutant);
@@ -192,17 +182,6 @@ fn main() -> ExitCode {
 /// The heading of the part of the kill table that is not ours.
 const SEARCHED: &str = "Shown by the exhaustive search";
 
-/// Where the kept cases are.
-fn kept_cases() -> PathBuf {
-    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../tests/cases")
-}
-
-fn read_case(path: &Path) -> Result<Case, String> {
-    let error = |error: String| format!("{}: {error}", path.display());
-    let text = fs::read_to_string(path).map_err(|failed| error(failed.to_string()))?;
-    Case::from_json(&text).map_err(error)
-}
-
 /// The one case to play, if it is one, and the command that plays it again.
 fn case_of(flags: &Flags) -> Result<Option<(Case, String)>, String> {
     if flags.is_drawn() && flags.tier == Tier::B {
@@ -215,7 +194,7 @@ fn case_of(flags: &Flags) -> Result<Option<(Case, String)>, String> {
                 flags.tier,
                 path.display()
             );
-            (read_case(path)?, again)
+            (kept::read(path)?, again)
         }
         (None, Some(seed)) => {
             let kept = flags.kept()?;

@@ -7,7 +7,6 @@
 
 use std::{
     fmt::Write as _,
-    fs,
     io::{self, Write},
     sync::{
         atomic::{AtomicUsize, Ordering},
@@ -25,6 +24,7 @@ pub use self::words::what;
 use crate::{
     batch::plant,
     case::Case,
+    kept,
     oracle::{Failure, Kind},
     play::{Tier, play},
     renew::{NEIGHBOURS, strength},
@@ -37,9 +37,11 @@ const PATIENCE: Duration = Duration::from_secs(60);
 const HEAD: &str = "\
 # Planted bugs and what kills them
 
-Written by `cargo run --release -p sim --features mutants -- --mutants --jobs 2 --table sim/KILLS.md`: seeds from 0 on
-are played with one bug planted until an oracle fails, for 60 seconds at most. Seconds are those of one core, with the
-other at work too; the rest is the same everywhere.
+Written by `cargo run --release -p sim --features mutants -- --mutants --jobs 2 --table sim/KILLS.md`: numbers from 0
+on are played with one bug planted until an oracle fails, for 60 seconds at most; of each number first the case that is
+drawn from it, then the one near a kept case of something else, never near the bug's own. So `52` is killed by
+`--seed 52`, and `near 52` by `--seed 52 --near --mutant` with its name. Seconds are those of one core, with the other at work too;
+the rest is the same everywhere, near ones as long as no other cases are kept.
 
 Each bug has a kept case that passes, and fails with its bug planted; or a script or a setup of the exhaustive search,
 where it shows in one narrow course of things; the tests play them. Of bugs that no seed showed in time the case was
@@ -67,12 +69,20 @@ const SCRIPTS: [(Mutant, &str); 11] = [
 /// How one bug died, or did not.
 struct Hunted {
     mutant: Mutant,
-    /// Played, the last of which failed, if one did.
-    seeds: u64,
+    /// Numbers that were played, of each the drawn case and the near one. The last failed, if one did.
+    numbers: u64,
     seconds: f64,
-    /// By a seed, in time.
-    failure: Option<Failure>,
+    /// What killed it in time.
+    killed: Option<(By, Failure)>,
     kept: Option<Kept>,
+}
+
+/// Where a case comes from that kills a bug in time.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum By {
+    Drawn,
+    /// It is near the kept case of something else.
+    Near,
 }
 
 /// What the kept case of a bug shows.
@@ -86,7 +96,7 @@ struct Kept {
 /// `out`: what the process ends with, and the table to keep.
 ///
 /// # Errors
-/// If `out` can't be written.
+/// If the kept cases can't be read, or `out` can't be written.
 pub fn hunt(tier: Tier, from: u64, jobs: usize, out: &mut impl Write) -> io::Result<(u8, String)> {
     let (next, (sender, found)) = (AtomicUsize::new(0), mpsc::channel());
     let mut all = Vec::new();
@@ -95,7 +105,9 @@ pub fn hunt(tier: Tier, from: u64, jobs: usize, out: &mut impl Write) -> io::Res
             let (next, sender) = (&next, sender.clone());
             scope.spawn(move || {
                 while let Some(mutant) = Mutant::ALL.get(next.fetch_add(1, Ordering::Relaxed)) {
-                    if sender.send(Hunted::of(*mutant, tier, from)).is_err() {
+                    let hunted = kept::all_but(Some(*mutant))
+                        .map(|others| Hunted::of(*mutant, tier, from, &others));
+                    if sender.send(hunted).is_err() {
                         break;
                     }
                 }
@@ -103,6 +115,7 @@ pub fn hunt(tier: Tier, from: u64, jobs: usize, out: &mut impl Write) -> io::Res
         }
         drop(sender);
         for hunted in found {
+            let hunted = hunted.map_err(io::Error::other)?;
             write!(out, "{}", hunted.line())?;
             all.push(hunted);
         }
@@ -112,24 +125,31 @@ pub fn hunt(tier: Tier, from: u64, jobs: usize, out: &mut impl Write) -> io::Res
     let survivors: Vec<&Hunted> = all.iter().filter(|hunted| !hunted.is_dead()).collect();
     let mut table = HEAD.to_owned() + &columns();
     all.iter().filter(|hunted| hunted.is_dead()).for_each(|hunted| table += &hunted.line());
-    let by_seeds = all.iter().filter(|hunted| hunted.failure.is_some()).count();
-    let sum = format!(
-        "{} planted bugs: {by_seeds} that seeds show in time, {} that only their case or script \
-         shows, {} open",
-        all.len(),
-        all.len() - by_seeds - survivors.len(),
-        survivors.len()
-    );
+    let sum = sum(&all);
     writeln!(out, "{sum}")?;
     let _ = writeln!(table, "\n{sum}.");
     if !survivors.is_empty() {
         table +=
-            "\n## Open\n\nNo case or script shows these yet; seeds were played for a minute.\n\n";
+            "\n## Open\n\nNo case or script shows these yet; others were played for a minute.\n\n";
         survivors.iter().for_each(|hunted| {
             let _ = writeln!(table, "- {}", hunted.mutant.name());
         });
     }
     Ok((if survivors.is_empty() { 0 } else { Kind::Harness.exit_code() }, table))
+}
+
+/// How many died of what.
+fn sum(all: &[Hunted]) -> String {
+    let by = |by| all.iter().filter(|hunted| hunted.by() == Some(by)).count();
+    let (drawn, near) = (by(By::Drawn), by(By::Near));
+    let open = all.iter().filter(|hunted| !hunted.is_dead()).count();
+    format!(
+        "{} planted bugs: {} that a minute shows, {drawn} by a drawn case and {near} by one near \
+         others; {} that only their case or script shows; {open} open",
+        all.len(),
+        drawn + near,
+        all.len() - drawn - near - open,
+    )
 }
 
 /// Bugs without a line in a table, and lines of bugs that there are not.
@@ -147,24 +167,34 @@ pub fn strangers(table: &str) -> Vec<String> {
 }
 
 fn columns() -> String {
-    "| planted bug | what it does | seeds | seconds | oracle | kept case | its oracle | strength |\n\
+    "| planted bug | what it does | number | seconds | oracle | kept case | its oracle | strength |\n\
      |---|---|---|---|---|---|---|---|\n"
         .to_owned()
 }
 
 impl Hunted {
-    fn of(mutant: Mutant, tier: Tier, from: u64) -> Self {
+    /// `others` are the kept cases of other bugs.
+    fn of(mutant: Mutant, tier: Tier, from: u64, others: &[Case]) -> Self {
         plant(Some(mutant));
         let started = Instant::now();
-        let (mut failure, mut seeds) = (None, 0);
-        while failure.is_none() && started.elapsed() < PATIENCE {
-            failure = play(&tier.case(Case::draw(from + seeds)), tier, false).failure;
-            seeds += 1;
+        let (mut killed, mut numbers) = (None, 0);
+        while killed.is_none() && started.elapsed() < PATIENCE {
+            let fails = |case| play(&tier.case(case), tier, false).failure;
+            let drawn = fails(Case::draw(from + numbers)).map(|failure| (By::Drawn, failure));
+            killed = drawn.or_else(|| {
+                let failure = fails(Case::near(from + numbers, others))?;
+                Some((By::Near, failure))
+            });
+            numbers += 1;
         }
         let seconds = started.elapsed().as_secs_f64();
-        let kept = kept(mutant);
+        let kept = own_case(mutant);
         plant(None);
-        Self { mutant, seeds, seconds, failure, kept }
+        Self { mutant, numbers, seconds, killed, kept }
+    }
+
+    fn by(&self) -> Option<By> {
+        self.killed.as_ref().map(|(by, _)| *by)
     }
 
     fn is_dead(&self) -> bool {
@@ -172,10 +202,11 @@ impl Hunted {
     }
 
     fn line(&self) -> String {
-        let Self { mutant, seeds, seconds, failure, kept } = self;
-        let (seeds, oracle) = match failure {
-            Some(failure) => (seeds.to_string(), failure.oracle),
-            None => (format!("none of {seeds}"), "-"),
+        let Self { mutant, numbers, seconds, killed, kept } = self;
+        let (number, oracle) = match killed {
+            Some((By::Drawn, failure)) => (format!("{}", numbers - 1), failure.oracle),
+            Some((By::Near, failure)) => (format!("near {}", numbers - 1), failure.oracle),
+            None => (format!("none of {numbers}"), "-"),
         };
         let (name, what) = (mutant.name(), what(*mutant));
         // A script was written where it is the better witness.
@@ -190,7 +221,7 @@ impl Hunted {
             }
             (None, None) => "SURVIVED | - | -".to_owned(),
         };
-        format!("| {name} | {what} | {seeds} | {seconds:.1} | {oracle} | {last} |\n")
+        format!("| {name} | {what} | {number} | {seconds:.1} | {oracle} | {last} |\n")
     }
 }
 
@@ -200,9 +231,8 @@ fn script(mutant: Mutant) -> Option<&'static str> {
 }
 
 /// What the kept case of a bug shows, with the bug planted.
-fn kept(mutant: Mutant) -> Option<Kept> {
-    let path = format!("{}/../tests/cases/{}.json", env!("CARGO_MANIFEST_DIR"), mutant.name());
-    let case = Case::from_json(&fs::read_to_string(path).ok()?).ok()?;
+fn own_case(mutant: Mutant) -> Option<Kept> {
+    let case = kept::read(&kept::folder().join(format!("{}.json", mutant.name()))).ok()?;
     let failure = play(&case, Tier::A, false).failure?;
     let strength = strength(&case, mutant);
     Some(Kept { failure, case, strength })
@@ -215,8 +245,8 @@ mod tests {
     #[test]
     fn bugs_without_a_line_and_lines_without_a_bug_are_strangers() {
         let line = |mutant: &Mutant| {
-            let (seeds, seconds) = (1, 0.5);
-            Hunted { mutant: *mutant, seeds, seconds, failure: None, kept: None }.line()
+            let (numbers, seconds) = (1, 0.5);
+            Hunted { mutant: *mutant, numbers, seconds, killed: None, kept: None }.line()
         };
         let whole = columns() + &Mutant::ALL.iter().map(line).collect::<String>();
         assert_eq!(strangers(&whole), [""; 0]);

@@ -200,6 +200,9 @@ impl Node {
 
     /// Once all is there again, in all databases, the log is told.
     fn maybe_rejoin(&mut self) {
+        if !self.strong.is_recovered() {
+            return;
+        }
         let needed = (self.members.len() - self.members.quorum() + 1).min(self.members.len() - 1);
         // Of what a majority has acknowledged in the quorum database one of them has shown us all,
         // if each voted and knew before that our earlier word counts no more.
@@ -465,13 +468,15 @@ impl Node {
     fn speak(&mut self, now: Now) {
         let mut behind = Vec::new();
         for peer in self.peers.iter_mut() {
-            if let Some(link) = peer.link().filter(|_| peer.live)
+            let grown = !peer.asks.is_empty() || peer.outbox.has_unsent();
+            if (grown || peer.outbox.is_behind())
+                && let Some(link) = peer.link().filter(|_| peer.live)
                 && let Some(open) = self.links.peer_mut(link)
             {
                 open.out.extend(&peer.asks);
                 if peer.outbox.is_behind() {
                     behind.push((peer.id, link));
-                } else if !peer.asks.is_empty() || peer.outbox.has_unsent() {
+                } else {
                     self.links.touch(link);
                 }
             }

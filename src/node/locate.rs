@@ -101,6 +101,9 @@ impl Node {
 
     /// Answers those who need not wait any longer.
     pub(super) fn run_locates(&mut self, now: Now) {
+        if self.locates.open.is_empty() {
+            return;
+        }
         let journal = &self.replica.journal;
         let stops = self.draining.is_some();
         let over = self.locates.open.extract_if(.., |_, locate| {

@@ -258,6 +258,9 @@ impl Quorum {
         self.run_queue(ctx);
         self.try_flush(ctx);
         self.copied.clear();
+        if self.gathering.is_empty() && self.again.is_empty() {
+            return;
+        }
         let mut all = Votes::default();
         let voters = ctx.peers.iter().filter(|peer| peer.votes_in_reach());
         voters.for_each(|peer| {

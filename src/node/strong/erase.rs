@@ -245,6 +245,9 @@ impl Strong {
 
     /// Tells those who asked how far we are.
     pub(super) fn tell_erased(&mut self, ctx: &mut Ctx<'_>) {
+        if self.erasures.jobs.is_empty() {
+            return;
+        }
         let mut told: Vec<(NodeId, Told)> = Vec::new();
         for (by, job) in self.erasures.jobs.iter_mut().filter(|(_, job)| job.has_news()) {
             let none = || SlotSet::new(self.slots);

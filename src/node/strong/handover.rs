@@ -101,8 +101,11 @@ impl Strong {
 
     /// Tells peers that we take no more requests, once all are answered that we took.
     pub(crate) fn part(&self, ctx: &mut Ctx<'_>) {
+        if !self.stopping {
+            return;
+        }
         let done = self.has_let_go() && self.led().is_empty();
-        if !self.stopping || !(done || planted(Mutant::FarewellTooEarly)) {
+        if !(done || planted(Mutant::FarewellTooEarly)) {
             return;
         }
         for peer in ctx.peers.iter_mut() {
@@ -132,6 +135,9 @@ impl Strong {
 
     /// Asks members to stand once nothing is under way in their slots; gives up those who don't.
     pub(super) fn run_handovers(&mut self, ctx: &mut Ctx<'_>) {
+        if self.handovers.is_empty() {
+            return;
+        }
         let now = ctx.now.mono;
         let soon = now + Millis(self.timing.silence.0 * PAUSE);
         let late = self.handovers.extract_if(.., |handover| handover.until <= now);

@@ -298,8 +298,12 @@ impl Strong {
 
     /// What is over, and what of it is for whom.
     pub(crate) fn take_outcomes(&mut self, ctx: &mut Ctx<'_>) -> Vec<Outcome> {
+        let taken = self.leader.take_outcomes();
+        if taken.is_empty() {
+            return std::mem::take(&mut self.outcomes);
+        }
         let mut again = Vec::new();
-        for outcome in self.leader.take_outcomes() {
+        for outcome in taken {
             match outcome {
                 Outcome::Answered { origin: origin @ Origin::Erasure { .. }, answer } => {
                     self.on_erased(origin, Some(&answer));
@@ -436,7 +440,9 @@ impl Strong {
             (self.erasures.is_ready() || self.flushes.is_due() || self.forwards.has_free())
                 .then_some(Instant::ZERO),
         ];
-        timers.into_iter().flatten().min()
+        let due =
+            timers.into_iter().fold(Instant::FAR, |due, at| due.min(at.unwrap_or(Instant::FAR)));
+        (due != Instant::FAR).then_some(due)
     }
 
     /// Time has passed.

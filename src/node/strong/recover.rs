@@ -456,6 +456,11 @@ impl Strong {
         self.recovered = true;
     }
 
+    /// What [`Strong::poll_recovered`] would say.
+    pub(crate) const fn is_recovered(&self) -> bool {
+        self.recovered
+    }
+
     /// Whether recovery is complete, except that the log is to have it. True once.
     pub(crate) fn poll_recovered(&mut self) -> bool {
         std::mem::take(&mut self.recovered)

@@ -72,6 +72,9 @@ impl Leader {
     /// writes: all that is under way may be more than an outbox takes, and one that overflows ends
     /// its session, so that all would have to be sent once more, for ever.
     pub(crate) fn send_again(&mut self, ctx: &mut Ctx<'_>) {
+        if self.again.is_empty() {
+            return;
+        }
         let waiting: Vec<NodeId> = self.again.keys().copied().collect();
         for peer in waiting {
             let Some(to) = ctx.peers.get_mut(peer) else { continue };
