@@ -40,8 +40,8 @@ const HEAD: &str = "\
 Written by `cargo run --release -p sim --features mutants -- --mutants --jobs 2 --table sim/KILLS.md`: numbers from 0
 on are played with one bug planted until an oracle fails, for 60 seconds at most; of each number first the case that is
 drawn from it, then the one near a kept case of something else, never near the bug's own. So `52` is killed by
-`--seed 52`, and `near 52` by `--seed 52 --near --mutant` with its name. Seconds are those of one core, with the other at work too;
-the rest is the same everywhere, near ones as long as no other cases are kept.
+`--seed 52`, and `near 52` by `--seed 52 --near --mutant` with its name. Seconds are those of one core, with the other
+at work too; the rest is the same everywhere, near ones as long as no other cases are kept.
 
 Each bug has a kept case that passes, and fails with its bug planted; or a script or a setup of the exhaustive search,
 where it shows in one narrow course of things; the tests play them. Of bugs that no seed showed in time the case was
