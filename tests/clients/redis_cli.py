@@ -28,11 +28,11 @@ class Terminal:
     def __init__(self, *args):
         self.id, self.fd = pty.fork()
         if self.id == 0:
+            # Without a size redis-cli asks the terminal for one, and this one answers nothing.
+            fcntl.ioctl(0, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 200, 0, 0))
             os.environ.update(TERM="xterm", HOME="/nonexistent")
             os.execvp(args[0], args)
         self.shown = ""
-        # Without a size redis-cli asks the terminal for one, and this one answers nothing.
-        fcntl.ioctl(self.fd, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 200, 0, 0))
 
     def expect(self, pattern):
         deadline = time.time() + 15

@@ -381,7 +381,15 @@ impl fmt::Display for Config {
             f,
             "\n            outbox {outbox_size_max} B, link {link_output} B, offer {offer_size} B, "
         )?;
-        write!(f, "span {repair_span}; silence {} ms, ", self.timing.silence.0)?;
+        write!(f, "span {repair_span}; ")?;
+        let Limits { requests_max, requests_size_max, .. } = self.limits;
+        if requests_max < Limits::DEFAULT.requests_max {
+            write!(f, "operations {requests_max} at a time, ")?;
+        }
+        if requests_size_max < Limits::DEFAULT.requests_size_max {
+            write!(f, "operations {requests_size_max} B in all, ")?;
+        }
+        write!(f, "silence {} ms, ", self.timing.silence.0)?;
         write!(f, "requests {} ms, from {} ms on, ", self.timing.request.0, self.start_ms)?;
         let Disks { batch_us: (fast, slow), everysec, segment_size } = self.disks;
         let fsync = if everysec { "everysec" } else { "always" };
