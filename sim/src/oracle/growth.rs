@@ -1,6 +1,7 @@
 //! Growth: a version names one body, and a replica's version of a key never goes down in one life,
 //! unless a flush has outlived it. A tombstone may go that the node's floor covers; then nothing
-//! that was there before comes back, in no life. A floor that was durable never goes down.
+//! that was there before comes back, in no life. A floor that was durable never goes down, nor does the
+//! stamp of a flush.
 //!
 //! A node that may have lost data has no floor, and nothing of this holds for what it removes. It goes
 //! by the floors of others then, and may begin with a lower one: what it removed meanwhile must have
@@ -37,6 +38,8 @@ pub struct Growth {
     /// By node: its floor when last durable, and the versions below which nothing may come back of
     /// keys that it removed, with the look that found it out.
     floors: Vec<u64>,
+    /// By node: the stamps of its flushes when last durable.
+    flushed: Vec<[u128; Db::COUNT]>,
     /// The highest floor that any node has had.
     floor: u64,
     /// By node: whether it has none now, and the highest of any when it last got one again.
@@ -96,6 +99,7 @@ impl Growth {
             bodies: BTreeMap::new(),
             looks: 0,
             floors: vec![0; nodes],
+            flushed: vec![[0; Db::COUNT]; nodes],
             floor: 0,
             bare: vec![false; nodes],
             borrowed: vec![0; nodes],
@@ -138,11 +142,29 @@ impl Growth {
         }
     }
 
+    /// How far a node's databases are flushed, and whether its log has that.
+    pub fn note_flushes(&mut self, node: usize, store: &Store, durable: bool) {
+        for db in Db::ALL {
+            let (flushed, before) =
+                (store.flushed(db).to_bits(), &mut self.flushed[node][db.index()]);
+            if flushed < *before {
+                let detail =
+                    format!("n{node} forgot the flush {before:x}, and knows of {flushed:x}");
+                self.failure.get_or_insert_with(|| {
+                    Failure::new(Kind::Safety, ORACLE, &format!("db{}: {detail}", db.number()))
+                });
+            } else if durable {
+                *before = flushed;
+            }
+        }
+    }
+
     /// A node begins a life with a disk that may have lost something: its floor may be gone, and
     /// what had been removed may be held again. A node with others has no floor then, for a while;
     /// one that is alone begins another at once.
     pub fn note_loss(&mut self, node: usize) {
         self.floors[node] = 0;
+        self.flushed[node] = [0; Db::COUNT];
         self.removed[node].clear();
         self.removing[node].clear();
     }
@@ -365,6 +387,23 @@ mod tests {
             growth.look(0, 1, &store(5, b"a"), Some(0));
             growth.look(0, 1, &later, Some(0));
             assert!(growth.check().is_err_and(|failure| failure.detail.contains("went back")));
+        }
+    }
+
+    #[test]
+    fn a_flush_that_the_log_has_is_not_forgotten() {
+        for (logged, lost, good) in [(true, false, false), (false, false, true), (true, true, true)]
+        {
+            let mut growth = Growth::new(1);
+            let mut flushed = Store::new(4, 1, 1);
+            flushed.flush(Db::EVENTUAL, Version::stamp(5, NodeId(0), 1));
+            growth.note_flushes(0, &flushed, logged);
+            growth.forget(0);
+            if lost {
+                growth.note_loss(0);
+            }
+            growth.note_flushes(0, &Store::new(4, 1, 1), true);
+            assert_eq!(growth.check().is_ok(), good, "logged {logged}, lost {lost}");
         }
     }
 

@@ -371,6 +371,7 @@ impl World<'_> {
         self.bounds(id, &node);
         let floor = node.floor();
         self.growth.note_floor(id, floor, node.is_durable());
+        self.growth.note_flushes(id, node.store(), node.is_durable());
         self.growth.note_recovery(id, !node.votes());
         self.watches.sample(id, node.store());
         let looked = self.growth.sample(id, self.hosts[id].life, node.store(), floor);
