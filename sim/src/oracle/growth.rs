@@ -13,7 +13,7 @@
 use std::collections::BTreeMap;
 
 use quorate::{
-    record::{Db, Version},
+    record::{Ballot, Db, Version},
     store::Store,
 };
 use xxhash_rust::xxh3::xxh3_64;
@@ -40,6 +40,10 @@ pub struct Growth {
     floors: Vec<u64>,
     /// By node: the stamps of its flushes when last durable.
     flushed: Vec<[u128; Db::COUNT]>,
+    /// The highest ballot that any node had promised when a life ended in which it voted, and what it
+    /// was when the last cold start began.
+    promised: Ballot,
+    promised_before: Ballot,
     /// The highest floor that any node has had.
     floor: u64,
     /// By node: whether it has none now, and the highest of any when it last got one again.
@@ -100,6 +104,8 @@ impl Growth {
             looks: 0,
             floors: vec![0; nodes],
             flushed: vec![[0; Db::COUNT]; nodes],
+            promised: Ballot::NONE,
+            promised_before: Ballot::NONE,
             floor: 0,
             bare: vec![false; nodes],
             borrowed: vec![0; nodes],
@@ -173,6 +179,27 @@ impl Growth {
     /// have been, so versions of the strong database may come a second time.
     pub fn note_ballots_lost(&mut self) {
         self.bodies.retain(|((db, _), _), _| *db != Db::STRONG.number());
+    }
+
+    /// A node had promised this.
+    pub fn note_promised(&mut self, ballot: Ballot) {
+        self.promised = self.promised.max(ballot);
+    }
+
+    /// A node takes part in a cold start: nobody votes.
+    pub const fn on_cold_start(&mut self) {
+        self.promised_before = self.promised;
+    }
+
+    /// A node votes since a cold start, and has promised at least this for each slot. What was promised
+    /// before may have been led, and must not be again, also where no disk has it.
+    pub fn on_cold_started(&mut self, node: usize, least: Ballot) {
+        let before = self.promised_before;
+        if least <= before {
+            let detail =
+                format!("n{node} starts cold from {least}, and {before} had been promised");
+            self.failure.get_or_insert_with(|| Failure::new(Kind::Safety, ORACLE, &detail));
+        }
     }
 
     /// Whether a node does not vote because it may have lost something.
@@ -387,6 +414,20 @@ mod tests {
             growth.look(0, 1, &store(5, b"a"), Some(0));
             growth.look(0, 1, &later, Some(0));
             assert!(growth.check().is_err_and(|failure| failure.detail.contains("went back")));
+        }
+    }
+
+    #[test]
+    fn a_cold_start_goes_on_above_what_was_promised() {
+        for (least, good) in [(6, true), (5, false), (4, false)] {
+            let mut growth = Growth::new(1);
+            growth.note_promised(Ballot::new(5, NodeId(0)));
+            growth.note_promised(Ballot::new(3, NodeId(0)));
+            growth.on_cold_start();
+            // Since then others have gone on already.
+            growth.note_promised(Ballot::new(9, NodeId(0)));
+            growth.on_cold_started(0, Ballot::new(least, NodeId(0)));
+            assert_eq!(growth.check().is_ok(), good, "from {least}");
         }
     }
 

@@ -2,7 +2,7 @@
 //! time it must serve every database, and the replicas must become one.
 
 use quorate::{
-    record::{Db, Version},
+    record::{Ballot, Db, Version},
     slot::Slot,
 };
 
@@ -337,6 +337,22 @@ impl World<'_> {
                     format!("n{id} removed the tombstone {version:x} before n{other} had it");
                 self.growth.fail(db, &key, detail);
             }
+        }
+    }
+
+    /// What a node that is up has promised, by slot.
+    pub(super) fn promised(&self, id: usize) -> impl Iterator<Item = Ballot> {
+        let node = self.hosts[id].node.iter();
+        node.flat_map(|node| (0..self.case.config.slots).map(|slot| node.promised(slot)))
+    }
+
+    /// Notes what a node has promised that is about to end. Where it does not vote that is nothing yet:
+    /// it has got it from others, or begins a cold start from it.
+    pub(super) fn note_promised(&mut self, id: usize) {
+        let votes = self.hosts[id].node.as_ref().is_some_and(|node| node.votes());
+        if votes {
+            let highest = self.promised(id).max().unwrap_or(Ballot::NONE);
+            self.growth.note_promised(highest);
         }
     }
 

@@ -163,6 +163,7 @@ impl World<'_> {
 
     /// The node ends with all it holds. Its peers are told, or not.
     pub(super) fn end_life(&mut self, id: usize, told: bool) {
+        self.note_promised(id);
         let Some(node) = self.hosts[id].node.take() else { return };
         self.hosts[id].drive.ended(node.incarnation());
         let host = &mut self.hosts[id];

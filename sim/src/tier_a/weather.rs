@@ -1,9 +1,10 @@
 //! Faults at work: brought on by time or by a hook, and ended in time.
 
-use quorate::probe::Hook;
+use quorate::{probe::Hook, record::Ballot};
 
 use super::{
     World,
+    host::Host,
     net::{Event, Net, Owner},
 };
 use crate::{
@@ -21,6 +22,7 @@ impl World<'_> {
         if hook == Hook::ColdStarted || (hook == Hook::Formed && self.forms_anew(node)) {
             self.cold_lost.on_cold_start(self.net.now_us);
         }
+        self.look_at_cold_start(node, hook);
         for (index, fault) in self.case.faults.iter().enumerate() {
             let When::OnNth { node: at, hook: name, nth } = &fault.when else { continue };
             if *at == node && *nth == count && name == hook.name() && !self.quiet {
@@ -31,6 +33,18 @@ impl World<'_> {
                 let later_ms = chance.pick(&[0, soon_ms]);
                 self.net.schedule(self.net.now_us + later_ms * 1000, Event::Begin(index));
             }
+        }
+    }
+
+    /// A cold start goes on above all ballots that ever were. One node has no others to go on with.
+    fn look_at_cold_start(&mut self, node: usize, hook: Hook) {
+        let votes = |host: &Host| host.node.as_ref().is_some_and(|node| node.votes());
+        if hook == Hook::ColdStartBegun && !self.hosts.iter().any(votes) {
+            self.growth.on_cold_start();
+        }
+        if hook == Hook::ColdStarted && self.hosts.len() > 1 {
+            let least = self.promised(node).min().unwrap_or(Ballot::NONE);
+            self.growth.on_cold_started(node, least);
         }
     }
 
