@@ -129,8 +129,7 @@ pub fn hunt(tier: Tier, from: u64, jobs: usize, out: &mut impl Write) -> io::Res
     writeln!(out, "{sum}")?;
     let _ = writeln!(table, "\n{sum}.");
     if !survivors.is_empty() {
-        table +=
-            "\n## Open\n\nNo case or script shows these yet; others were played for a minute.\n\n";
+        table += "\n## Open\n\nNo case or script shows these yet; drawn and near cases were played for a minute.\n\n";
         survivors.iter().for_each(|hunted| {
             let _ = writeln!(table, "- {}", hunted.mutant.name());
         });

@@ -15,6 +15,7 @@ use quorate::probe::Mutant;
 use crate::{
     batch::plant,
     case::Case,
+    kept,
     play::{Tier, play, play_twice},
     shrink::shrink,
 };
@@ -44,8 +45,7 @@ pub fn renew(
         if !path.is_file() || (!named.is_empty() && !named.contains(mutant)) {
             continue;
         }
-        let text = std::fs::read_to_string(&path)?;
-        let kept = Case::from_json(&text).map_err(io::Error::other)?;
+        let kept = kept::read(&path).map_err(io::Error::other)?;
         let before = kills(&kept, *mutant).then(|| strength(&kept, *mutant));
         if named.is_empty() && before.is_some() {
             continue;

@@ -36,7 +36,8 @@ impl World<'_> {
         }
     }
 
-    /// A cold start goes on above all ballots that ever were. One node has no others to go on with.
+    /// A cold start goes on above all that voters had promised. A node alone may have lost that with its
+    /// disk, and nobody else knows of it.
     fn look_at_cold_start(&mut self, node: usize, hook: Hook) {
         let votes = |host: &Host| host.node.as_ref().is_some_and(|node| node.votes());
         if hook == Hook::ColdStartBegun && !self.hosts.iter().any(votes) {
