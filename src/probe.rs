@@ -432,6 +432,8 @@ named! {
         VotesAtOnce => "votes_at_once",
         /// WAIT counts nodes that were sent what was written.
         WaitCountsSent => "wait_counts_sent",
+        /// WAIT counts members that left alone what is too far ahead of their clocks.
+        WaitCountsSkipped => "wait_counts_skipped",
         /// WAIT counts nodes that may lack what no stream brings them.
         WaitCountsUnshown => "wait_counts_unshown",
         /// Of the keys that a batch watches only the first counts.

@@ -127,13 +127,14 @@ impl Node {
         self.release(now);
     }
 
-    /// A peer has shown us all that it had when it began to.
-    pub(super) fn on_walked(&mut self, from: NodeId) {
+    /// A peer has shown us all that it had when it began to. Whether we could take all of it.
+    pub(super) fn on_walked(&mut self, from: NodeId) -> bool {
         if let Some(peer) = self.peers.get_mut(from) {
             peer.has_walked = true;
         }
-        self.replica.floors.on_shown(from);
+        let taken = self.replica.floors.on_shown(from);
         self.maybe_refilled();
+        taken
     }
 
     fn maybe_refilled(&mut self) {

@@ -320,9 +320,10 @@ impl Floors {
         }
     }
 
-    /// A member has shown us all that it held when it began to.
-    pub(crate) fn on_shown(&mut self, from: NodeId) {
-        let Some(shows) = self.shows.get_mut(from.index()) else { return };
+    /// A member has shown us all that it held when it began to. Whether we could take all of it.
+    pub(crate) fn on_shown(&mut self, from: NodeId) -> bool {
+        let Some(shows) = self.shows.get_mut(from.index()) else { return false };
+        let taken = !shows.skipped;
         shows.complete = shows.began && !shows.skipped;
         shows.done |= shows.complete;
         let complete = shows.complete;
@@ -332,6 +333,7 @@ impl Floors {
         {
             donor.shown |= complete;
         }
+        taken
     }
 
     /// A member has been shown all that we held, in a walk that began after [`News::Donor`].

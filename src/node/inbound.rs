@@ -411,12 +411,15 @@ impl Node {
         digests: &[u8],
     ) -> Result<(), Hangup> {
         let bits = repair::differing(&self.replica.store, db, first, span, digests);
-        let bits = bits.ok_or(Hangup::Unexpected)?;
+        let mut bits = bits.ok_or(Hangup::Unexpected)?;
         let flushed = self.replica.store.flushed(db);
-        let answer = Frame::Differ { db, flushed, bits: &bits };
         // The last question of a walk asks for nothing but whether we have it all.
-        if digests.is_empty() {
-            self.on_walked(from);
+        let ends = digests.is_empty();
+        if ends && !self.on_walked(from) {
+            peer::set_bit(&mut bits, 0);
+        }
+        let answer = Frame::Differ { db, flushed, bits: &bits };
+        if ends {
             let wait = self.replica.journal.wait_for_all();
             let peer = self.peers.get_mut(from);
             peer.into_iter().for_each(|peer| peer.owe(wait, &answer));

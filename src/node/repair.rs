@@ -9,7 +9,8 @@
 //! Merging is idempotent, so a walk may race with the stream, with writes and with other walks;
 //! whatever a walk misses by racing was written after it began and is in the stream. A broken link
 //! ends the walk; it starts over on the next link. A walk is complete when the peer has answered a
-//! last empty comparison, hence has read all copies before it. This is the anti-entropy of Demers
+//! last empty comparison, hence has read all copies before it; if it could not take some, for their
+//! stamps are too far ahead of its clock, it says so there, and that walk shows nothing. This is the anti-entropy of Demers
 //! et al., "Epidemic algorithms for replicated database maintenance", 1987, push variant.
 
 use std::collections::VecDeque;
@@ -133,7 +134,8 @@ impl Repair {
         self.compare_spans(&mut walk);
     }
 
-    /// The answer to digests. True when the walk is complete, and shows all that it must.
+    /// The answer to digests. True when the walk is complete, has shown all that it must, and the peer
+    /// has taken it.
     pub(crate) fn on_differ(
         &mut self,
         mut walk: Walk<'_>,
@@ -164,7 +166,8 @@ impl Repair {
                 reached(Hook::WalkCompleted);
                 self.stage = Stage::Idle;
                 self.needed = std::mem::take(&mut self.stale);
-                return Ok(!self.needed);
+                let taken = !peer::bit(bits, 0) || planted(Mutant::WaitCountsSkipped);
+                return Ok(taken && !self.needed);
             }
             Stage::Idle | Stage::Offered { .. } | Stage::Copying { .. } => return Err(Unexpected),
         }
@@ -409,6 +412,20 @@ mod tests {
         assert_eq!(repair.on_differ(walk(&store, &mut out), Db::EVENTUAL, &[]), Ok(false));
         assert_eq!(repair.on_differ(walk(&store, &mut out), Db::EVENTUAL, &[]), Ok(true));
         assert!(!repair.is_needed());
+    }
+
+    #[test]
+    fn a_walk_of_which_something_was_left_alone_shows_nothing() {
+        let store = Store::new(1, 1, 2);
+        let (mut repair, mut out) = (Repair::default(), Vec::new());
+        for (left_alone, shown) in [(&[1][..], false), (&[], true)] {
+            repair.start(walk(&store, &mut out));
+            for db in REPAIRED {
+                assert_eq!(repair.on_differ(walk(&store, &mut out), db, &[]), Ok(false));
+            }
+            let ended = repair.on_differ(walk(&store, &mut out), Db::EVENTUAL, left_alone);
+            assert_eq!((ended, repair.is_idle()), (Ok(shown), true));
+        }
     }
 
     #[test]

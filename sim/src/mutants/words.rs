@@ -175,6 +175,10 @@ const WORDS: &[(Mutant, &str)] = &[
     (Mutant::UnwatchIgnored, "what is watched stays so after UNWATCH"),
     (Mutant::VotesAtOnce, "a node whose data is gone votes at once"),
     (Mutant::WaitCountsSent, "WAIT counts nodes that were sent what was written"),
+    (
+        Mutant::WaitCountsSkipped,
+        "WAIT counts nodes that left alone what is too far ahead of their clocks",
+    ),
     (Mutant::WaitCountsUnshown, "WAIT counts nodes that may lack what no stream brings them"),
     (Mutant::WatchFirstOnly, "of the keys that a batch watches only the first counts"),
     (

@@ -183,7 +183,8 @@ pub enum Frame<'a> {
         /// A [`crate::record::Record`].
         record: &'a [u8],
     },
-    /// Which digests of a `Compare` differ here: a bit each, lowest first.
+    /// Which digests of a `Compare` differ here: a bit each, lowest first. If there were none, whether
+    /// something was left alone that the walk has shown.
     Differ {
         /// As asked.
         db: Db,
