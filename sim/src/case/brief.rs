@@ -7,7 +7,9 @@ use super::{dark, drama::Drama, rolling};
 use crate::chance::Chance;
 
 /// So many in a hundred of the seeds that may be brief.
-const PERCENT: u64 = 75;
+const PERCENT: u64 = 90;
+/// So many in a hundred have more than three nodes.
+const MANY_PERCENT: u64 = 7;
 
 /// Whether a seed is.
 pub(super) fn is_drawn(seed: u64) -> bool {
@@ -17,7 +19,9 @@ pub(super) fn is_drawn(seed: u64) -> bool {
 
 /// How many nodes it has.
 pub(super) fn nodes(seed: u64) -> usize {
-    Chance::new(seed, "brief", 1).pick(&[1, 2, 3, 3, 3, 3, 3, 4, 5])
+    let mut chance = Chance::new(seed, "brief", 1);
+    let many = chance.percent(MANY_PERCENT);
+    if many { chance.pick(&[4, 5]) } else { chance.pick(&[1, 1, 2, 2, 2, 3, 3, 3, 3, 3]) }
 }
 
 /// How long requests and faults begin.
@@ -33,11 +37,6 @@ pub(super) fn goes(chance: &mut Chance, most: u64) -> u64 {
 /// How many faults.
 pub(super) fn faults(seed: u64) -> u64 {
     Chance::new(seed, "brief", 3).pick(&[1, 2, 3, 5])
-}
-
-/// How often its nodes tell each other that they are there.
-pub(super) fn heartbeat_ms(seed: u64) -> u64 {
-    Chance::new(seed, "brief", 4).pick(&[50, 100, 250, 250, 250])
 }
 
 #[cfg(test)]

@@ -12,12 +12,14 @@ use serde::{Deserialize, Serialize};
 use super::{bounds, brief, dark, plan::Plan, rolling, style};
 use crate::chance::Chance;
 
-/// Regimes of latency, each the least and the most that a message takes.
-pub const LATENCIES_MS: [(u64, u64); 4] = [(0, 10), (1, 50), (5, 100), (20, 200)];
+/// Regimes of latency, each the least and the most that a message takes; the quick ones more often, for
+/// slow messages make long cases.
+const LATENCIES_MS: [(u64, u64); 6] =
+    [(0, 10), (0, 10), (1, 50), (1, 50), (5, 100), (20, 200)];
 
 /// How many nodes, the usual numbers more often: few nodes find the same in less time, which grows with
 /// the pairs.
-const NODES: [usize; 16] = [1, 2, 2, 3, 3, 3, 3, 3, 3, 3, 3, 4, 5, 5, 6, 7];
+const NODES: [usize; 16] = [1, 2, 2, 2, 3, 3, 3, 3, 3, 3, 3, 3, 4, 5, 6, 7];
 
 /// A pause between comparisons that no case lives to see: then the streams alone have to bring
 /// every write home.
@@ -26,6 +28,9 @@ const NEVER: Millis = Millis(24 * 3600 * 1000);
 /// An outbox of this size has room for any record alone, and for digests of so many slots that surveys
 /// come to all of them in turn. Smaller ones are drawn only where no client uses the strong database.
 const SURVEYED_FROM: usize = 4 << 10;
+
+/// Nodes don't tell each other more often that they are there.
+const HEARTBEAT_MIN_MS: u64 = 50;
 
 /// Windows of links that are narrow.
 const NARROW_BYTES: usize = 1000;
@@ -126,13 +131,14 @@ pub struct Chop {
 }
 
 impl Chop {
-    fn draw(seed: u64, chance: &mut Chance) -> Option<Self> {
-        chance.percent(50).then(|| Self {
+    fn draw(seed: u64, nodes: usize, chance: &mut Chance) -> Option<Self> {
+        // What comes in few pieces takes less time to play.
+        let whole: &[u64] = if nodes > 3 { &[90] } else { &[0, 60, 90, 90] };
+        chance.percent(30).then(|| Self {
             read_max: chance.pick(&[7, 40, 40, 200, 200, 1000, 1000]),
             write_max: chance.pick(&[40, 100, 500, 2000]),
             stall_percent: chance.pick(&[0, 5, 20]),
-            // What comes in few pieces takes less time to play.
-            whole_percent: Chance::new(seed, "whole", 0).pick(&[0, 60, 90, 90]),
+            whole_percent: Chance::new(seed, "whole", 0).pick(whole),
         })
     }
 }
@@ -158,11 +164,11 @@ impl Config {
         // What reached only some of the core before the others went must be passed on.
         let loses_nodes = plan.crashes() || core.len() < nodes;
         let slow_link = (chance.percent(20) && nodes > 1).then(|| {
-            let slow = chance.between(20, 300);
+            let slow = chance.pick(&[20, 50, 100, 300]);
             (0, chance.between(1, nodes as u64 - 1) as usize, slow)
         });
         let slowest_ms = latency_ms.1 + slow_link.map_or(0, |(_, _, slow)| slow);
-        let timing = draw_timing(seed, loses_nodes, slowest_ms);
+        let timing = draw_timing(seed, nodes, loses_nodes, slowest_ms);
         let disks = match plan.drama {
             Some(_) => Disks::default(),
             None if plan.alone => Disks::SLOW,
@@ -170,7 +176,7 @@ impl Config {
             None => Disks::draw(seed),
         };
         // As a rule the cluster forms and elects its leaders before anything goes wrong.
-        let formed_ms = 12 * slowest_ms + 6 * disks.batch_us.1 / 1000 + 400;
+        let formed_ms = 8 * slowest_ms + 4 * disks.batch_us.1 / 1000 + 400;
         let start_ms = if chance.percent(85) { formed_ms } else { 200 };
         let span_ms = chance.between(1, 7) * 1000;
         let span_ms = start_ms + if brief { brief::span_ms(seed) } else { span_ms };
@@ -194,7 +200,7 @@ impl Config {
             slow_link,
             shuffle: chance.percent(50),
             window: chance.pick(&[64, 128, 1024]),
-            chop: Chop::draw(seed, &mut chance),
+            chop: Chop::draw(seed, nodes, &mut chance),
             clock_offsets_ms: (0..nodes)
                 .map(|_| if skewed { offset(&mut chance) } else { 0 })
                 .collect(),
@@ -240,7 +246,7 @@ impl Config {
     /// How long a client waits for all replies of a step, connecting included.
     #[must_use]
     pub fn patience_ms(&self) -> u64 {
-        3000.max(self.timing.request.0 + 2 * self.slowest_ms() + 500)
+        self.timing.request.0 + 2 * self.slowest_ms() + 500
     }
 
     /// How long the strong database may be without leaders after the last fault. Candidates may
@@ -266,14 +272,26 @@ impl Config {
     }
 }
 
-fn draw_timing(seed: u64, loses_nodes: bool, slowest_ms: u64) -> Timing {
+/// How often nodes tell each other that they are there, if they may lack a sign of life for so long. Each
+/// pair does it, and with many nodes that would be most of what is played.
+fn heartbeat_ms(seed: u64, nodes: usize, lacks_ms: u64) -> u64 {
+    let often: &[u64] = match nodes {
+        ..3 => &[3, 5, 10],
+        3 => &[3, 3, 5],
+        4.. => &[3],
+    };
+    (lacks_ms / Chance::new(seed, "heartbeat", 0).pick(often)).max(HEARTBEAT_MIN_MS)
+}
+
+fn draw_timing(seed: u64, nodes: usize, loses_nodes: bool, slowest_ms: u64) -> Timing {
     let mut chance = Chance::new(seed, "timing", 0);
-    let (drawn, brief) = (chance.pick(&[50, 100, 250]), brief::is_drawn(seed));
-    let heartbeat = if brief { brief::heartbeat_ms(seed) } else { drawn };
+    let brief = brief::is_drawn(seed);
     let repairs = loses_nodes || chance.percent(50);
     // Twice the longest way there and back, a slow link included, so that only a fault looks like
     // one.
-    let silence = 2 * heartbeat + 4 * slowest_ms + chance.pick(&[200, 400, 1200]);
+    let lacks_ms = 4 * slowest_ms + chance.pick(&[200, 400, 1200]);
+    let heartbeat = heartbeat_ms(seed, nodes, lacks_ms);
+    let silence = 2 * heartbeat + lacks_ms;
     // An operation that a follower forwards takes twice there and back, and two disks.
     let least = 300 + 6 * slowest_ms;
     let redials = if brief { (300, 800) } else { (500, 2000) };
@@ -291,7 +309,7 @@ fn draw_timing(seed: u64, loses_nodes: bool, slowest_ms: u64) -> Timing {
         repair: if repairs { Millis(repair) } else { NEVER },
         // More than a message can be old that a partition held back: its sender's clock is as old.
         skew_max: Millis(chance.pick(&[6000, 60_000])),
-        request: Millis(least + chance.pick(&[200, 1000, 2500])),
+        request: Millis(least + chance.pick(&[200, 500, 2000])),
         drain: Millis(2000),
     }
 }

@@ -22,12 +22,12 @@ const MOMENTS: [Hook; 6] = [
 
 /// Whether the lights go out in the case of `seed`.
 pub(super) fn is_drawn(seed: u64) -> bool {
-    Chance::new(seed, "dark", 0).percent(8)
+    Chance::new(seed, "dark", 0).percent(7)
 }
 
 /// How many nodes it needs.
 pub(super) fn nodes(seed: u64) -> usize {
-    Chance::new(seed, "dark", 1).pick(&[1, 2, 3, 3, 3, 3, 4, 5])
+    Chance::new(seed, "dark", 1).pick(&[1, 2, 2, 3, 3, 3, 3, 3, 4, 5])
 }
 
 /// Disks whose writes count before they are synced.

@@ -62,7 +62,7 @@ impl Drama {
             Self::Rotation,
             Self::Wipes,
         ];
-        chance.percent(30).then(|| chance.pick(&dramas))
+        chance.percent(22).then(|| chance.pick(&dramas))
     }
 
     /// The database that it is about.
@@ -84,11 +84,11 @@ impl Drama {
     pub(super) fn nodes(self, seed: u64) -> usize {
         let mut chance = Chance::new(seed, "drama", 1);
         match self {
-            Self::Around | Self::Pauses | Self::Rotation => chance.pick(&[3, 3, 5]),
+            Self::Around | Self::Pauses | Self::Rotation => chance.pick(&[3, 3, 3, 3, 5]),
             Self::Burials | Self::Forgetful | Self::Returns => 3,
-            Self::Needles => chance.pick(&[3, 5, 5]),
-            Self::Lagging => chance.pick(&[4, 5, 5]),
-            Self::Wipes => chance.pick(&[3, 3, 3, 5]),
+            Self::Needles => chance.pick(&[3, 3, 3, 5]),
+            Self::Lagging => chance.pick(&[4, 4, 5]),
+            Self::Wipes => chance.pick(&[3, 3, 3, 3, 3, 5]),
         }
     }
 
@@ -147,7 +147,7 @@ impl Stage<'_> {
     /// Longer than the others need to go on without a node.
     fn long_ms(&mut self) -> u64 {
         let silence = self.config.timing.silence.0;
-        self.chance.between(3 * silence, 8 * silence)
+        self.chance.between(2 * silence, 6 * silence)
     }
 
     fn around(&mut self) {

@@ -30,7 +30,7 @@ mod style;
 mod waits;
 mod workload;
 
-pub use config::{Chop, Config, Disks, LATENCIES_MS};
+pub use config::{Chop, Config, Disks};
 pub use faults::{Fault, FaultClass, FaultKind, Way, When};
 pub use ops::{Condition, Op, Part};
 pub use workload::{Dialect, Step, Then, Torn, Workload, value_of};

@@ -27,7 +27,7 @@ const PAGE_MIN: usize = 200;
 
 /// Whether the case of `seed` is one of these.
 pub(super) fn is_drawn(seed: u64) -> bool {
-    Chance::new(seed, "rolling", 0).percent(6)
+    Chance::new(seed, "rolling", 0).percent(3)
 }
 
 /// Whether nothing else goes wrong in it.
@@ -37,7 +37,7 @@ pub(super) fn is_pure(seed: u64) -> bool {
 
 /// How many nodes it needs.
 pub(super) fn nodes(seed: u64) -> usize {
-    Chance::new(seed, "rolling", 2).pick(&[3, 3, 3, 4, 5])
+    Chance::new(seed, "rolling", 2).pick(&[3, 3, 3, 3, 3, 4, 5])
 }
 
 /// Makes the cluster one that such a case can be played on.

@@ -12,13 +12,13 @@ use crate::chance::Chance;
 pub(super) fn requests_max(seed: u64) -> usize {
     let mut chance = Chance::new(seed, "size", 0);
     let sizes: &[usize] = if rolling::is_drawn(seed) {
-        &[100, 200, 200, 1000]
+        &[100, 100, 200, 200, 1000]
     } else if dark::is_drawn(seed) {
         &[20, 40, 100, 1000]
     } else if Drama::draw(seed).is_some() {
-        &[30, 60, 60, 60, 100, 1000]
+        &[30, 30, 60, 60, 60, 60, 100, 1000]
     } else if brief::is_drawn(seed) {
-        &[10, 30, 60, 60, 60]
+        &[10, 20, 30, 60]
     } else {
         &[30, 60, 60, 60, 100, 1000]
     };

@@ -42,6 +42,21 @@ pub(super) struct Style {
     mixed: Mixed,
 }
 
+/// A go whose requests are still to be drawn. Most goes of a large seed are given up, to keep its case
+/// small, and what is large takes long to draw.
+pub(super) struct Draft {
+    pub(super) step: Step,
+    pub(super) asks: Vec<Ask>,
+}
+
+/// What a request is drawn from.
+pub(super) enum Ask {
+    /// Of one who only reads: the go.
+    Read(u64),
+    /// The number of the request.
+    Any(u64),
+}
+
 /// The database of all clients of a seed, if it is one.
 fn database(seed: u64) -> Option<u8> {
     let mut chance = Chance::new(seed, "databases", 0);
@@ -118,7 +133,7 @@ impl Style {
             storms: chance.percent(60) || rolling::is_drawn(seed),
             quiet: chance.percent(50).then_some((quiet_node, quiet_from)),
             database: database(seed),
-            large_percent: if chance.percent(50) && roomy { 25 } else { 0 },
+            large_percent: if chance.percent(50) && roomy { 10 } else { 0 },
             torn_percent: chance.pick(&[0, 0, if rolling::is_pure(seed) { 0 } else { 10 }]),
             readers_percent: chance.pick(&[0, 30, 60]),
             strong: Strong::draw(seed, config),
@@ -149,7 +164,7 @@ impl Style {
     }
 
     /// The go with the number `id` of a client whose node and database are these.
-    pub(super) fn step(&self, seed: u64, id: u64, config: &Config, at: (usize, u8)) -> Step {
+    pub(super) fn step(&self, seed: u64, id: u64, config: &Config, at: (usize, u8)) -> Draft {
         let mut chance = Chance::new(seed, "step", id);
         let client = (id >> 32) as usize;
         let (home, db) = at;
@@ -165,15 +180,8 @@ impl Style {
             node = (node + 1) % config.nodes;
         }
         let depth = if reads { 1 } else { chance.pick(self.depths) };
-        let op = |nth| {
-            let mut chance = Chance::new(seed, "read", id);
-            let number = reads && chance.percent(self.strong.numbers_percent);
-            if reads {
-                return Op::Get { key: self.strong.key(&mut chance, number) };
-            }
-            self.asked(seed, (client, db), id << 8 | nth)
-        };
-        let ops = (0..depth).map(op).collect();
+        let ask = |nth| if reads { Ask::Read(id) } else { Ask::Any(id << 8 | nth) };
+        let asks = (0..depth).map(ask).collect();
         let fresh = chance.percent(self.churn_percent);
         let torn = chance.percent(self.torn_percent).then(|| {
             let permille = chance.between(0, 1000);
@@ -181,7 +189,23 @@ impl Style {
             let then = chance.pick(&[Then::Close, Then::Reset, Then::Stall { for_ms }]);
             Torn { permille, then }
         });
-        Step { at_ms, client, node, fresh, ops, db: None, torn }
+        let step = Step { at_ms, client, node, fresh, ops: Vec::new(), db: None, torn };
+        Draft { step, asks }
+    }
+
+    /// The go with its requests, in its client's database.
+    pub(super) fn fill(&self, seed: u64, draft: Draft, db: u8) -> Step {
+        let Draft { mut step, asks } = draft;
+        let ask = |ask| match ask {
+            Ask::Read(id) => {
+                let mut chance = Chance::new(seed, "read", id);
+                let number = chance.percent(self.strong.numbers_percent);
+                Op::Get { key: self.strong.key(&mut chance, number) }
+            }
+            Ask::Any(number) => self.asked(seed, (step.client, db), number),
+        };
+        step.ops = asks.into_iter().map(ask).collect();
+        step
     }
 
     /// A request, as it is or in its place another that fewer seeds have.
@@ -248,8 +272,7 @@ impl Style {
         number: u64,
         config: &Config,
         fault: &Fault,
-        databases: &[u8],
-    ) -> Vec<Step> {
+    ) -> Vec<Draft> {
         let mut chance = Chance::new(seed, "storm", number);
         let mut nodes = fault.kind.nodes();
         nodes.push(chance.below(config.nodes as u64) as usize);
@@ -265,10 +288,11 @@ impl Style {
             let depth = chance.pick(&[1, 1, 3, 10]);
             // Above the numbers of all clients' own requests.
             let id = 1 << 47 | number << 16 | go << 8;
-            let by = (client, databases[client]);
-            let ops = (0..depth).map(|nth| self.asked(seed, by, id | nth)).collect();
+            let asks = (0..depth).map(|nth| Ask::Any(id | nth)).collect();
             let fresh = chance.percent(self.churn_percent);
-            goes.push(Step { at_ms, client, node, fresh, ops, db: None, torn: None });
+            let ops = Vec::new();
+            let step = Step { at_ms, client, node, fresh, ops, db: None, torn: None };
+            goes.push(Draft { step, asks });
         }
         goes
     }

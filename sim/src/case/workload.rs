@@ -12,7 +12,7 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-use super::{Config, Fault, Op, sizes, style::Style};
+use super::{Config, Fault, Op, sizes, style::{Draft, Style}};
 use crate::chance::Chance;
 
 /// So many scripts in a hundred are shown and then run by their hashes.
@@ -124,29 +124,37 @@ impl Workload {
         let style = Style::draw(seed, config);
         let databases: Vec<u8> =
             (0..config.clients).map(|client| style.database(seed, client)).collect();
-        let mut steps = Vec::new();
+        let mut drafts = Vec::new();
         for (client, database) in databases.iter().copied().enumerate() {
             let mut chance = Chance::new(seed, "client", client as u64);
             let home = chance.below(config.nodes as u64) as usize;
             let count = style.goes(seed, client, database);
             for number in 0..count {
                 let id = (client as u64) << 32 | number;
-                steps.push(style.step(seed, id, config, (home, database)));
+                drafts.push(style.step(seed, id, config, (home, database)));
             }
         }
         if style.storms {
             for (number, fault) in faults.iter().enumerate() {
-                steps.extend(style.storm(seed, number as u64, config, fault, &databases));
+                drafts.extend(style.storm(seed, number as u64, config, fault));
             }
         }
-        steps.sort_by_key(|step| step.at_ms);
+        drafts.sort_by_key(|draft| draft.step.at_ms);
+        let total = drafts.iter().map(|draft| draft.asks.len()).sum::<usize>();
+        let mut thinned = Thinned::new(sizes::requests_max(seed).min(total), total);
+        drafts.iter_mut().for_each(|draft| draft.asks.retain(|_| thinned.keeps()));
+        drafts.retain(|draft| !draft.asks.is_empty());
+        let fill = |draft: Draft| {
+            let database = databases[draft.step.client];
+            style.fill(seed, draft, database)
+        };
+        let steps = drafts.into_iter().map(fill).collect();
         let dialect = |client| {
             let mut chance = Chance::new(seed, "dialect", client as u64);
             chance.pick(&[Dialect::Resp, Dialect::Text])
         };
         let dialects = (0..config.clients).map(dialect).collect();
         let mut workload = Self { steps, dialects, databases };
-        workload.thin_out(sizes::requests_max(seed).min(workload.len()));
         workload.break_torn_lines();
         workload.choose_operands(seed);
         workload
@@ -198,13 +206,8 @@ impl Workload {
 
     /// Keeps so many requests, spread evenly.
     pub(super) fn thin_out(&mut self, operations: usize) {
-        let (total, mut number) = (self.len(), 0);
-        for step in &mut self.steps {
-            step.ops.retain(|_| {
-                number += 1;
-                number * operations / total != (number - 1) * operations / total
-            });
-        }
+        let mut thinned = Thinned::new(operations, self.len());
+        self.steps.iter_mut().for_each(|step| step.ops.retain(|_| thinned.keeps()));
         self.steps.retain(|step| !step.ops.is_empty());
     }
 
@@ -218,6 +221,25 @@ impl Workload {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.steps.is_empty()
+    }
+}
+
+/// Keeps some of a row, spread evenly.
+struct Thinned {
+    kept: usize,
+    total: usize,
+    number: usize,
+}
+
+impl Thinned {
+    const fn new(kept: usize, total: usize) -> Self {
+        Self { kept, total, number: 0 }
+    }
+
+    /// Whether the next one is among them.
+    const fn keeps(&mut self) -> bool {
+        self.number += 1;
+        self.number * self.kept / self.total != (self.number - 1) * self.kept / self.total
     }
 }
 

@@ -155,13 +155,14 @@ impl World<'_> {
         self.is_whole() || (votes && self.has_majority())
     }
 
-    /// How long a client waits for a node. In the end, one that needs a majority and may have none
-    /// lets such requests wait out their whole time; if it takes few at a time, those of the eventual
-    /// database come after them.
+    /// How long a client waits for a node. In the end, where a node takes few requests at a time, those of
+    /// one database come after those of the others; and these may take long: where messages are slow, and
+    /// where a node that needs a majority may have none and lets them wait out their whole time.
     pub(super) fn patience_ms(&self, node: usize) -> u64 {
         let config = &self.case.config;
         let few = config.limits.requests_max <= Db::COUNT;
-        let waits = self.quiet && few && !self.must_serve_majorities(node);
+        let slow = config.slowest_ms() > SLOW_MS || !self.must_serve_majorities(node);
+        let waits = self.quiet && few && slow;
         config.patience_ms() * if waits { Db::COUNT as u64 } else { 1 }
     }
 
@@ -193,7 +194,7 @@ impl World<'_> {
             return;
         }
         let since_us = *self.stuck_since_us.get_or_insert(self.net.now_us);
-        let patience_ms = self.case.config.settle_ms() / 4;
+        let patience_ms = self.case.config.settle_ms() / 8;
         if self.net.now_us < since_us + patience_ms * 1000 {
             return;
         }
