@@ -450,6 +450,17 @@ named! {
 #[inline]
 pub const fn reached(_hook: Hook) {}
 
+/// From here on a node goes by a majority's holding this version of a key of a database, or something
+/// newer.
+#[cfg(not(feature = "hooks"))]
+#[inline]
+pub const fn held_by_majority(_db: u8, _key: &[u8], _version: u128) {}
+
+/// A node takes out what it holds of a key, and others may have.
+#[cfg(not(feature = "hooks"))]
+#[inline]
+pub const fn taken_out(_db: u8, _key: &[u8]) {}
+
 /// Whether this planted bug is switched on.
 #[cfg(not(feature = "mutants"))]
 #[inline]
@@ -459,7 +470,7 @@ pub const fn planted(_mutant: Mutant) -> bool {
 }
 
 #[cfg(feature = "hooks")]
-pub use hooks::{Passed, reached, take_reached};
+pub use hooks::{Claim, Passed, held_by_majority, reached, take_claims, take_reached, taken_out};
 
 #[cfg(feature = "mutants")]
 pub use mutants::{plant, planted};
@@ -467,10 +478,21 @@ pub use mutants::{plant, planted};
 #[cfg(feature = "hooks")]
 mod hooks {
     use super::Hook;
-    use std::cell::Cell;
+    use std::cell::{Cell, RefCell};
 
     /// Hooks that were passed, and how often, in the order of [`Hook::ALL`].
     pub type Passed = Vec<(Hook, u32)>;
+
+    /// What a node goes by.
+    #[derive(Clone, Debug, PartialEq, Eq)]
+    pub struct Claim {
+        /// The database's number.
+        pub db: u8,
+        /// A key in it.
+        pub key: Vec<u8>,
+        /// A majority holds this version of it, or something newer; or it is taken out.
+        pub version: Option<u128>,
+    }
 
     const WORDS: usize = Hook::ALL.len().div_ceil(64);
 
@@ -478,6 +500,7 @@ mod hooks {
         static PASSED: [Cell<u32>; Hook::ALL.len()] = const { [const { Cell::new(0) }; Hook::ALL.len()] };
         /// Which were, since they were taken, a bit each: most turns pass none or few.
         static WHICH: [Cell<u64>; WORDS] = const { [const { Cell::new(0) }; WORDS] };
+        static CLAIMS: RefCell<Vec<Claim>> = const { RefCell::new(Vec::new()) };
     }
 
     /// This point was reached.
@@ -488,6 +511,27 @@ mod hooks {
             let word = &which[place / 64];
             word.set(word.get() | 1 << (place % 64));
         });
+    }
+
+    /// From here on a node goes by a majority's holding this version of a key of a database, or
+    /// something newer.
+    pub fn held_by_majority(db: u8, key: &[u8], version: u128) {
+        claim(db, key, Some(version));
+    }
+
+    /// A node takes out what it holds of a key, and others may have.
+    pub fn taken_out(db: u8, key: &[u8]) {
+        claim(db, key, None);
+    }
+
+    fn claim(db: u8, key: &[u8], version: Option<u128>) {
+        CLAIMS.with_borrow_mut(|claims| claims.push(Claim { db, key: key.to_vec(), version }));
+    }
+
+    /// What nodes on this thread have gone by since the last call.
+    #[must_use]
+    pub fn take_claims() -> Vec<Claim> {
+        CLAIMS.take()
     }
 
     /// Which hooks this thread has passed since the last call, and how often.

@@ -24,7 +24,7 @@ use super::{
     repair::Dead,
 };
 use crate::{
-    probe::{Hook, Mutant, planted, reached},
+    probe::{Hook, Mutant, planted, reached, taken_out},
     proto::peer::{self, Frame},
     record::{Db, NodeId, Record, Version},
     store::{PageCursor, Search},
@@ -339,6 +339,7 @@ impl Node {
     }
 
     fn remove_dead(&mut self, db: Db, key: &[u8], version: Version) {
+        taken_out(db.number(), key);
         let held = self.replica.store.get(db, key);
         let removed = &mut self.removal.removed;
         if held.is_some_and(|record| record.value.is_some()) {

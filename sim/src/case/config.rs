@@ -14,8 +14,7 @@ use crate::chance::Chance;
 
 /// Regimes of latency, each the least and the most that a message takes; the quick ones more often, for
 /// slow messages make long cases.
-const LATENCIES_MS: [(u64, u64); 6] =
-    [(0, 10), (0, 10), (1, 50), (1, 50), (5, 100), (20, 200)];
+const LATENCIES_MS: [(u64, u64); 6] = [(0, 10), (0, 10), (1, 50), (1, 50), (5, 100), (20, 200)];
 
 /// How many nodes, the usual numbers more often: few nodes find the same in less time, which grows with
 /// the pairs.

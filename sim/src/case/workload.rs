@@ -12,7 +12,10 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-use super::{Config, Fault, Op, sizes, style::{Draft, Style}};
+use super::{
+    Config, Fault, Op, sizes,
+    style::{Draft, Style},
+};
 use crate::chance::Chance;
 
 /// So many scripts in a hundred are shown and then run by their hashes.

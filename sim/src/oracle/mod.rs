@@ -16,6 +16,7 @@ pub mod convergence;
 pub mod flushed;
 pub mod growth;
 pub mod handover;
+pub mod held;
 pub mod linear;
 pub mod scan;
 pub mod shown;

@@ -26,6 +26,7 @@ pub(super) fn promised(failure: &Failure) -> &'static str {
             "While one node after the other is told to stop, and nothing else goes wrong, no request to \
              another node fails in the strong database."
         }
+        "held" => "What a node takes to be held by a majority is.",
         "limits" => "Buffers stay within their limits.",
         "linear" => {
             "All requests of this key took effect one after the other, each at one moment between \
@@ -67,6 +68,7 @@ mod tests {
             include_str!("../oracle/flushed.rs"),
             include_str!("../oracle/growth.rs"),
             include_str!("../oracle/handover.rs"),
+            include_str!("../oracle/held.rs"),
             include_str!("../oracle/linear.rs"),
             include_str!("../oracle/scan.rs"),
             include_str!("../oracle/shown.rs"),
@@ -76,7 +78,7 @@ mod tests {
         ];
         let named = sources.iter().flat_map(|source| source.split("const ORACLE").skip(1));
         let names: Vec<&str> = named.filter_map(|after| after.split('"').nth(1)).collect();
-        assert_eq!(names.len(), 11, "{names:?}");
+        assert_eq!(names.len(), 12, "{names:?}");
         for name in names {
             let failure = Failure { oracle: name, ..Failure::new(Kind::Safety, "", "") };
             assert_ne!(promised(&failure), general, "{name}");

@@ -205,7 +205,7 @@ impl World<'_> {
         }
     }
 
-    const fn quorum(&self) -> usize {
+    pub(super) const fn quorum(&self) -> usize {
         self.case.config.nodes / 2 + 1
     }
 
@@ -281,6 +281,7 @@ impl World<'_> {
         (0..self.hosts.len()).for_each(|node| self.check_promises(node));
         self.growth.check()?;
         self.overcounted.take().map_or(Ok(()), Err)?;
+        self.unheld.take().map_or(Ok(()), Err)?;
         let nodes = self.hosts.iter().enumerate();
         let voting = nodes.filter(|(_, host)| host.node.as_ref().is_some_and(|node| node.votes()));
         let observed = Observed {

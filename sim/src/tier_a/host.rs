@@ -58,6 +58,8 @@ pub(super) struct Host {
     pub(super) crashes: u64,
     /// It may lack what it had, and has not got it from the others yet.
     pub(super) lacks: bool,
+    /// It voted after its last turn.
+    pub(super) voted: bool,
     /// Since when it stands still, if it does.
     pub(super) paused_us: u64,
     /// Until when its last life did anything.
@@ -87,6 +89,7 @@ impl Host {
             unwelcome: Vec::new(),
             crashes: 0,
             lacks: false,
+            voted: false,
             paused_us: 0,
             died_us: 0,
         }
@@ -151,6 +154,7 @@ impl World<'_> {
         host.free.clear();
         host.freed.clear();
         host.timer_us = None;
+        host.voted = false;
         let Some(node) = self.recover(id, cold) else { return };
         self.hosts[id].node = Some(node);
         self.back(id);
@@ -335,6 +339,8 @@ impl World<'_> {
         self.use_disk(id);
         let host = &mut self.hosts[id];
         host.lacks &= !node.votes();
+        let begins_to_vote = node.votes() && !std::mem::replace(&mut host.voted, node.votes());
+        host.voted = node.votes();
         let freed = std::mem::take(&mut host.freed);
         host.free.extend(freed);
         // A link that rests, or that is being read, is looked at again anyway.
@@ -386,6 +392,7 @@ impl World<'_> {
             self.on_tape(|tape, now_us| tape.on_passed(now_us, id, hook, count));
             (0..count).for_each(|_| self.pass(id, hook));
         }
+        self.look_at_claims(id, begins_to_vote);
         self.maybe_close(id);
         if self.net.tape.is_some() && self.is_alarmed() {
             self.on_tape(|tape, now_us| tape.on_alarm(now_us, id));

@@ -19,7 +19,9 @@ use quorate::{
 use crate::{
     case::{Case, FaultClass},
     history::Entry,
-    oracle::{Failure, Kind, Lost, growth::Growth, handover::Away, scan::Watches},
+    oracle::{
+        Failure, Kind, Lost, growth::Growth, handover::Away, held::Majorities, scan::Watches,
+    },
     report::{Reached, Report},
     tape::Tape,
     trace::{EventKind, Trace},
@@ -61,6 +63,10 @@ struct World<'c> {
     undecided: u64,
     trace: Trace,
     growth: Growth,
+    /// What nodes go by that a majority holds.
+    majorities: Majorities,
+    /// The first time that none held it.
+    unheld: Option<Failure>,
     /// What replicas hold while clients go through them.
     watches: Watches,
     /// How often each node passed each hook.
@@ -111,7 +117,7 @@ pub fn tell(case: &Case, tape: &mut Option<Box<Tape>>) -> Report {
 impl<'c> World<'c> {
     fn new(case: &'c Case, events: bool, tape: Option<Box<Tape>>) -> Self {
         // What an earlier run on this thread left behind is none of ours.
-        let _ = quorate::probe::take_reached();
+        let _ = (quorate::probe::take_reached(), quorate::probe::take_claims());
         let config = &case.config;
         let host = |id: usize| {
             let everysec = config.disks.everysec;
@@ -130,6 +136,8 @@ impl<'c> World<'c> {
             history: Vec::new(),
             trace: if events { Trace::default() } else { Trace::hash_only() },
             growth: Growth::new(config.nodes),
+            majorities: Majorities::default(),
+            unheld: None,
             watches: Watches::default(),
             passed: vec![vec![0; Hook::ALL.len()]; config.nodes],
             fired: [0; FaultClass::ALL.len()],
@@ -317,6 +325,7 @@ impl<'c> World<'c> {
     fn is_alarmed(&self) -> bool {
         self.broken.is_some()
             || self.overcounted.is_some()
+            || self.unheld.is_some()
             || self.disk_failure.is_some()
             || self.growth.check().is_err()
     }

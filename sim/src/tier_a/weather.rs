@@ -1,6 +1,11 @@
 //! Faults at work: brought on by time or by a hook, and ended in time.
 
-use quorate::{probe::Hook, record::Ballot};
+use quorate::{
+    node::Node,
+    probe::{Hook, take_claims},
+    record::Ballot,
+    store::Store,
+};
 
 use super::{
     World,
@@ -10,6 +15,7 @@ use super::{
 use crate::{
     case::{FaultClass, FaultKind, Way, When},
     chance::Chance,
+    oracle::held::{Majorities, Voters},
     trace::EventKind,
 };
 
@@ -21,8 +27,13 @@ impl World<'_> {
         let count = *count;
         if hook == Hook::ColdStarted || (hook == Hook::Formed && self.forms_anew(node)) {
             self.cold_lost.on_cold_start(self.net.now_us);
+            self.majorities.forget();
         }
         self.look_at_cold_start(node, hook);
+        if hook == Hook::Recovered && self.hosts.iter().all(|host| host.node.is_some()) {
+            let judged = Majorities::on_recovered(node, &self.stores(|_| true));
+            self.unheld = self.unheld.take().or(judged.err());
+        }
         for (index, fault) in self.case.faults.iter().enumerate() {
             let When::OnNth { node: at, hook: name, nth } = &fault.when else { continue };
             if *at == node && *nth == count && name == hook.name() && !self.quiet {
@@ -268,7 +279,42 @@ impl World<'_> {
         if lost {
             self.lost = true;
             self.cold_lost.on_loss(since_us);
+            self.forget_majorities();
         }
+    }
+
+    /// Where so many lack something at once that they may have been a majority's last copies, nothing
+    /// need be held by one any more.
+    pub(super) fn forget_majorities(&mut self) {
+        let lacking = self.hosts.iter().filter(|host| host.lacks).count();
+        if lacking > self.hosts.len() - self.quorum() {
+            self.majorities.forget();
+        }
+    }
+
+    /// Whether a majority holds what a node says or said that it does.
+    pub(super) fn look_at_claims(&mut self, id: usize, begins_to_vote: bool) {
+        let claims = take_claims();
+        if claims.is_empty() && !begins_to_vote {
+            return;
+        }
+        let mut majorities = std::mem::take(&mut self.majorities);
+        let stores = self.stores(Node::votes);
+        let lacking_max = self.hosts.len() - self.quorum();
+        let voters = Voters { stores: &stores, lacking_max };
+        let mut claims = claims.into_iter();
+        let judged = claims.try_for_each(|claim| majorities.on_claim(id, claim, voters));
+        let voting = || if begins_to_vote { majorities.on_voting(voters) } else { Ok(()) };
+        let judged = judged.and_then(|()| voting());
+        self.unheld = self.unheld.take().or(judged.err());
+        self.majorities = majorities;
+    }
+
+    /// What those nodes hold that are up and are wanted.
+    fn stores(&self, wanted: fn(&Node) -> bool) -> Vec<(usize, &Store)> {
+        let hosts = self.hosts.iter().enumerate();
+        let nodes = hosts.filter_map(|(id, host)| Some((id, host.node.as_deref()?)));
+        nodes.filter(|(_, node)| wanted(node)).map(|(id, node)| (id, node.store())).collect()
     }
 
     /// Breaks all links between two nodes: for both, or so that the second is not told.

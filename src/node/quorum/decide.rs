@@ -16,7 +16,7 @@ use crate::{
         strong::Ctx,
         votes::Votes,
     },
-    probe::{Hook, Mutant, planted, reached},
+    probe::{Hook, Mutant, held_by_majority, planted, reached},
     proto::peer::{self, Frame},
     record::{Db, NodeId, Version},
 };
@@ -120,6 +120,9 @@ impl Quorum {
     /// A majority has what a task shows.
     pub(super) fn landed(&mut self, task: Task) {
         self.forget(&task);
+        if let (Some(op), Stage::Landing(landing)) = (task.op(), &task.stage) {
+            held_by_majority(Db::QUORUM.number(), op.key, landing.version.to_bits());
+        }
         if let Stage::Landing(landing) = task.stage {
             reached(Hook::QuorumLanded);
             self.outcomes.push((task.origin, landing.answer));
@@ -220,9 +223,6 @@ impl Quorum {
         let version = held(ctx.replica, key).version;
         let holders = asking.tally.holders(version);
         let answer = op.apply(visible, ctx.now.wall_ms).1.into_owned();
-        if planted(Mutant::QuorumReadNoWriteBack) || planted(Mutant::QuorumReadOne) {
-            return Decided::Over(answer);
-        }
         let charge = store.encoded(Db::QUORUM, key).map_or(0, <[u8]>::len);
         if holders.count() < self.quorum && !self.charge(number, charge) {
             return Decided::Queued;
@@ -331,6 +331,11 @@ impl Quorum {
 
     /// Counts who showed what a read shows, and sends it to those who showed less.
     fn land_read(&mut self, ctx: &mut Ctx<'_>, number: Number, answered: Votes, holders: Votes) {
+        if (planted(Mutant::QuorumReadNoWriteBack) || planted(Mutant::QuorumReadOne))
+            && let Some(task) = self.tasks.take(number)
+        {
+            return self.landed(task);
+        }
         for node in holders.iter() {
             if let Some(task) = self.tasks.on_vote(node, number) {
                 return self.landed(task);

@@ -27,7 +27,7 @@ use crate::{
         chains::Chains,
         flights::{Flights, Number},
     },
-    probe::{Hook, Mutant, planted, reached},
+    probe::{Hook, Mutant, held_by_majority, planted, reached},
     proto::peer::{FILL_OVERHEAD, Frame},
     record::{Ballot, Db, NodeId, Record, Version},
     slot::SlotSet,
@@ -504,6 +504,7 @@ impl Leader {
 
     fn commit(&mut self, number: Number, write: Write) {
         reached(Hook::Committed);
+        held_by_majority(Db::STRONG.number(), &write.key, write.version.to_bits());
         self.forget(number, &write);
         if write.origin != Origin::Nobody {
             let (origin, answer) = (write.origin, write.answer);

@@ -11,7 +11,7 @@ use crate::{
         op::{Answer, Held, Op},
     },
     node::peers::Peers,
-    probe::{Hook, Mutant, planted, reached},
+    probe::{Hook, Mutant, held_by_majority, planted, reached},
     proto::peer::{self, Frame},
     record::{Ballot, Db, NodeId},
     slot::Slot,
@@ -259,6 +259,7 @@ impl Strong {
                 continue;
             }
             reached(Hook::FastRead);
+            held_by_majority(Db::STRONG.number(), op.key, read.version.to_bits());
             let record = ctx.replica.store.get(Db::STRONG, op.key);
             let held = record.and_then(|record| Held::of(&record, ctx.now.wall_ms));
             let ends = held.is_none() && record.is_some_and(|record| record.value.is_some());

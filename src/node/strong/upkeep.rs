@@ -17,7 +17,7 @@ use super::{Ctx, Strong};
 use crate::{
     log::Batch,
     node::{inbound::Hangup, peers::Peer, votes::Votes},
-    probe::{Hook, Mutant, planted, reached},
+    probe::{Hook, Mutant, planted, reached, taken_out},
     proto::peer::{DROP_OVERHEAD, Frame, SLOT_CLEAN_SIZE, SURVEY_OVERHEAD},
     record::{Ballot, Db, NodeId, Version},
     slot::{Slot, SlotSet},
@@ -418,6 +418,7 @@ impl Strong {
             let held = ctx.replica.store.get(Db::STRONG, &key);
             if held.is_some_and(|record| record.version == version && record.value.is_none()) {
                 reached(Hook::TombstoneDropped);
+                taken_out(Db::STRONG.number(), &key);
                 ctx.peers.iter_mut().for_each(|peer| push_drop(peer, &key, version));
                 self.leader.on_dropped(&key, version);
                 ctx.replica.drop_tombstone(&key, version);

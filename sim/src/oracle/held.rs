@@ -1,0 +1,230 @@
+//! What a node goes by a majority's holding is held by one, from then on.
+//!
+//! A leader answers a write when a majority has acknowledged it, a quorum write and a quorum read are
+//! answered when one has what they show, and a member reads from its copy what others hold too. In that
+//! moment, and whenever a member begins to vote again, so few voters may lack the version that those who
+//! are left are a majority with those that are down: a member that is down may have it on its disk, and
+//! one that has lost something votes only when it has all again.
+//!
+//! What a member that may have lost something holds in the strong database when it has recovered, others
+//! have shown it; so one of them holds that too, or something newer, unless all those are down that did.
+//!
+//! A key about which somebody holds a tombstone, a value that ends or a flush is let alone: once all have
+//! got those they may be gone. So is one that a node has taken out, until it is written again.
+
+use std::collections::BTreeMap;
+
+use quorate::{probe::Claim, record::Db, store::Store};
+
+use super::{DbKey, Failure};
+
+const ORACLE: &str = "held";
+
+/// What nodes have gone by.
+#[derive(Debug, Default)]
+pub struct Majorities {
+    /// The newest version of each key, if it is a value that stays, and who went by it.
+    claims: BTreeMap<DbKey, (u128, usize)>,
+}
+
+/// Those that vote, of a cluster.
+#[derive(Clone, Copy, Debug)]
+pub struct Voters<'a> {
+    /// What each of them that is up holds, by node.
+    pub stores: &'a [(usize, &'a Store)],
+    /// How many of them may lack what a majority holds.
+    pub lacking_max: usize,
+}
+
+impl Majorities {
+    /// So many have lost something at once that a majority need not hold anything any more.
+    pub fn forget(&mut self) {
+        self.claims.clear();
+    }
+
+    /// A node goes by this.
+    ///
+    /// # Errors
+    /// Who lacks it.
+    pub fn on_claim(
+        &mut self,
+        node: usize,
+        claim: Claim,
+        voters: Voters<'_>,
+    ) -> Result<(), Failure> {
+        let Claim { db, key, version } = claim;
+        let name = (db, key);
+        let Some(version) = version else {
+            self.claims.remove(&name);
+            return Ok(());
+        };
+        if version == 0 || self.claims.get(&name).is_some_and(|(newest, _)| *newest > version) {
+            return Ok(());
+        }
+        let own = voters.stores.iter().find(|(at, _)| *at == node);
+        let own = own.zip(Db::ALL.get(usize::from(name.0)));
+        let own = own.and_then(|((_, store), db)| store.get(*db, &name.1));
+        // What it was cannot be told any more if something newer has come.
+        let stays = own.is_some_and(|record| {
+            let lasts = record.value.is_some() && record.expires_at_ms.is_none();
+            lasts && record.version.to_bits() <= version
+        });
+        if !stays {
+            self.claims.remove(&name);
+            return Ok(());
+        }
+        let judged = judge(&name, (version, node), voters);
+        self.claims.insert(name, (version, node));
+        judged
+    }
+
+    /// A member has recovered what the strong database holds, and all others are up: `stores` has what each
+    /// node holds.
+    ///
+    /// # Errors
+    /// What nobody else holds.
+    pub fn on_recovered(node: usize, stores: &[(usize, &Store)]) -> Result<(), Failure> {
+        let Some((_, own)) = stores.iter().find(|(at, _)| *at == node) else { return Ok(()) };
+        let others = || stores.iter().filter(|(at, _)| *at != node);
+        for record in own.records(Db::STRONG).filter(|record| record.value.is_some()) {
+            let known = |(_, store): &(usize, &Store)| {
+                let held = store.get(Db::STRONG, record.key);
+                held.is_some_and(|held| held.version >= record.version)
+            };
+            if others().count() > 0 && !others().any(known) {
+                let version = record.version.to_bits();
+                let detail =
+                    format!("n{node} has recovered and holds {version:x}, as nobody else does");
+                return Err(Failure::of_key(ORACLE, Db::STRONG.number(), record.key, detail));
+            }
+        }
+        Ok(())
+    }
+
+    /// A member votes that did not.
+    ///
+    /// # Errors
+    /// Who lacks what a majority held.
+    pub fn on_voting(&self, voters: Voters<'_>) -> Result<(), Failure> {
+        self.claims.iter().try_for_each(|(name, claim)| judge(name, *claim, voters))
+    }
+}
+
+fn judge(
+    (number, key): &DbKey,
+    (version, by): (u128, usize),
+    voters: Voters<'_>,
+) -> Result<(), Failure> {
+    let Some(db) = Db::ALL.get(usize::from(*number)).copied() else { return Ok(()) };
+    let (mut lacking, mut held, mut may_go) = (Vec::new(), false, false);
+    for (node, store) in voters.stores {
+        let record = store.get(db, key);
+        let newest = record.map_or(0, |record| record.version.to_bits());
+        may_go |= store.flushed(db).to_bits() >= version
+            || record.is_some_and(|r| r.value.is_none() || r.expires_at_ms.is_some());
+        held |= newest >= version;
+        if newest < version {
+            lacking.push(format!("n{node}"));
+        }
+    }
+    // Where nobody has a trace of it, what deleted it is gone, too.
+    if may_go || !held || lacking.len() <= voters.lacking_max {
+        return Ok(());
+    }
+    let detail =
+        format!("n{by} went by a majority's holding {version:x}; {} lack it", lacking.join(", "));
+    Err(Failure::of_key(ORACLE, *number, key, detail))
+}
+
+#[cfg(test)]
+mod tests {
+    use quorate::record::{Record, Version};
+
+    use super::*;
+
+    fn store(version: u128, value: Option<&[u8]>) -> Store {
+        let mut store = Store::new(1, 0, 0);
+        let version = Version::from_bits(version);
+        let record = Record { db: Db::QUORUM, key: b"k", version, expires_at_ms: None, value };
+        if version != Version::NONE {
+            store.merge(&record);
+        }
+        store
+    }
+
+    fn claim(version: u128) -> Claim {
+        Claim { db: 1, key: b"k".to_vec(), version: Some(version) }
+    }
+
+    fn of_three<'a>(stores: &'a [(usize, &'a Store)]) -> Voters<'a> {
+        Voters { stores, lacking_max: 1 }
+    }
+
+    #[test]
+    fn a_minority_may_lack_it_and_who_is_down_or_does_not_vote() {
+        let (old, new, newer) = (store(4, Some(b"a")), store(5, Some(b"b")), store(6, Some(b"c")));
+        let mut majorities = Majorities::default();
+        for stores in [&[(0, &new), (1, &old), (2, &newer)][..], &[(0, &new), (2, &old)]] {
+            assert_eq!(majorities.on_claim(0, claim(5), of_three(stores)), Ok(()));
+        }
+        let nothing = store(0, None);
+        for other in [&old, &nothing] {
+            let stores = [(0, &new), (1, &old), (2, other)];
+            let failure = majorities.on_claim(0, claim(5), of_three(&stores)).expect_err("too few");
+            assert!(failure.detail.contains("n1, n2 lack it"), "{}", failure.detail);
+        }
+    }
+
+    #[test]
+    fn it_must_still_be_so_when_a_member_votes_again() {
+        let (old, new) = (store(4, Some(b"a")), store(5, Some(b"b")));
+        let mut majorities = Majorities::default();
+        let before = [(0, &new), (2, &old)];
+        assert_eq!(majorities.on_claim(0, claim(5), of_three(&before)), Ok(()));
+        let after = [(0, &new), (1, &old), (2, &old)];
+        assert!(majorities.on_voting(of_three(&after)).is_err());
+        let claimed = majorities.on_claim(1, claim(4), of_three(&after));
+        assert_eq!(claimed, Ok(()), "an older one tells nothing new");
+        assert!(majorities.on_voting(of_three(&after)).is_err());
+        majorities.forget();
+        assert_eq!(majorities.on_voting(of_three(&after)), Ok(()));
+    }
+
+    #[test]
+    fn what_a_member_recovers_another_one_has() {
+        let strong = |version| {
+            let mut store = Store::new(1, 0, 0);
+            let (version, value) = (Version::from_bits(version), Some(&b"v"[..]));
+            let record = Record { db: Db::STRONG, key: b"k", version, expires_at_ms: None, value };
+            assert!(store.merge(&record));
+            store
+        };
+        let (mine, same, older, nothing) = (strong(5), strong(5), strong(4), store(0, None));
+        let recovered = |other| Majorities::on_recovered(0, &[(0, &mine), (1, other), (2, &older)]);
+        assert_eq!(recovered(&same), Ok(()));
+        assert!(recovered(&nothing).is_err_and(|failure| failure.detail.contains("nobody else")));
+        assert_eq!(Majorities::on_recovered(0, &[(0, &mine)]), Ok(()), "there is nobody else");
+    }
+
+    #[test]
+    fn what_was_deleted_may_be_gone() {
+        let (new, dead, nothing) = (store(5, Some(b"b")), store(6, None), store(0, None));
+        let mut majorities = Majorities::default();
+        let all = [(0, &new), (1, &new), (2, &new)];
+        assert_eq!(majorities.on_claim(0, claim(5), of_three(&all)), Ok(()));
+        let removing = [(0, &nothing), (1, &dead), (2, &dead)];
+        let taken_out = Claim { version: None, ..claim(0) };
+        assert_eq!(majorities.on_claim(0, taken_out, of_three(&removing)), Ok(()));
+        let again = [(0, &store(7, Some(b"c"))), (1, &nothing), (2, &nothing)];
+        assert_eq!(
+            majorities.on_voting(of_three(&again)),
+            Ok(()),
+            "the tombstone was known to all"
+        );
+        let deleted = [(0, &new), (1, &nothing), (2, &dead)];
+        let gone = [(0, &nothing), (1, &nothing), (2, &nothing)];
+        for stores in [deleted, gone] {
+            assert_eq!(majorities.on_claim(0, claim(5), of_three(&stores)), Ok(()));
+        }
+    }
+}
