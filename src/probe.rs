@@ -456,10 +456,10 @@ pub const fn reached(_hook: Hook) {}
 #[inline]
 pub const fn held_by_majority(_db: u8, _key: &[u8], _version: u128) {}
 
-/// A node takes out what it holds of a key, and others may have.
+/// A node takes out this version of a key of a database, which all others hold or have taken out.
 #[cfg(not(feature = "hooks"))]
 #[inline]
-pub const fn taken_out(_db: u8, _key: &[u8]) {}
+pub const fn taken_out(_db: u8, _key: &[u8], _version: u128) {}
 
 /// Whether this planted bug is switched on.
 #[cfg(not(feature = "mutants"))]
@@ -490,8 +490,10 @@ mod hooks {
         pub db: u8,
         /// A key in it.
         pub key: Vec<u8>,
-        /// A majority holds this version of it, or something newer; or it is taken out.
-        pub version: Option<u128>,
+        /// Of what was written to it.
+        pub version: u128,
+        /// A node takes that out; else it goes by a majority's holding it or something newer.
+        pub taken_out: bool,
     }
 
     const WORDS: usize = Hook::ALL.len().div_ceil(64);
@@ -516,16 +518,17 @@ mod hooks {
     /// From here on a node goes by a majority's holding this version of a key of a database, or
     /// something newer.
     pub fn held_by_majority(db: u8, key: &[u8], version: u128) {
-        claim(db, key, Some(version));
+        claim(db, key, version, false);
     }
 
-    /// A node takes out what it holds of a key, and others may have.
-    pub fn taken_out(db: u8, key: &[u8]) {
-        claim(db, key, None);
+    /// A node takes out this version of a key of a database, which all others hold or have taken out.
+    pub fn taken_out(db: u8, key: &[u8], version: u128) {
+        claim(db, key, version, true);
     }
 
-    fn claim(db: u8, key: &[u8], version: Option<u128>) {
-        CLAIMS.with_borrow_mut(|claims| claims.push(Claim { db, key: key.to_vec(), version }));
+    fn claim(db: u8, key: &[u8], version: u128, taken_out: bool) {
+        let claim = Claim { db, key: key.to_vec(), version, taken_out };
+        CLAIMS.with_borrow_mut(|claims| claims.push(claim));
     }
 
     /// What nodes on this thread have gone by since the last call.

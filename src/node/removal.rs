@@ -339,7 +339,7 @@ impl Node {
     }
 
     fn remove_dead(&mut self, db: Db, key: &[u8], version: Version) {
-        taken_out(db.number(), key);
+        taken_out(db.number(), key, version.to_bits());
         let held = self.replica.store.get(db, key);
         let removed = &mut self.removal.removed;
         if held.is_some_and(|record| record.value.is_some()) {

@@ -31,6 +31,8 @@ pub(super) struct Mixed {
     ttls_percent: u64,
     /// EXEC of requests one behind the other.
     ordered_percent: u64,
+    /// KEYS instead of GET, in databases 1 and 2.
+    searches_percent: u64,
     /// How many slots a database has.
     slots: u32,
 }
@@ -50,6 +52,7 @@ impl Mixed {
             scripts_percent: chance.pick(&[0, 0, 20, 50]),
             ttls_percent: chance.pick(&[0, 0, 10, 30]),
             ordered_percent: chance.pick(&[0, 0, 10, 30]),
+            searches_percent: chance.pick(&[0, 0, 0, 0, 10, 30]),
             slots,
         }
     }
@@ -140,6 +143,9 @@ impl Mixed {
             Op::Exists { mut keys } if several => {
                 keys.push(other);
                 Op::Exists { keys }
+            }
+            Op::Get { .. } if chance.percent(self.searches_percent) => {
+                Op::Keys { prefix: String::new() }
             }
             Op::Get { key } if several => Op::MGet { keys: vec![other, key] },
             Op::Set { key, value } if several => Op::MSet { keys: vec![other, key], value },

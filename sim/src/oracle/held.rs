@@ -9,6 +9,9 @@
 //! What a member that may have lost something holds in the strong database when it has recovered, others
 //! have shown it; so one of them holds that too, or something newer, unless all those are down that did.
 //!
+//! Nor does a voter lose a value of that database while it lives, unless a leader has taken out a tombstone
+//! that is newer.
+//!
 //! A key about which somebody holds a tombstone, a value that ends or a flush is let alone: once all have
 //! got those they may be gone. So is one that a node has taken out, until it is written again.
 
@@ -25,6 +28,10 @@ const ORACLE: &str = "held";
 pub struct Majorities {
     /// The newest version of each key, if it is a value that stays, and who went by it.
     claims: BTreeMap<DbKey, (u128, usize)>,
+    /// The newest tombstone of each key of the strong database that a leader has taken out.
+    taken_out: BTreeMap<Vec<u8>, u128>,
+    /// The values of that database that each voter held at the last look, in its present life.
+    values: BTreeMap<usize, BTreeMap<Vec<u8>, u128>>,
 }
 
 /// Those that vote, of a cluster.
@@ -52,12 +59,16 @@ impl Majorities {
         claim: Claim,
         voters: Voters<'_>,
     ) -> Result<(), Failure> {
-        let Claim { db, key, version } = claim;
+        let Claim { db, key, version, taken_out } = claim;
         let name = (db, key);
-        let Some(version) = version else {
+        if taken_out {
             self.claims.remove(&name);
+            if db == Db::STRONG.number() {
+                let newest = self.taken_out.entry(name.1).or_default();
+                *newest = version.max(*newest);
+            }
             return Ok(());
-        };
+        }
         if version == 0 || self.claims.get(&name).is_some_and(|(newest, _)| *newest > version) {
             return Ok(());
         }
@@ -99,6 +110,31 @@ impl Majorities {
             }
         }
         Ok(())
+    }
+
+    /// Looks at what a voter holds in the strong database.
+    ///
+    /// # Errors
+    /// What it has lost.
+    pub fn look(&mut self, node: usize, store: &Store) -> Result<(), Failure> {
+        let flushed = store.flushed(Db::STRONG).to_bits();
+        let values = store.records(Db::STRONG).filter(|record| record.value.is_some());
+        let held = values.map(|record| (record.key.to_vec(), record.version.to_bits())).collect();
+        let before = self.values.insert(node, held).unwrap_or_default();
+        for (key, version) in before {
+            let gone = store.get(Db::STRONG, &key).is_none() && version > flushed;
+            if gone && self.taken_out.get(&key).is_none_or(|newest| *newest < version) {
+                let detail =
+                    format!("n{node} held {version:x}, and nobody has taken out anything newer");
+                return Err(Failure::of_key(ORACLE, Db::STRONG.number(), &key, detail));
+            }
+        }
+        Ok(())
+    }
+
+    /// A node does not vote, or its life is over: what it held may be replaced, or gone.
+    pub fn look_away(&mut self, node: usize) {
+        self.values.remove(&node);
     }
 
     /// A member votes that did not.
@@ -153,7 +189,7 @@ mod tests {
     }
 
     fn claim(version: u128) -> Claim {
-        Claim { db: 1, key: b"k".to_vec(), version: Some(version) }
+        Claim { db: 1, key: b"k".to_vec(), version, taken_out: false }
     }
 
     fn of_three<'a>(stores: &'a [(usize, &'a Store)]) -> Voters<'a> {
@@ -191,6 +227,31 @@ mod tests {
     }
 
     #[test]
+    fn a_value_goes_only_after_a_newer_tombstone() {
+        let strong = |value: Option<&[u8]>, version| {
+            let mut store = Store::new(1, 0, 0);
+            let version = Version::from_bits(version);
+            let record = Record { db: Db::STRONG, key: b"k", version, expires_at_ms: None, value };
+            assert!(store.merge(&record));
+            store
+        };
+        let taken_out = |version| Claim { db: 0, taken_out: true, ..claim(version) };
+        let (value, dead, nothing) = (strong(Some(b"v"), 5), strong(None, 6), store(0, None));
+        let mut majorities = Majorities::default();
+        for held in [&value, &dead, &nothing, &value] {
+            assert_eq!(majorities.look(1, held), Ok(()));
+        }
+        let stale = majorities.on_claim(0, taken_out(4), of_three(&[]));
+        assert_eq!((stale, majorities.look(1, &nothing).is_err()), (Ok(()), true));
+        assert_eq!(majorities.look(1, &value), Ok(()));
+        assert_eq!(majorities.on_claim(0, taken_out(6), of_three(&[])), Ok(()));
+        assert_eq!(majorities.look(1, &nothing), Ok(()));
+        assert_eq!(majorities.look(2, &strong(Some(b"v"), 7)), Ok(()));
+        majorities.look_away(2);
+        assert_eq!(majorities.look(2, &nothing), Ok(()));
+    }
+
+    #[test]
     fn what_a_member_recovers_another_one_has() {
         let strong = |version| {
             let mut store = Store::new(1, 0, 0);
@@ -213,7 +274,7 @@ mod tests {
         let all = [(0, &new), (1, &new), (2, &new)];
         assert_eq!(majorities.on_claim(0, claim(5), of_three(&all)), Ok(()));
         let removing = [(0, &nothing), (1, &dead), (2, &dead)];
-        let taken_out = Claim { version: None, ..claim(0) };
+        let taken_out = Claim { taken_out: true, ..claim(6) };
         assert_eq!(majorities.on_claim(0, taken_out, of_three(&removing)), Ok(()));
         let again = [(0, &store(7, Some(b"c"))), (1, &nothing), (2, &nothing)];
         assert_eq!(

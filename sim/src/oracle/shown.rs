@@ -3,12 +3,12 @@
 //!
 //! A node's version of a key only grows, over all its lives, as far as readers can tell. Values are
 //! unique, so a node that showed one value and then another never shows the first again. And a key
-//! that was shown and that nobody deletes is there in the end, unless it may have been written for a
-//! time that is over. What a node has found to be over it shows again only if its clock was put right.
+//! that was shown, or listed, and that nobody deletes is there in the end, unless it may have been written
+//! for a time that is over. What a node has found to be over it shows again only if its clock was put right.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Failure, Observed, brief};
+use super::{Failure, Observed, Replica, brief};
 use crate::{
     case::Op,
     history::{Entry, Outcome, apart},
@@ -39,6 +39,7 @@ pub fn check(observed: &Observed) -> Result<(), Failure> {
     let mut flushed: BTreeSet<u8> = BTreeSet::new();
     let mut ends: BTreeMap<(u8, &str), Ends<'_>> = BTreeMap::new();
     let mut reads: BTreeMap<(u8, &str, usize), Vec<&Entry>> = BTreeMap::new();
+    let mut listed: BTreeMap<(u8, &str), usize> = BTreeMap::new();
     let parts = apart(&observed.history);
     for entry in parts.iter().map(AsRef::<Entry>::as_ref).filter(|entry| entry.db != 0) {
         match &entry.op {
@@ -55,6 +56,10 @@ pub fn check(observed: &Observed) -> Result<(), Failure> {
             }
             _ => {}
         }
+        if let Outcome::Page { keys, .. } = &entry.outcome {
+            let keys = keys.iter().filter_map(|key| str::from_utf8(key).ok());
+            listed.extend(keys.map(|key| ((entry.db, key), entry.node)));
+        }
     }
     for ((db, key, node), reads) in reads {
         let ends = ends.entry((db, key)).or_default();
@@ -64,17 +69,29 @@ pub fn check(observed: &Observed) -> Result<(), Failure> {
         if let Some(taken) = taken_back(&reads, ends, put_right) {
             return fail(format!("n{node} {taken}"));
         }
-        let stays = ends.stays_until(observed.gone_until_us());
         let shown = reads.iter().find_map(|read| value(read));
-        let (Some(shown), true, true) = (shown, stays, observed.settled) else { continue };
-        for (holder, replica) in &observed.replicas {
-            if !replica.records.contains_key(&(db, key.as_bytes().to_vec())) {
-                let shown = brief(Some(shown));
-                return fail(format!("n{holder} holds nothing; n{node} had shown {shown}"));
-            }
+        if let (Some(shown), Some(holder)) = (shown, who_lacks(observed, ends, (db, key))) {
+            let shown = brief(Some(shown));
+            return fail(format!("n{holder} holds nothing; n{node} had shown {shown}"));
+        }
+    }
+    for ((db, key), node) in listed {
+        let ends = ends.entry((db, key)).or_default();
+        ends.deleted |= flushed.contains(&db);
+        if let Some(holder) = who_lacks(observed, ends, (db, key)) {
+            let detail = format!("n{holder} holds nothing; n{node} had listed it");
+            return Err(Failure::of_key(ORACLE, db, key.as_bytes(), detail));
         }
     }
     Ok(())
+}
+
+/// Who holds nothing in the end of a key that was there and must still be.
+fn who_lacks(observed: &Observed, ends: &Ends<'_>, (db, key): (u8, &str)) -> Option<usize> {
+    let stays = observed.settled && ends.stays_until(observed.gone_until_us());
+    let lacks = |replica: &Replica| !replica.records.contains_key(&(db, key.as_bytes().to_vec()));
+    let mut lacking = observed.replicas.iter().filter(|(_, replica)| stays && lacks(replica));
+    lacking.next().map(|(holder, _)| *holder)
 }
 
 /// What is wrong with the reads of a key on one node.
@@ -125,7 +142,7 @@ fn value(read: &Entry) -> Option<&[u8]> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::oracle::{Replica, doctor};
+    use crate::oracle::doctor;
 
     fn told(outcomes: &[Option<&str>], end: Option<&str>, extra: Option<Entry>) -> Option<String> {
         let read = |(at, value): (usize, &Option<&str>)| {
@@ -173,6 +190,17 @@ mod tests {
         let del = doctor::del("k", 1, (2, 6), 1);
         assert_eq!(told(&reads, None, Some(del)), None);
     }
+
+    #[test]
+    fn a_key_that_was_listed_is_there_in_the_end() {
+        let outcome = Outcome::Page { keys: vec![b"k".to_vec()], next: 0 };
+        let get = doctor::get("k", 0, (50, 55), outcome);
+        let listed = || Entry { op: Op::Keys { prefix: String::new() }, ..get.clone() };
+        let why = told(&[], None, Some(listed()));
+        assert!(why.is_some_and(|why| why.contains("had listed it")));
+        assert_eq!(told(&[], Some("v1"), Some(listed())), None);
+    }
+
     /// What is wrong if a node shows these to readers, 10 ms apart; `v1` was written for 15 ms at the
     /// beginning, and no clock is off.
     fn ending(outcomes: &[Option<&str>], put_right: bool, end: Option<&str>) -> Option<String> {

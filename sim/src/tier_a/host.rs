@@ -159,6 +159,7 @@ impl World<'_> {
         self.hosts[id].node = Some(node);
         self.back(id);
         self.growth.forget(id);
+        self.majorities.look_away(id);
         let life = self.hosts[id].life;
         self.record(id, EventKind::Boot, 0, &life.to_le_bytes());
         self.on_tape(|tape, now_us| tape.on_born(now_us, id, life));
@@ -341,6 +342,9 @@ impl World<'_> {
         host.lacks &= !node.votes();
         let begins_to_vote = node.votes() && !std::mem::replace(&mut host.voted, node.votes());
         host.voted = node.votes();
+        if !host.voted {
+            self.majorities.look_away(id);
+        }
         let freed = std::mem::take(&mut host.freed);
         host.free.extend(freed);
         // A link that rests, or that is being read, is looked at again anyway.
@@ -393,6 +397,9 @@ impl World<'_> {
             (0..count).for_each(|_| self.pass(id, hook));
         }
         self.look_at_claims(id, begins_to_vote);
+        if looked {
+            self.look_at_values(id);
+        }
         self.maybe_close(id);
         if self.net.tape.is_some() && self.is_alarmed() {
             self.on_tape(|tape, now_us| tape.on_alarm(now_us, id));

@@ -310,6 +310,13 @@ impl World<'_> {
         self.majorities = majorities;
     }
 
+    /// Whether a voter still holds the values that it has held.
+    pub(super) fn look_at_values(&mut self, id: usize) {
+        let Some(node) = self.hosts[id].node.as_ref().filter(|node| node.votes()) else { return };
+        let judged = self.majorities.look(id, node.store());
+        self.unheld = self.unheld.take().or(judged.err());
+    }
+
     /// What those nodes hold that are up and are wanted.
     fn stores(&self, wanted: fn(&Node) -> bool) -> Vec<(usize, &Store)> {
         let hosts = self.hosts.iter().enumerate();

@@ -418,7 +418,7 @@ impl Strong {
             let held = ctx.replica.store.get(Db::STRONG, &key);
             if held.is_some_and(|record| record.version == version && record.value.is_none()) {
                 reached(Hook::TombstoneDropped);
-                taken_out(Db::STRONG.number(), &key);
+                taken_out(Db::STRONG.number(), &key, version.to_bits());
                 ctx.peers.iter_mut().for_each(|peer| push_drop(peer, &key, version));
                 self.leader.on_dropped(&key, version);
                 ctx.replica.drop_tombstone(&key, version);
