@@ -30,6 +30,9 @@ use crate::{
 
 /// How long a client waits for a connection.
 const CONNECT: Duration = Duration::from_millis(1000);
+/// How long it waits for replies at the least. A connection that is given up ends in order here, and with
+/// it a line: what has left of one would be a request.
+const PATIENCE_MIN_MS: u64 = 3000;
 /// A step that is this late is left out.
 const LATE_MS: u64 = 2000;
 
@@ -179,7 +182,7 @@ impl Client {
 
     /// How long it waits for all replies of a step.
     fn patience(&self) -> Duration {
-        Duration::from_millis(self.case.config.patience_ms())
+        Duration::from_millis(self.case.config.patience_ms().max(PATIENCE_MIN_MS))
     }
 
     fn manners(&self) -> (crate::case::Dialect, u8) {

@@ -10,8 +10,9 @@
 //! whatever a walk misses by racing was written after it began and is in the stream. A broken link
 //! ends the walk; it starts over on the next link. A walk is complete when the peer has answered a
 //! last empty comparison, hence has read all copies before it; if it could not take some, for their
-//! stamps are too far ahead of its clock, it says so there, and that walk shows nothing. This is the anti-entropy of Demers
-//! et al., "Epidemic algorithms for replicated database maintenance", 1987, push variant.
+//! stamps are too far ahead of its clock, it says so there, and that walk shows nothing. This is the
+//! anti-entropy of Demers et al., "Epidemic algorithms for replicated database maintenance", 1987,
+//! push variant.
 
 use std::collections::VecDeque;
 

@@ -378,9 +378,7 @@ impl World<'_> {
                 }
                 Err(OpenError::Damage(_)) if drive.is_harmed() && mode == Mode::Normal => {
                     // The operator reads what it says, and repairs.
-                    self.lost = true;
-                    self.hosts[id].lacks = true;
-                    self.forget_majorities();
+                    self.note_damage(id);
                     if self.hosts.len() == 1 {
                         // There is no other copy, however old it is. If even that the cluster had
                         // formed is gone, it forms anew, which is a cold start by another name.

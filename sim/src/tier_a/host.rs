@@ -327,6 +327,18 @@ impl World<'_> {
         lives && host.life == life && host.attempts[peer] == attempt
     }
 
+    fn dial(&mut self, id: usize, peer: usize) {
+        let host = &mut self.hosts[id];
+        host.attempts[peer] += 1;
+        let from = Caller::Node { node: id, life: host.life, attempt: host.attempts[peer] };
+        // A connection attempt takes as long as a message; there is no end yet to draw it from.
+        let latency_us = 100 + self.case.config.latency_ms.1 * 500;
+        if !self.net.is_blocked(id, peer) {
+            let at_us = self.net.now_us + latency_us;
+            self.net.schedule(at_us, Event::Syn(Call { from, to: peer }));
+        }
+    }
+
     /// Ends a node's turn, and sees to what follows from it.
     pub(super) fn turn(&mut self, id: usize) {
         let Some(mut node) = self.hosts[id].node.take() else { return };
@@ -340,11 +352,6 @@ impl World<'_> {
         self.use_disk(id);
         let host = &mut self.hosts[id];
         host.lacks &= !node.votes();
-        let begins_to_vote = node.votes() && !std::mem::replace(&mut host.voted, node.votes());
-        host.voted = node.votes();
-        if !host.voted {
-            self.majorities.look_away(id);
-        }
         let freed = std::mem::take(&mut host.freed);
         host.free.extend(freed);
         // A link that rests, or that is being read, is looked at again anyway.
@@ -367,18 +374,7 @@ impl World<'_> {
                 self.net.schedule(due_us, Event::Timer(id, due_us));
             }
         }
-        let life = host.life;
-        for peer in dials {
-            let peer = peer.index();
-            host.attempts[peer] += 1;
-            let from = Caller::Node { node: id, life, attempt: host.attempts[peer] };
-            // A connection attempt takes as long as a message; there is no end yet to draw it from.
-            let latency_us = 100 + self.case.config.latency_ms.1 * 500;
-            if !self.net.is_blocked(id, peer) {
-                let at_us = self.net.now_us + latency_us;
-                self.net.schedule(at_us, Event::Syn(Call { from, to: peer }));
-            }
-        }
+        dials.into_iter().for_each(|peer| self.dial(id, peer.index()));
         self.bounds(id, &node);
         let floor = node.floor();
         self.growth.note_floor(id, floor, node.is_durable());
@@ -396,10 +392,7 @@ impl World<'_> {
             self.on_tape(|tape, now_us| tape.on_passed(now_us, id, hook, count));
             (0..count).for_each(|_| self.pass(id, hook));
         }
-        self.look_at_claims(id, begins_to_vote);
-        if looked {
-            self.look_at_values(id);
-        }
+        self.look_at_claims(id, looked);
         self.maybe_close(id);
         if self.net.tape.is_some() && self.is_alarmed() {
             self.on_tape(|tape, now_us| tape.on_alarm(now_us, id));

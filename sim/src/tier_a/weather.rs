@@ -2,7 +2,7 @@
 
 use quorate::{
     node::Node,
-    probe::{Hook, take_claims},
+    probe::{Claim, Hook, take_claims},
     record::Ballot,
     store::Store,
 };
@@ -283,18 +283,40 @@ impl World<'_> {
         }
     }
 
+    /// A node finds that something is gone from its disk.
+    pub(super) fn note_damage(&mut self, node: usize) {
+        self.lost = true;
+        self.hosts[node].lacks = true;
+        self.forget_majorities();
+    }
+
     /// Where so many lack something at once that they may have been a majority's last copies, nothing
     /// need be held by one any more.
-    pub(super) fn forget_majorities(&mut self) {
+    fn forget_majorities(&mut self) {
         let lacking = self.hosts.iter().filter(|host| host.lacks).count();
         if lacking > self.hosts.len() - self.quorum() {
             self.majorities.forget();
         }
     }
 
-    /// Whether a majority holds what a node says or said that it does.
-    pub(super) fn look_at_claims(&mut self, id: usize, begins_to_vote: bool) {
+    /// Whether a majority holds what a node says or said that it does; and whether a voter still holds the
+    /// values that it has held, if it is looked at.
+    pub(super) fn look_at_claims(&mut self, id: usize, looked: bool) {
         let claims = take_claims();
+        let host = &mut self.hosts[id];
+        let votes = host.node.as_ref().is_some_and(|node| node.votes());
+        let begins_to_vote = votes && !std::mem::replace(&mut host.voted, votes);
+        host.voted = votes;
+        self.judge_claims(id, claims, begins_to_vote);
+        if !votes {
+            self.majorities.look_away(id);
+        } else if looked && let Some(node) = &self.hosts[id].node {
+            let judged = self.majorities.look(id, node.store());
+            self.unheld = self.unheld.take().or(judged.err());
+        }
+    }
+
+    fn judge_claims(&mut self, id: usize, claims: Vec<Claim>, begins_to_vote: bool) {
         if claims.is_empty() && !begins_to_vote {
             return;
         }
@@ -308,13 +330,6 @@ impl World<'_> {
         let judged = judged.and_then(|()| voting());
         self.unheld = self.unheld.take().or(judged.err());
         self.majorities = majorities;
-    }
-
-    /// Whether a voter still holds the values that it has held.
-    pub(super) fn look_at_values(&mut self, id: usize) {
-        let Some(node) = self.hosts[id].node.as_ref().filter(|node| node.votes()) else { return };
-        let judged = self.majorities.look(id, node.store());
-        self.unheld = self.unheld.take().or(judged.err());
     }
 
     /// What those nodes hold that are up and are wanted.
