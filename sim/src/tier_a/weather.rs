@@ -15,7 +15,10 @@ use super::{
 use crate::{
     case::{FaultClass, FaultKind, Way, When},
     chance::Chance,
-    oracle::held::{Majorities, Voters},
+    oracle::{
+        Failure,
+        held::{Majorities, Voters},
+    },
     trace::EventKind,
 };
 
@@ -32,7 +35,7 @@ impl World<'_> {
         self.look_at_cold_start(node, hook);
         if hook == Hook::Recovered && self.hosts.iter().all(|host| host.node.is_some()) {
             let judged = Majorities::on_recovered(node, &self.stores(|_| true));
-            self.unheld = self.unheld.take().or(judged.err());
+            self.note_unheld(judged);
         }
         for (index, fault) in self.case.faults.iter().enumerate() {
             let When::OnNth { node: at, hook: name, nth } = &fault.when else { continue };
@@ -312,7 +315,7 @@ impl World<'_> {
             self.majorities.look_away(id);
         } else if looked && let Some(node) = &self.hosts[id].node {
             let judged = self.majorities.look(id, node.store());
-            self.unheld = self.unheld.take().or(judged.err());
+            self.note_unheld(judged);
         }
     }
 
@@ -328,8 +331,14 @@ impl World<'_> {
         let judged = claims.try_for_each(|claim| majorities.on_claim(id, claim, voters));
         let voting = || if begins_to_vote { majorities.on_voting(voters) } else { Ok(()) };
         let judged = judged.and_then(|()| voting());
-        self.unheld = self.unheld.take().or(judged.err());
+        self.note_unheld(judged);
         self.majorities = majorities;
+    }
+
+    fn note_unheld(&mut self, judged: Result<(), Failure>) {
+        if let Err(failure) = judged {
+            self.unheld.get_or_insert(failure);
+        }
     }
 
     /// What those nodes hold that are up and are wanted.
