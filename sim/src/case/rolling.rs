@@ -238,7 +238,7 @@ mod tests {
     #[test]
     fn all_nodes_are_told_to_stop_one_by_one() {
         let mut kept = 0;
-        for seed in (0..2000).filter(|seed| is_drawn(*seed)) {
+        for seed in (0..4000).filter(|seed| is_drawn(*seed)) {
             let case = Case::draw(seed);
             let stops = case.faults.iter().filter_map(|fault| match fault.kind {
                 FaultKind::Stop { node } => Some(node),
@@ -252,7 +252,7 @@ mod tests {
                 assert_eq!(stops.len(), case.config.nodes, "{case}");
             }
         }
-        assert!(kept > 40, "{kept} of 2000 cases");
+        assert!(kept > 40, "{kept} of 4000 cases");
     }
 
     #[test]
