@@ -44,11 +44,12 @@ pub fn check(go: &[Entry], stores: &[Option<&Store>]) -> Result<(), Failure> {
     Ok(())
 }
 
-/// The version that a value has, if anybody still holds it.
+/// The first version that a value has, if anybody still holds it: one that is to end at another time, or
+/// that another leader stamps anew, gets a newer one.
 fn version_of(db: Db, key: &str, value: &str, stores: &[Option<&Store>]) -> Option<Version> {
     let held = stores.iter().flatten().filter_map(|store| store.get(db, key.as_bytes()));
-    let mut held = held.filter(|record| record.value == Some(value.as_bytes()));
-    held.next().map(|record| record.version)
+    let held = held.filter(|record| record.value == Some(value.as_bytes()));
+    held.map(|record| record.version).min()
 }
 
 fn has(store: &Store, db: Db, key: &str, version: Version) -> bool {
@@ -89,6 +90,8 @@ mod tests {
             assert!(told(2, &[Some(&asked), Some(other)]).is_err(), "not itself");
         }
         assert_eq!(told(1, &[Some(&asked), None]), Ok(()));
+        let again = store(Some(b"v1"), 8);
+        assert_eq!(told(1, &[Some(&again), Some(&asked)]), Ok(()), "stamped anew here");
         for other in [&older, &nothing] {
             assert_eq!(told(0, &[Some(&asked), Some(other)]), Ok(()));
             let failure = told(1, &[Some(&asked), Some(other)]).expect_err("it lacks the write");
