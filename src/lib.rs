@@ -71,7 +71,7 @@
 //! | room | what it owns |
 //! |---|---|
 //! | [`time`], [`rng`], [`buffer`] | time and chance as arguments; bytes on their way out |
-//! | [`probe`] | points that simulations count, bugs that they plant; empty in production |
+//! | [`probe`] | points that simulations count, what nodes go by, bugs that are planted; empty in production |
 //! | [`slot`], [`record`] | which slot a key falls into; one key's state at one version, its bytes, who wins |
 //! | [`limits`], [`members`] | every bound with its reason; who belongs to the cluster and what they are called |
 //! | [`proto`] | requests, replies, and frames between nodes: borrowed, incremental, not recursive |

@@ -1,5 +1,5 @@
 //! Brief cases: few nodes, few requests and faults, and soon over. Most bugs need no more: of the kept
-//! cases, each as small as it could be made, half have three requests and one fault at the most.
+//! cases, each as small as it could be made, half have three requests at the most, and half one fault.
 //!
 //! What is drawn for the others is what needs its time: rolling restarts, nights, plays.
 

@@ -178,14 +178,22 @@ mod tests {
 
     use super::*;
 
-    fn store(version: u128, value: Option<&[u8]>) -> Store {
+    fn holding(db: Db, version: u128, value: Option<&[u8]>) -> Store {
         let mut store = Store::new(1, 0, 0);
         let version = Version::from_bits(version);
-        let record = Record { db: Db::QUORUM, key: b"k", version, expires_at_ms: None, value };
+        let record = Record { db, key: b"k", version, expires_at_ms: None, value };
         if version != Version::NONE {
-            store.merge(&record);
+            assert!(store.merge(&record));
         }
         store
+    }
+
+    fn store(version: u128, value: Option<&[u8]>) -> Store {
+        holding(Db::QUORUM, version, value)
+    }
+
+    fn strong(version: u128, value: Option<&[u8]>) -> Store {
+        holding(Db::STRONG, version, value)
     }
 
     fn claim(version: u128) -> Claim {
@@ -228,15 +236,8 @@ mod tests {
 
     #[test]
     fn a_value_goes_only_after_a_newer_tombstone() {
-        let strong = |value: Option<&[u8]>, version| {
-            let mut store = Store::new(1, 0, 0);
-            let version = Version::from_bits(version);
-            let record = Record { db: Db::STRONG, key: b"k", version, expires_at_ms: None, value };
-            assert!(store.merge(&record));
-            store
-        };
         let taken_out = |version| Claim { db: 0, taken_out: true, ..claim(version) };
-        let (value, dead, nothing) = (strong(Some(b"v"), 5), strong(None, 6), store(0, None));
+        let (value, dead, nothing) = (strong(5, Some(b"v")), strong(6, None), store(0, None));
         let mut majorities = Majorities::default();
         for held in [&value, &dead, &nothing, &value] {
             assert_eq!(majorities.look(1, held), Ok(()));
@@ -246,21 +247,15 @@ mod tests {
         assert_eq!(majorities.look(1, &value), Ok(()));
         assert_eq!(majorities.on_claim(0, taken_out(6), of_three(&[])), Ok(()));
         assert_eq!(majorities.look(1, &nothing), Ok(()));
-        assert_eq!(majorities.look(2, &strong(Some(b"v"), 7)), Ok(()));
+        assert_eq!(majorities.look(2, &strong(7, Some(b"v"))), Ok(()));
         majorities.look_away(2);
         assert_eq!(majorities.look(2, &nothing), Ok(()));
     }
 
     #[test]
     fn what_a_member_recovers_another_one_has() {
-        let strong = |version| {
-            let mut store = Store::new(1, 0, 0);
-            let (version, value) = (Version::from_bits(version), Some(&b"v"[..]));
-            let record = Record { db: Db::STRONG, key: b"k", version, expires_at_ms: None, value };
-            assert!(store.merge(&record));
-            store
-        };
-        let (mine, same, older, nothing) = (strong(5), strong(5), strong(4), store(0, None));
+        let value = |version| strong(version, Some(b"v"));
+        let (mine, same, older, nothing) = (value(5), value(5), value(4), store(0, None));
         let recovered = |other| Majorities::on_recovered(0, &[(0, &mine), (1, other), (2, &older)]);
         assert_eq!(recovered(&same), Ok(()));
         assert!(recovered(&nothing).is_err_and(|failure| failure.detail.contains("nobody else")));
