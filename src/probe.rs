@@ -502,7 +502,8 @@ mod hooks {
         static PASSED: [Cell<u32>; Hook::ALL.len()] = const { [const { Cell::new(0) }; Hook::ALL.len()] };
         /// Which were, since they were taken, a bit each: most turns pass none or few.
         static WHICH: [Cell<u64>; WORDS] = const { [const { Cell::new(0) }; WORDS] };
-        static CLAIMS: RefCell<Vec<Claim>> = const { RefCell::new(Vec::new()) };
+        /// Nothing as long as nobody takes them: then they would only become more.
+        static CLAIMS: RefCell<Option<Vec<Claim>>> = const { RefCell::new(None) };
     }
 
     /// This point was reached.
@@ -527,14 +528,16 @@ mod hooks {
     }
 
     fn claim(db: u8, key: &[u8], version: u128, taken_out: bool) {
-        let claim = Claim { db, key: key.to_vec(), version, taken_out };
-        CLAIMS.with_borrow_mut(|claims| claims.push(claim));
+        CLAIMS.with_borrow_mut(|claims| {
+            let claim = || Claim { db, key: key.to_vec(), version, taken_out };
+            claims.iter_mut().for_each(|claims| claims.push(claim()));
+        });
     }
 
-    /// What nodes on this thread have gone by since the last call.
+    /// What nodes on this thread have gone by since the last call; nothing at the first.
     #[must_use]
     pub fn take_claims() -> Vec<Claim> {
-        CLAIMS.take()
+        CLAIMS.replace(Some(Vec::new())).unwrap_or_default()
     }
 
     /// Which hooks this thread has passed since the last call, and how often.
