@@ -7,6 +7,8 @@
 //! constant `false`, and costs nothing. What is reached or switched on is kept per thread, because
 //! one thread runs one simulated cluster.
 
+pub mod claims;
+
 /// Declares an enum whose variants can be listed and named.
 macro_rules! named {
     ($(#[$meta:meta])* $name:ident { $($(#[$doc:meta])* $variant:ident => $text:literal,)* }) => {
@@ -450,17 +452,6 @@ named! {
 #[inline]
 pub const fn reached(_hook: Hook) {}
 
-/// From here on a node goes by a majority's holding this version of a key of a database, or something
-/// newer.
-#[cfg(not(feature = "hooks"))]
-#[inline]
-pub const fn held_by_majority(_db: u8, _key: &[u8], _version: u128) {}
-
-/// A node takes out this version of a key of a database, which all others hold or have taken out.
-#[cfg(not(feature = "hooks"))]
-#[inline]
-pub const fn taken_out(_db: u8, _key: &[u8], _version: u128) {}
-
 /// Whether this planted bug is switched on.
 #[cfg(not(feature = "mutants"))]
 #[inline]
@@ -470,7 +461,7 @@ pub const fn planted(_mutant: Mutant) -> bool {
 }
 
 #[cfg(feature = "hooks")]
-pub use hooks::{Claim, Passed, held_by_majority, reached, take_claims, take_reached, taken_out};
+pub use hooks::{Passed, reached, take_reached};
 
 #[cfg(feature = "mutants")]
 pub use mutants::{plant, planted};
@@ -478,23 +469,10 @@ pub use mutants::{plant, planted};
 #[cfg(feature = "hooks")]
 mod hooks {
     use super::Hook;
-    use std::cell::{Cell, RefCell};
+    use std::cell::Cell;
 
     /// Hooks that were passed, and how often, in the order of [`Hook::ALL`].
     pub type Passed = Vec<(Hook, u32)>;
-
-    /// What a node goes by.
-    #[derive(Clone, Debug, PartialEq, Eq)]
-    pub struct Claim {
-        /// The database's number.
-        pub db: u8,
-        /// A key in it.
-        pub key: Vec<u8>,
-        /// Of what was written to it.
-        pub version: u128,
-        /// A node takes that out; else it goes by a majority's holding it or something newer.
-        pub taken_out: bool,
-    }
 
     const WORDS: usize = Hook::ALL.len().div_ceil(64);
 
@@ -502,8 +480,6 @@ mod hooks {
         static PASSED: [Cell<u32>; Hook::ALL.len()] = const { [const { Cell::new(0) }; Hook::ALL.len()] };
         /// Which were, since they were taken, a bit each: most turns pass none or few.
         static WHICH: [Cell<u64>; WORDS] = const { [const { Cell::new(0) }; WORDS] };
-        /// Nothing as long as nobody takes them: then they would only become more.
-        static CLAIMS: RefCell<Option<Vec<Claim>>> = const { RefCell::new(None) };
     }
 
     /// This point was reached.
@@ -514,30 +490,6 @@ mod hooks {
             let word = &which[place / 64];
             word.set(word.get() | 1 << (place % 64));
         });
-    }
-
-    /// From here on a node goes by a majority's holding this version of a key of a database, or
-    /// something newer.
-    pub fn held_by_majority(db: u8, key: &[u8], version: u128) {
-        claim(db, key, version, false);
-    }
-
-    /// A node takes out this version of a key of a database, which all others hold or have taken out.
-    pub fn taken_out(db: u8, key: &[u8], version: u128) {
-        claim(db, key, version, true);
-    }
-
-    fn claim(db: u8, key: &[u8], version: u128, taken_out: bool) {
-        CLAIMS.with_borrow_mut(|claims| {
-            let claim = || Claim { db, key: key.to_vec(), version, taken_out };
-            claims.iter_mut().for_each(|claims| claims.push(claim()));
-        });
-    }
-
-    /// What nodes on this thread have gone by since the last call; nothing at the first.
-    #[must_use]
-    pub fn take_claims() -> Vec<Claim> {
-        CLAIMS.replace(Some(Vec::new())).unwrap_or_default()
     }
 
     /// Which hooks this thread has passed since the last call, and how often.

@@ -17,6 +17,11 @@ use crate::{log::Batch, record::NodeId};
 /// A write's number; they rise.
 pub(crate) type Number = u64;
 
+/// What flies, and is told so if a majority has voted for it.
+pub(crate) trait Fly {
+    fn on_majority(&self, votes: Votes);
+}
+
 /// Writes in flight, each with something of the owner's.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Flights<T> {
@@ -38,7 +43,7 @@ struct Flight<T> {
     item: T,
 }
 
-impl<T> Flights<T> {
+impl<T: Fly> Flights<T> {
     /// No writes yet, among `members` of whom `quorum` are a majority.
     pub(crate) fn new(me: NodeId, members: usize, quorum: usize) -> Self {
         Self {
@@ -234,6 +239,7 @@ impl<T> Flights<T> {
             && let Some(flight) = place.take()
         {
             self.count -= 1;
+            flight.item.on_majority(flight.votes);
             done(number, flight.item);
         }
     }
@@ -249,6 +255,12 @@ impl<T> Flights<T> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    impl Fly for char {
+        fn on_majority(&self, votes: Votes) {
+            assert!(votes.count() >= 2, "{self}");
+        }
+    }
 
     const ME: NodeId = NodeId(0);
     const PEER: NodeId = NodeId(1);

@@ -235,6 +235,14 @@ impl Floors {
         self.is_sound() && self.floor.covers(version)
     }
 
+    /// The donor that is waited for, if one is.
+    pub(crate) fn awaited(&self) -> Option<NodeId> {
+        match &self.stage {
+            Stage::Bare(Some(donor)) if !donor.is_done() => Some(donor.from),
+            Stage::Bare(_) | Stage::Sound { .. } => None,
+        }
+    }
+
     /// The stamp below which absent keys are known to be deleted.
     pub(crate) fn known_absent(&self) -> u64 {
         match &self.stage {

@@ -21,7 +21,7 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use crate::{
     log::{Batch, Entry},
-    probe::{Hook, Mutant, planted, reached},
+    probe::{Hook, Mutant, claims::Touched, planted, reached},
     proto::peer,
     record::{Ballot, Db, NodeId, Version},
     slot::SlotSet,
@@ -58,11 +58,12 @@ struct Half {
     /// than they do.
     used: Vec<u32>,
     flushed: [bool; Db::COUNT],
+    touched: Touched,
 }
 
 impl Hash for Half {
     fn hash<H: Hasher>(&self, state: &mut H) {
-        let Self { batch, keys, used: _, flushed } = self;
+        let Self { batch, keys, used: _, flushed, touched: _ } = self;
         (batch, keys, flushed).hash(state);
     }
 }
@@ -71,10 +72,12 @@ impl Half {
     fn new(batch: Batch, bits: usize) -> Self {
         let words = bits.div_ceil(64).max(1);
         let keys = vec![0; words].into_boxed_slice();
-        Self { batch, keys, used: Vec::new(), flushed: [false; Db::COUNT] }
+        let touched = Touched::default();
+        Self { batch, keys, used: Vec::new(), flushed: [false; Db::COUNT], touched }
     }
 
     fn touch(&mut self, hash: u64) {
+        self.touched.push(hash);
         let bit = hash as usize % self.bits();
         if let Some(word) = self.keys.get_mut(bit / 64) {
             if *word == 0 {
@@ -102,6 +105,7 @@ impl Half {
             }
         }
         self.flushed = [false; Db::COUNT];
+        self.touched.clear();
     }
 }
 
@@ -242,6 +246,12 @@ impl Journal {
         };
         reached(Hook::ReadHeld);
         (!planted(Mutant::ReadBeforeSync)).then_some(batch)
+    }
+
+    /// Whether the last record of a key is to be durable yet, for a simulation.
+    pub(crate) fn has_under_way(&self, db: Db, key: &[u8]) -> bool {
+        let hash = hash(db, key);
+        self.gathering.touched.has(hash) || (self.is_at_work() && self.handed.touched.has(hash))
     }
 
     /// What must be durable so that everything is; nothing if it is.

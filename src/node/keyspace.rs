@@ -10,7 +10,7 @@
 use crate::{
     buffer::OutBuf,
     command::glob,
-    probe::{Mutant, planted},
+    probe::{Mutant, claims::Found, planted},
     proto::{Style, reply::ReplyWriter},
     record::{Db, Record},
     rng::Rng,
@@ -147,6 +147,7 @@ pub(crate) struct KeySearch {
     /// The same before the slot that is walked.
     before_slot: (usize, usize),
     too_much: bool,
+    claims: Found,
 }
 
 impl KeySearch {
@@ -154,7 +155,8 @@ impl KeySearch {
         let (found, pattern) = (OutBuf::new(), pattern.into());
         let (count, before_slot) = (0, (0, 0));
         let walk = Walk::new(db, 0);
-        Self { walk, pattern, style, count, found, before_slot, too_much: false }
+        let claims = Found::default();
+        Self { walk, pattern, style, count, found, before_slot, too_much: false, claims }
     }
 
     /// Bytes that it holds.
@@ -171,12 +173,14 @@ impl KeySearch {
             self.found.tail().truncate(size);
         }
         while left > 0 && self.walk.slot(store).is_some() {
-            let Self { walk, pattern, style, count, found, .. } = self;
+            let Self { walk, pattern, style, count, found, claims, .. } = self;
+            let db = walk.db.number();
             let slot_done = walk.step(store, |record| {
                 left -= 1;
                 if record.visible(wall_ms).is_some() && glob::matches(pattern, record.key) {
                     *count += 1;
                     ReplyWriter::new(found, *style).bulk(record.key);
+                    claims.push(db, record.key, record.version.to_bits());
                 }
                 left > 0
             });
@@ -198,6 +202,7 @@ impl KeySearch {
                 "ERR KEYS answers with {FOUND_SIZE_MAX} bytes at most, and more match; use SCAN"
             ));
         }
+        self.claims.told();
         reply.array_of(self.count, self.found.pending());
     }
 }

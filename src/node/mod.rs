@@ -35,6 +35,7 @@ use crate::{
 };
 
 mod asks;
+mod audit;
 mod chains;
 mod checkpoint;
 mod chores;

@@ -6,7 +6,7 @@ use super::{
     repair::Walk,
 };
 use crate::{
-    probe::{Hook, Mutant, planted, reached},
+    probe::{Hook, Mutant, claims::acknowledged, planted, reached},
     proto::peer::Frame,
     record::NodeId,
     time::Now,
@@ -82,6 +82,7 @@ impl Node {
             return Err(Hangup::Unexpected);
         }
         peer.on_answer();
+        acknowledged(to.0, peer.generation, pos);
         // What is refused is refused on the same link, before it is acknowledged there.
         if peer.votes {
             self.strong.on_ack(to, pos);

@@ -24,7 +24,7 @@ use super::{
     repair::Dead,
 };
 use crate::{
-    probe::{Hook, Mutant, planted, reached, taken_out},
+    probe::{Hook, Mutant, claims::taken_out, planted, reached},
     proto::peer::{self, Frame},
     record::{Db, NodeId, Record, Version},
     store::{PageCursor, Search},

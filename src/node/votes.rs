@@ -23,6 +23,11 @@ impl Votes {
         self.0 & bit(node) != 0
     }
 
+    /// Who has voted, a bit each.
+    pub(crate) const fn bits(self) -> u64 {
+        self.0
+    }
+
     /// Who has voted, in order.
     pub(crate) fn iter(self) -> impl Iterator<Item = NodeId> {
         (0..64).map(NodeId).filter(move |node| self.contains(*node))

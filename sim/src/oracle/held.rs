@@ -6,6 +6,10 @@
 //! are left are a majority with those that are down: a member that is down may have it on its disk, and
 //! one that has lost something votes only when it has all again.
 //!
+//! Of those whose votes made up the majority each one that votes holds it: what was counted is what a
+//! member has said in its present life, of the present session. And what a reader takes for accepted is
+//! no copy there, unless that member has begun to vote again since it was asked.
+//!
 //! What a member that may have lost something holds in the strong database when it has recovered, others
 //! have shown it; so one of them holds that too, or something newer, unless all those are down that did.
 //!
@@ -17,7 +21,11 @@
 
 use std::collections::BTreeMap;
 
-use quorate::{probe::Claim, record::Db, store::Store};
+use quorate::{
+    probe::claims::{Claim, Says},
+    record::Db,
+    store::Store,
+};
 
 use super::{DbKey, Failure};
 
@@ -41,6 +49,9 @@ pub struct Voters<'a> {
     pub stores: &'a [(usize, &'a Store)],
     /// How many of them may lack what a majority holds.
     pub lacking_max: usize,
+    /// Those of them, a bit each, whose record of the key that is asked about is a copy, and has been since
+    /// before anybody asks for it now.
+    pub copies: u64,
 }
 
 impl Majorities {
@@ -59,9 +70,21 @@ impl Majorities {
         claim: Claim,
         voters: Voters<'_>,
     ) -> Result<(), Failure> {
-        let Claim { db, key, version, taken_out } = claim;
+        let Claim { db, key, version, says } = claim;
         let name = (db, key);
-        if taken_out {
+        if says == Says::AbsentSince {
+            let newest = self.taken_out.get(&name.1).filter(|newest| **newest > version);
+            return newest.map_or(Ok(()), |newest| {
+                let detail = format!(
+                    "n{node} went by its absence since {version:x}, and {newest:x} was taken out"
+                );
+                Err(Failure::of_key(ORACLE, name.0, &name.1, detail))
+            });
+        }
+        if matches!(says, Says::Told | Says::Unlike(_)) {
+            return Ok(());
+        }
+        if says == Says::TakenOut {
             self.claims.remove(&name);
             if db == Db::STRONG.number() {
                 let newest = self.taken_out.entry(name.1).or_default();
@@ -83,6 +106,10 @@ impl Majorities {
         if !stays {
             self.claims.remove(&name);
             return Ok(());
+        }
+        if let Says::HeldBy(members) | Says::AcceptedBy(members) = says {
+            let copies = if matches!(says, Says::AcceptedBy(_)) { voters.copies } else { 0 };
+            return judge_each(&name, (version, node), members, Voters { copies, ..voters });
         }
         let judged = judge(&name, (version, node), voters);
         self.claims.insert(name, (version, node));
@@ -172,6 +199,36 @@ fn judge(
     Err(Failure::of_key(ORACLE, *number, key, detail))
 }
 
+/// Whether each of these members that votes holds it.
+fn judge_each(
+    (number, key): &DbKey,
+    (version, by): (u128, usize),
+    members: u64,
+    voters: Voters<'_>,
+) -> Result<(), Failure> {
+    let Some(db) = Db::ALL.get(usize::from(*number)).copied() else { return Ok(()) };
+    let mut wrong = Vec::new();
+    for (node, store) in voters.stores.iter().filter(|(node, _)| members >> node & 1 == 1) {
+        let record = store.get(db, key);
+        let newest = record.map_or(0, |record| record.version.to_bits());
+        if store.flushed(db).to_bits() >= version
+            || record.is_some_and(|r| r.value.is_none() || r.expires_at_ms.is_some())
+        {
+            return Ok(());
+        }
+        if newest < version {
+            wrong.push(format!("n{node} holds {newest:x}"));
+        } else if newest == version && voters.copies >> node & 1 == 1 {
+            wrong.push(format!("n{node} has a copy of it"));
+        }
+    }
+    if wrong.is_empty() {
+        return Ok(());
+    }
+    let detail = format!("n{by} counted votes for {version:x}, and {}", wrong.join(", "));
+    Err(Failure::of_key(ORACLE, *number, key, detail))
+}
+
 #[cfg(test)]
 mod tests {
     use quorate::record::{Record, Version};
@@ -197,11 +254,11 @@ mod tests {
     }
 
     fn claim(version: u128) -> Claim {
-        Claim { db: 1, key: b"k".to_vec(), version, taken_out: false }
+        Claim { db: 1, key: b"k".to_vec(), version, says: Says::HeldByMajority }
     }
 
     fn of_three<'a>(stores: &'a [(usize, &'a Store)]) -> Voters<'a> {
-        Voters { stores, lacking_max: 1 }
+        Voters { stores, lacking_max: 1, copies: 0 }
     }
 
     #[test]
@@ -217,6 +274,25 @@ mod tests {
             let failure = majorities.on_claim(0, claim(5), of_three(&stores)).expect_err("too few");
             assert!(failure.detail.contains("n1, n2 lack it"), "{}", failure.detail);
         }
+    }
+
+    #[test]
+    fn whose_vote_is_counted_holds_it() {
+        let (old, new, newer) = (store(4, Some(b"a")), store(5, Some(b"b")), store(6, Some(b"c")));
+        let stores = [(0, &new), (1, &newer), (2, &old)];
+        let mut majorities = Majorities::default();
+        let mut judge = |says, copies| {
+            let voters = Voters { copies, ..of_three(&stores) };
+            majorities.on_claim(0, Claim { says, ..claim(5) }, voters).map_err(|f| f.detail)
+        };
+        for good in [Says::HeldBy(0b0011), Says::HeldBy(0b1001), Says::AcceptedBy(0b0011)] {
+            assert_eq!(judge(good, 0b0010), Ok(()), "n1 holds something newer, n3 does not vote");
+        }
+        let wrong = judge(Says::HeldBy(0b0111), 0).expect_err("n2 does not hold it");
+        assert!(wrong.contains("n2 holds 4"), "{wrong}");
+        assert_eq!(judge(Says::HeldBy(0b0001), 0b0001), Ok(()), "a copy counts as held");
+        let wrong = judge(Says::AcceptedBy(0b0001), 0b0001).expect_err("n0 has a copy");
+        assert!(wrong.contains("n0 has a copy"), "{wrong}");
     }
 
     #[test]
@@ -236,7 +312,7 @@ mod tests {
 
     #[test]
     fn a_value_goes_only_after_a_newer_tombstone() {
-        let taken_out = |version| Claim { db: 0, taken_out: true, ..claim(version) };
+        let taken_out = |version| Claim { db: 0, says: Says::TakenOut, ..claim(version) };
         let (value, dead, nothing) = (strong(5, Some(b"v")), strong(6, None), store(0, None));
         let mut majorities = Majorities::default();
         for held in [&value, &dead, &nothing, &value] {
@@ -269,7 +345,7 @@ mod tests {
         let all = [(0, &new), (1, &new), (2, &new)];
         assert_eq!(majorities.on_claim(0, claim(5), of_three(&all)), Ok(()));
         let removing = [(0, &nothing), (1, &dead), (2, &dead)];
-        let taken_out = Claim { taken_out: true, ..claim(6) };
+        let taken_out = Claim { says: Says::TakenOut, ..claim(6) };
         assert_eq!(majorities.on_claim(0, taken_out, of_three(&removing)), Ok(()));
         let again = [(0, &store(7, Some(b"c"))), (1, &nothing), (2, &nothing)];
         assert_eq!(

@@ -12,6 +12,7 @@ use crate::history::{Entry, Outcome};
 use handover::Stops;
 
 pub mod acknowledged;
+pub mod audit;
 pub mod convergence;
 pub mod flushed;
 pub mod growth;

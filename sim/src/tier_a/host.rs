@@ -58,10 +58,18 @@ pub(super) struct Host {
     pub(super) crashes: u64,
     /// It may lack what it had, and has not got it from the others yet.
     pub(super) lacks: bool,
+    /// Its life has had no turn yet.
+    pub(super) fresh: bool,
+    /// It may have lacked something, at some time.
+    pub(super) has_lost: bool,
     /// It voted after its last turn.
     pub(super) voted: bool,
+    /// Since when it votes, if it does.
+    pub(super) votes_since_us: u64,
     /// Since when it stands still, if it does.
     pub(super) paused_us: u64,
+    /// When it last went on.
+    pub(super) resumed_us: u64,
     /// Until when its last life did anything.
     pub(super) died_us: u64,
 }
@@ -89,10 +97,19 @@ impl Host {
             unwelcome: Vec::new(),
             crashes: 0,
             lacks: false,
+            fresh: true,
+            has_lost: false,
             voted: false,
+            votes_since_us: 0,
             paused_us: 0,
+            resumed_us: 0,
             died_us: 0,
         }
+    }
+
+    /// It may lack something from now on.
+    pub(super) const fn lose(&mut self) {
+        (self.lacks, self.has_lost) = (true, true);
     }
 
     fn now(&self, now_us: u64) -> Now {
@@ -154,12 +171,13 @@ impl World<'_> {
         host.free.clear();
         host.freed.clear();
         host.timer_us = None;
-        host.voted = false;
+        (host.voted, host.fresh) = (false, true);
         let Some(node) = self.recover(id, cold) else { return };
         self.hosts[id].node = Some(node);
         self.back(id);
         self.growth.forget(id);
         self.majorities.look_away(id);
+        self.surveys.forget(id);
         let life = self.hosts[id].life;
         self.record(id, EventKind::Boot, 0, &life.to_le_bytes());
         self.on_tape(|tape, now_us| tape.on_born(now_us, id, life));
@@ -284,6 +302,7 @@ impl World<'_> {
     /// After a pause: all that came meanwhile.
     pub(super) fn wake_node(&mut self, id: usize) {
         self.hosts[id].paused = false;
+        self.hosts[id].resumed_us = self.net.now_us;
         // In any order, as a reactor would hear of them.
         let mut ends = self.hosts[id].ends();
         let mut chance = self.disk_chance(id);

@@ -12,7 +12,11 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
 use quorate::{
     node::{Addresses, Node},
-    probe::Hook,
+    probe::{
+        Hook,
+        claims::{take_acknowledged, take_claims, take_surveyed},
+        take_reached,
+    },
     record::Db,
 };
 
@@ -20,13 +24,19 @@ use crate::{
     case::{Case, FaultClass},
     history::Entry,
     oracle::{
-        Failure, Kind, Lost, growth::Growth, handover::Away, held::Majorities, scan::Watches,
+        Failure, Kind, Lost,
+        audit::{Births, Surveys},
+        growth::Growth,
+        handover::Away,
+        held::Majorities,
+        scan::Watches,
     },
     report::{Reached, Report},
     tape::Tape,
     trace::{EventKind, Trace},
 };
 
+mod claims;
 mod damage;
 mod disk;
 mod ending;
@@ -65,7 +75,10 @@ struct World<'c> {
     growth: Growth,
     /// What nodes go by that a majority holds.
     majorities: Majorities,
-    /// The first time that none held it.
+    /// With which data nodes have voted.
+    births: Births,
+    surveys: Surveys,
+    /// The first time that none held it, or that a node said what was not so.
     unheld: Option<Failure>,
     /// What replicas hold while clients go through them.
     watches: Watches,
@@ -117,7 +130,7 @@ pub fn tell(case: &Case, tape: &mut Option<Box<Tape>>) -> Report {
 impl<'c> World<'c> {
     fn new(case: &'c Case, events: bool, tape: Option<Box<Tape>>) -> Self {
         // What an earlier run on this thread left behind is none of ours.
-        let _ = (quorate::probe::take_reached(), quorate::probe::take_claims());
+        let _ = (take_reached(), take_claims(), take_acknowledged(), take_surveyed());
         let config = &case.config;
         let host = |id: usize| {
             let everysec = config.disks.everysec;
@@ -137,6 +150,8 @@ impl<'c> World<'c> {
             trace: if events { Trace::default() } else { Trace::hash_only() },
             growth: Growth::new(config.nodes),
             majorities: Majorities::default(),
+            births: Births::default(),
+            surveys: Surveys::default(),
             unheld: None,
             watches: Watches::default(),
             passed: vec![vec![0; Hook::ALL.len()]; config.nodes],

@@ -1,11 +1,6 @@
 //! Faults at work: brought on by time or by a hook, and ended in time.
 
-use quorate::{
-    node::Node,
-    probe::{Claim, Hook, take_claims},
-    record::Ballot,
-    store::Store,
-};
+use quorate::{probe::Hook, record::Ballot};
 
 use super::{
     World,
@@ -15,10 +10,7 @@ use super::{
 use crate::{
     case::{FaultClass, FaultKind, Way, When},
     chance::Chance,
-    oracle::{
-        Failure,
-        held::{Majorities, Voters},
-    },
+    oracle::held::Majorities,
     trace::EventKind,
 };
 
@@ -239,7 +231,7 @@ impl World<'_> {
         self.go_down(node, false);
         if may_lose {
             self.hosts[node].drive.wipe();
-            self.hosts[node].lacks = true;
+            self.hosts[node].lose();
             self.note_loss(true, self.net.now_us);
         } else {
             self.fired[FaultClass::Wipe as usize] -= 1;
@@ -259,7 +251,9 @@ impl World<'_> {
             // What was closed in order is synced.
             let died_us = self.hosts[node].died_us;
             let lost = self.case.config.disks.everysec && !self.hosts[node].drive.is_closed();
-            self.hosts[node].lacks |= lost;
+            if lost {
+                self.hosts[node].lose();
+            }
             self.note_loss(lost, died_us);
         }
         self.net.dark[node] |= !told;
@@ -289,7 +283,7 @@ impl World<'_> {
     /// A node finds that something is gone from its disk.
     pub(super) fn note_damage(&mut self, node: usize) {
         self.lost = true;
-        self.hosts[node].lacks = true;
+        self.hosts[node].lose();
         self.forget_majorities();
     }
 
@@ -300,52 +294,6 @@ impl World<'_> {
         if lacking > self.hosts.len() - self.quorum() {
             self.majorities.forget();
         }
-    }
-
-    /// Whether a majority holds what a node says or said that it does; and whether a voter still holds the
-    /// values that it has held, if it is looked at.
-    pub(super) fn look_at_claims(&mut self, id: usize, looked: bool) {
-        let claims = take_claims();
-        let host = &mut self.hosts[id];
-        let votes = host.node.as_ref().is_some_and(|node| node.votes());
-        let begins_to_vote = votes && !std::mem::replace(&mut host.voted, votes);
-        host.voted = votes;
-        self.judge_claims(id, claims, begins_to_vote);
-        if !votes {
-            self.majorities.look_away(id);
-        } else if looked && let Some(node) = &self.hosts[id].node {
-            let judged = self.majorities.look(id, node.store());
-            self.note_unheld(judged);
-        }
-    }
-
-    fn judge_claims(&mut self, id: usize, claims: Vec<Claim>, begins_to_vote: bool) {
-        if claims.is_empty() && !begins_to_vote {
-            return;
-        }
-        let mut majorities = std::mem::take(&mut self.majorities);
-        let stores = self.stores(Node::votes);
-        let lacking_max = self.hosts.len() - self.quorum();
-        let voters = Voters { stores: &stores, lacking_max };
-        let mut claims = claims.into_iter();
-        let judged = claims.try_for_each(|claim| majorities.on_claim(id, claim, voters));
-        let voting = || if begins_to_vote { majorities.on_voting(voters) } else { Ok(()) };
-        let judged = judged.and_then(|()| voting());
-        self.note_unheld(judged);
-        self.majorities = majorities;
-    }
-
-    fn note_unheld(&mut self, judged: Result<(), Failure>) {
-        if let Err(failure) = judged {
-            self.unheld.get_or_insert(failure);
-        }
-    }
-
-    /// What those nodes hold that are up and are wanted.
-    fn stores(&self, wanted: fn(&Node) -> bool) -> Vec<(usize, &Store)> {
-        let hosts = self.hosts.iter().enumerate();
-        let nodes = hosts.filter_map(|(id, host)| Some((id, host.node.as_deref()?)));
-        nodes.filter(|(_, node)| wanted(node)).map(|(id, node)| (id, node.store())).collect()
     }
 
     /// Breaks all links between two nodes: for both, or so that the second is not told.

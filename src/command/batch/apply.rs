@@ -5,7 +5,7 @@ use std::{borrow::Cow, collections::BTreeMap, marker::PhantomData};
 use super::{BATCH_LOOKED_AT_MAX, BATCH_RECORDS_MAX, Batch, How, Step, pairs};
 use crate::{
     command::op::{ANSWER_SIZE_MAX, Answer, Effect, Held},
-    probe::{Mutant, planted},
+    probe::{Mutant, claims::absent_since, planted},
     record::{Db, Record, Version},
 };
 
@@ -77,6 +77,7 @@ impl Batch<'_> {
         if changed && !planted(Mutant::WatchIgnored) {
             return Ok(Applied { answer: Answer::NilList, written: Vec::new() });
         }
+        self.watches().for_each(|(key, watched)| claim_absent(key, watched));
         let (mut answers, mut size) = (Vec::new(), 0);
         for step in self.steps() {
             let answer = view.step(&step);
@@ -219,6 +220,13 @@ impl<'s, H: Fn(&[u8]) -> Option<Record<'s>>, S: FnMut() -> Version> View<'s, '_,
     fn write(&mut self, key: &[u8], value: Option<Vec<u8>>, expires_at_ms: Option<u64>) {
         let written = Written { key: key.into(), version: (self.stamp)(), expires_at_ms, value };
         self.changed.insert(key.into(), written);
+    }
+}
+
+/// Something takes effect that watched this key, which was absent if this says so.
+fn claim_absent(key: &[u8], watched: Version) {
+    if watched.to_bits() & ABSENT != 0 {
+        absent_since(Db::STRONG.number(), key, watched.to_bits() & !ABSENT);
     }
 }
 

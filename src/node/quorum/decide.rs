@@ -16,7 +16,11 @@ use crate::{
         strong::Ctx,
         votes::Votes,
     },
-    probe::{Hook, Mutant, held_by_majority, planted, reached},
+    probe::{
+        Hook, Mutant,
+        claims::{HEARD, held_by_majority},
+        planted, reached,
+    },
     proto::peer::{self, Frame},
     record::{Db, NodeId, Version},
 };
@@ -120,7 +124,7 @@ impl Quorum {
     /// A majority has what a task shows.
     pub(super) fn landed(&mut self, task: Task) {
         self.forget(&task);
-        if let (Some(op), Stage::Landing(landing)) = (task.op(), &task.stage) {
+        if HEARD && let (Some(op), Stage::Landing(landing)) = (task.op(), &task.stage) {
             held_by_majority(Db::QUORUM.number(), op.key, landing.version.to_bits());
         }
         if let Stage::Landing(landing) = task.stage {

@@ -8,8 +8,13 @@ use std::borrow::Cow;
 use super::tally::{Shown, Tally};
 use crate::{
     command::op::{Action, Answer, Op},
-    node::{flights::Number, strong::request::Origin, votes::Votes},
-    record::{NodeId, Version},
+    node::{
+        flights::{Fly, Number},
+        strong::request::Origin,
+        votes::Votes,
+    },
+    probe::claims::{HEARD, held_by},
+    record::{Db, NodeId, Version},
     time::Instant,
 };
 
@@ -71,6 +76,14 @@ pub(crate) enum Step {
     TakeFlush(Version),
     /// Something else must happen first.
     Wait,
+}
+
+impl Fly for Task {
+    fn on_majority(&self, votes: Votes) {
+        if HEARD && let (Some(op), Stage::Landing(landing)) = (self.op(), &self.stage) {
+            held_by(votes.bits(), Db::QUORUM.number(), op.key, landing.version.to_bits());
+        }
+    }
 }
 
 impl Task {

@@ -12,8 +12,12 @@ use std::collections::BTreeMap;
 use super::request::Request;
 use crate::{
     node::votes::Votes,
-    probe::{Mutant, planted},
-    record::{NodeId, Version},
+    probe::{
+        Mutant,
+        claims::{HEARD, accepted_by},
+        planted,
+    },
+    record::{Db, NodeId, Version},
     time::Instant,
 };
 
@@ -100,6 +104,7 @@ impl FastReads {
             let accepted = accepted || planted(Mutant::CopiesCountAsAccepted);
             if read.is_same(version) && accepted {
                 read.same.add(from);
+                read.claim();
             } else {
                 read.other.add(from);
             }
@@ -190,6 +195,12 @@ impl Counts {
 }
 
 impl FastRead {
+    fn claim(&self) {
+        if HEARD && let Some(op) = self.request.op() {
+            accepted_by(self.same.bits(), Db::STRONG.number(), op.key, self.version.to_bits());
+        }
+    }
+
     fn is_same(&self, version: Version) -> bool {
         if planted(Mutant::FastReadNewest) {
             return version <= self.version;

@@ -25,9 +25,14 @@ use crate::{
     command::op::{Answer, Effect, Held, Op},
     node::{
         chains::Chains,
-        flights::{Flights, Number},
+        flights::{Flights, Fly, Number},
+        votes::Votes,
     },
-    probe::{Hook, Mutant, held_by_majority, planted, reached},
+    probe::{
+        Hook, Mutant,
+        claims::{held_by, held_by_majority},
+        planted, reached,
+    },
     proto::peer::{FILL_OVERHEAD, Frame},
     record::{Ballot, Db, NodeId, Record, Version},
     slot::SlotSet,
@@ -90,6 +95,12 @@ struct Write {
 struct Body<'a> {
     value: Option<&'a [u8]>,
     expires_at_ms: Option<u64>,
+}
+
+impl Fly for Write {
+    fn on_majority(&self, votes: Votes) {
+        held_by(votes.bits(), Db::STRONG.number(), &self.key, self.version.to_bits());
+    }
 }
 
 const TOMBSTONE: Body<'static> = Body { value: None, expires_at_ms: None };

@@ -11,7 +11,7 @@ use crate::{
         op::{Answer, Held, Op},
     },
     node::peers::Peers,
-    probe::{Hook, Mutant, held_by_majority, planted, reached},
+    probe::{Hook, Mutant, claims::held_by_majority, planted, reached},
     proto::peer::{self, Frame},
     record::{Ballot, Db, NodeId},
     slot::Slot,

@@ -16,7 +16,11 @@ use super::{
 use crate::{
     command::{batch::Work, op::Answer},
     node::{inbound::Hangup, peers::Parting},
-    probe::{Hook, Mutant, planted, reached},
+    probe::{
+        Hook, Mutant,
+        claims::{HEARD, shows},
+        planted, reached,
+    },
     proto::peer::{self, Frame},
     record::{Ballot, Db, NodeId, Record, Version},
     slot::{Slot, SlotSet},
@@ -433,6 +437,7 @@ impl Strong {
         for key in peer::keys(keys) {
             let key = key.ok_or(Hangup::Unexpected)?;
             let (version, accepted) = self.held(ctx, key);
+            claim_shown(ctx, key, version);
             wait = wait.max(ctx.replica.journal.wait_for_key(Db::STRONG, key));
             peer::push_state(&mut entries, version, accepted);
         }
@@ -522,5 +527,14 @@ impl Strong {
 
     pub(super) fn set(&self, bytes: &[u8]) -> Result<SlotSet, Hangup> {
         SlotSet::from_bytes(self.slots, bytes).ok_or(Hangup::Unexpected)
+    }
+}
+
+/// A member is told that this is what we hold of a key.
+fn claim_shown(ctx: &Ctx<'_>, key: &[u8], version: Version) {
+    if HEARD {
+        let held =
+            ctx.replica.store.get(Db::STRONG, key).map_or(Version::NONE, |held| held.version);
+        shows(Db::STRONG.number(), key, version.to_bits(), held.to_bits());
     }
 }

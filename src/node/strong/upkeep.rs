@@ -17,7 +17,11 @@ use super::{Ctx, Strong};
 use crate::{
     log::Batch,
     node::{inbound::Hangup, peers::Peer, votes::Votes},
-    probe::{Hook, Mutant, planted, reached, taken_out},
+    probe::{
+        Hook, Mutant,
+        claims::{surveyed, taken_out},
+        planted, reached,
+    },
     proto::peer::{DROP_OVERHEAD, Frame, SLOT_CLEAN_SIZE, SURVEY_OVERHEAD},
     record::{Ballot, Db, NodeId, Version},
     slot::{Slot, SlotSet},
@@ -219,6 +223,7 @@ impl Strong {
             messages.push(set);
         }
         reached(Hook::Surveyed);
+        surveyed(&led, full);
         let mut own = Votes::default();
         own.add(self.me);
         let same = led.into_iter().map(|slot| (slot, own)).collect();

@@ -1,0 +1,209 @@
+//! Audit: what a node says of itself is so, and its parts agree, after each of its turns.
+//!
+//! A node says that no cluster has formed with its data only if it has never voted with that. What a peer
+//! has acknowledged by its word the peer has applied, in the session that they have. What KEYS or RANDOMKEY
+//! tell of is in the log. Who is asked about a key says what it holds. What a leader had no room for when
+//! it asked what members hold, it begins with the next time. By a floor that a node goes by it lets others go too, it waits for the floor of
+//! nobody that shows it nothing, and of what its floor covers no tombstone stays.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use quorate::{
+    probe::claims::{Claim, Says, Surveyed},
+    record::Db,
+};
+
+use super::{Failure, Kind};
+
+const ORACLE: &str = "audit";
+
+/// The nodes that have voted, and the birth of the data with which each did.
+#[derive(Debug, Default)]
+pub struct Births(BTreeSet<(usize, u64)>);
+
+/// The slots from which on the last survey of each node, in its present life, had no room.
+#[derive(Debug, Default)]
+pub struct Surveys(BTreeMap<usize, u32>);
+
+/// How far somebody is in a session.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Session {
+    /// The life of who sends.
+    pub life: u64,
+    /// Which of that life's sessions.
+    pub generation: u64,
+    /// A position in it.
+    pub pos: u64,
+}
+
+impl Surveys {
+    /// A node's life is over.
+    pub fn forget(&mut self, node: usize) {
+        self.0.remove(&node);
+    }
+
+    /// A leader asks what members hold.
+    ///
+    /// # Errors
+    /// If it does not begin with what it left out the last time, and leads still.
+    pub fn note(&mut self, node: usize, surveyed: &Surveyed) -> Result<(), Failure> {
+        let Surveyed { slots, left_out } = surveyed;
+        let before = self.0.remove(&node);
+        self.0.extend(left_out.map(|slot| (node, slot)));
+        match before.filter(|slot| slots.contains(slot) && slots.first() != Some(slot)) {
+            None => Ok(()),
+            Some(slot) => wrong(
+                node,
+                &format!("asks last about slot {slot}, for which it had no room before"),
+            ),
+        }
+    }
+}
+
+impl Births {
+    /// After a turn: the birth of a node's data if it votes, and if it says that it is new.
+    ///
+    /// # Errors
+    /// If it is not.
+    pub fn note(
+        &mut self,
+        node: usize,
+        voted: Option<u64>,
+        new: Option<u64>,
+    ) -> Result<(), Failure> {
+        self.0.extend(voted.map(|birth| (node, birth)));
+        match new.filter(|birth| self.0.contains(&(node, *birth))) {
+            None => Ok(()),
+            Some(birth) => {
+                wrong(node, &format!("calls its data {birth:x} new, with which it has voted"))
+            }
+        }
+    }
+}
+
+/// What one part of a node says and another does not bear out, if there is something.
+///
+/// # Errors
+/// If there is.
+pub fn parts(node: usize, torn: Option<&'static str>) -> Result<(), Failure> {
+    torn.map_or(Ok(()), |torn| wrong(node, &format!("is at odds with itself: {torn}")))
+}
+
+/// A tombstone that a node holds though its floor covers it, if there is one.
+///
+/// # Errors
+/// If there is.
+pub fn leftover(node: usize, left: Option<(Db, Vec<u8>)>) -> Result<(), Failure> {
+    left.map_or(Ok(()), |(db, key)| {
+        let detail =
+            format!("n{node} holds a tombstone that its floor covers, and does not look for it");
+        Err(Failure::of_key(ORACLE, db.number(), &key, detail))
+    })
+}
+
+/// A client is told of a version of a key that may be on its way to the log.
+///
+/// # Errors
+/// If it is.
+pub fn told(node: usize, claim: &Claim, is_under_way: bool) -> Result<(), Failure> {
+    if !is_under_way {
+        return Ok(());
+    }
+    let detail = format!("n{node} tells of {:x} before its log has it", claim.version);
+    Err(Failure::of_key(ORACLE, claim.db, &claim.key, detail))
+}
+
+/// Something that a node says of a key to another one: that it holds a version which it does not, if it is
+/// that.
+///
+/// # Errors
+/// If it is.
+pub fn shown(node: usize, claim: &Claim) -> Result<(), Failure> {
+    let Says::Unlike(said) = claim.says else { return Ok(()) };
+    let detail = format!("n{node} says that it holds {said:x}, and holds {:x}", claim.version);
+    Err(Failure::of_key(ORACLE, claim.db, &claim.key, detail))
+}
+
+/// What a node takes to be acknowledged, and how far the one is from whom it has that; nowhere if it has
+/// begun another life since and knows of no session.
+///
+/// # Errors
+/// If that one is not so far.
+pub fn acknowledged(
+    (node, sent): (usize, Session),
+    (by, applied): (usize, Session),
+) -> Result<(), Failure> {
+    if applied >= sent || applied == Session::default() {
+        return Ok(());
+    }
+    let detail = format!("takes {sent:?} for acknowledged by n{by}, which has applied {applied:?}");
+    wrong(node, &detail)
+}
+
+fn wrong(node: usize, detail: &str) -> Result<(), Failure> {
+    Err(Failure::new(Kind::Safety, ORACLE, &format!("n{node} {detail}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn data_with_which_somebody_voted_is_not_new_again() {
+        let mut births = Births::default();
+        assert_eq!(births.note(0, None, Some(7)), Ok(()));
+        assert_eq!(births.note(0, Some(7), None), Ok(()));
+        assert_eq!(births.note(0, None, Some(8)), Ok(()), "an empty disk");
+        assert_eq!(births.note(1, None, Some(7)), Ok(()), "of another node");
+        assert!(
+            births.note(0, None, Some(7)).is_err_and(|failure| failure.detail.contains("n0 calls"))
+        );
+    }
+
+    #[test]
+    fn what_was_left_out_comes_first_the_next_time() {
+        let survey = |slots: &[u32], left_out| Surveyed { slots: slots.to_vec(), left_out };
+        let mut surveys = Surveys::default();
+        for good in [
+            survey(&[0, 1, 2, 3], Some(2)),
+            survey(&[2, 3, 0, 1], Some(0)),
+            survey(&[1, 2, 3], None),
+            survey(&[0, 1, 2, 3], Some(2)),
+        ] {
+            assert_eq!(surveys.note(1, &good), Ok(()));
+        }
+        assert_eq!(surveys.note(0, &survey(&[0, 1, 2, 3], None)), Ok(()), "another leader");
+        let again = surveys.note(1, &survey(&[0, 1, 2, 3], Some(2)));
+        assert!(again.is_err_and(|failure| failure.detail.contains("slot 2")));
+        surveys.forget(1);
+        assert_eq!(surveys.note(1, &survey(&[0, 1, 2, 3], None)), Ok(()), "another life");
+    }
+
+    #[test]
+    fn who_acknowledged_is_so_far_in_the_same_session() {
+        let at = |life, generation, pos| Session { life, generation, pos };
+        let judge = |sent, applied| acknowledged((0, sent), (1, applied));
+        for good in [at(1, 2, 30), at(1, 2, 31), at(1, 3, 0), at(2, 0, 0), at(0, 0, 0)] {
+            assert_eq!(judge(at(1, 2, 30), good), Ok(()));
+        }
+        for bad in [at(1, 2, 29), at(1, 1, 40), at(0, 9, 40)] {
+            assert!(
+                judge(at(1, 2, 30), bad).is_err_and(|failure| failure.detail.contains("by n1"))
+            );
+        }
+    }
+
+    #[test]
+    fn what_else_is_not_so_is_told() {
+        let claim = Claim { db: 2, key: b"k".to_vec(), version: 26, says: Says::Told };
+        assert_eq!(told(1, &claim, false), Ok(()));
+        assert!(told(1, &claim, true).is_err_and(|failure| failure.detail.contains("tells of 1a")));
+        assert_eq!(shown(1, &claim), Ok(()));
+        let unlike = shown(1, &Claim { says: Says::Unlike(27), ..claim });
+        assert!(unlike.is_err_and(|failure| failure.detail.contains("1b, and holds 1a")));
+        assert_eq!((parts(1, None), leftover(1, None)), (Ok(()), Ok(())));
+        assert!(parts(1, Some("x")).is_err_and(|failure| failure.detail.ends_with("itself: x")));
+        let left = leftover(1, Some((Db::QUORUM, b"k".to_vec())));
+        assert!(left.is_err_and(|failure| failure.key.as_deref() == Some("k in database 1")));
+    }
+}

@@ -1,0 +1,271 @@
+//! Claims: what a node goes by or says, told at the very line where it does, to a simulation that can
+//! look at all nodes and judge whether it is true.
+//!
+//! Without the feature `hooks` each claim is an empty function.
+
+/// Whether anybody hears them: what only they need is else not looked for.
+pub const HEARD: bool = cfg!(feature = "hooks");
+
+/// From here on a node goes by a majority's holding this version of a key of a database, or something
+/// newer.
+#[cfg(not(feature = "hooks"))]
+#[inline]
+pub const fn held_by_majority(_db: u8, _key: &[u8], _version: u128) {}
+
+/// From here on a node goes by these members' holding that, a bit each.
+#[cfg(not(feature = "hooks"))]
+#[inline]
+pub const fn held_by(_members: u64, _db: u8, _key: &[u8], _version: u128) {}
+
+/// From here on a node goes by these members' having accepted that, and not a copy of it.
+#[cfg(not(feature = "hooks"))]
+#[inline]
+pub const fn accepted_by(_members: u64, _db: u8, _key: &[u8], _version: u128) {}
+
+/// A node goes by this key's not having been written since this version was stamped.
+#[cfg(not(feature = "hooks"))]
+#[inline]
+pub const fn absent_since(_db: u8, _key: &[u8], _version: u128) {}
+
+/// A node takes out this version of a key of a database, which all others hold or have taken out.
+#[cfg(not(feature = "hooks"))]
+#[inline]
+pub const fn taken_out(_db: u8, _key: &[u8], _version: u128) {}
+
+/// A node goes by this member's having applied, durably, its session of this generation up to there.
+#[cfg(not(feature = "hooks"))]
+#[inline]
+pub const fn acknowledged(_by: u16, _generation: u64, _pos: u64) {}
+
+/// A leader asks members about these slots, in this order, and has no room for those from one on.
+#[cfg(not(feature = "hooks"))]
+#[inline]
+pub const fn surveyed(_slots: &[u32], _left_out: Option<u32>) {}
+
+/// A node says that it holds one version of a key, and holds another.
+#[cfg(not(feature = "hooks"))]
+#[inline]
+pub const fn shows(_db: u8, _key: &[u8], _said: u128, _held: u128) {}
+
+/// What a search has found, until who asked is told of it.
+#[cfg(not(feature = "hooks"))]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Found;
+
+#[cfg(not(feature = "hooks"))]
+impl Found {
+    /// This version of a key of a database.
+    #[inline]
+    pub const fn push(&mut self, _db: u8, _key: &[u8], _version: u128) {}
+
+    /// Who asked is told of all that.
+    #[inline]
+    pub const fn told(&self) {}
+}
+
+/// Which keys something touches, by their hashes: exactly, where a node itself need not know so well.
+#[cfg(not(feature = "hooks"))]
+#[derive(Clone, Debug, Default)]
+pub struct Touched;
+
+#[cfg(not(feature = "hooks"))]
+impl Touched {
+    /// This one, too.
+    #[inline]
+    pub const fn push(&mut self, _hash: u64) {}
+
+    /// None any more.
+    #[inline]
+    pub const fn clear(&mut self) {}
+
+    /// Whether this one; never, for nobody asks.
+    #[inline]
+    #[must_use]
+    pub const fn has(&self, _hash: u64) -> bool {
+        false
+    }
+}
+
+#[cfg(feature = "hooks")]
+pub use hooks::{
+    Acknowledged, Claim, Found, Says, Surveyed, Touched, absent_since, accepted_by, acknowledged,
+    held_by, held_by_majority, shows, surveyed, take_acknowledged, take_claims, take_surveyed,
+    taken_out,
+};
+
+#[cfg(feature = "hooks")]
+mod hooks {
+    use std::cell::RefCell;
+
+    /// What a node goes by or says of a version of a key.
+    #[derive(Clone, Debug, PartialEq, Eq)]
+    pub struct Claim {
+        /// The database's number.
+        pub db: u8,
+        /// A key in it.
+        pub key: Vec<u8>,
+        /// Of what was written to it.
+        pub version: u128,
+        /// What of that version.
+        pub says: Says,
+    }
+
+    /// What a claim says of a version.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    pub enum Says {
+        /// The key has not been written since it was stamped.
+        AbsentSince,
+        /// These members have accepted it, and what they hold is no copy; a bit each.
+        AcceptedBy(u64),
+        /// These members hold it or something newer; a bit each.
+        HeldBy(u64),
+        /// A majority holds it or something newer.
+        HeldByMajority,
+        /// The node takes it out.
+        TakenOut,
+        /// A client is told that it is there.
+        Told,
+        /// It is held, and the node says that it holds this one.
+        Unlike(u128),
+    }
+
+    /// A member has acknowledged what it was sent.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    pub struct Acknowledged {
+        /// Which.
+        pub by: u16,
+        /// Of which session.
+        pub generation: u64,
+        /// Up to which position in it.
+        pub pos: u64,
+    }
+
+    /// A leader asks members what they hold.
+    #[derive(Clone, Debug, PartialEq, Eq)]
+    pub struct Surveyed {
+        /// Of all slots that it leads, in this order.
+        pub slots: Vec<u32>,
+        /// From this one on somebody is not asked about all: there is no room.
+        pub left_out: Option<u32>,
+    }
+
+    thread_local! {
+        /// Nothing as long as nobody takes them: then they would only become more.
+        static CLAIMS: RefCell<Option<Vec<Claim>>> = const { RefCell::new(None) };
+        static ACKNOWLEDGED: RefCell<Option<Vec<Acknowledged>>> = const { RefCell::new(None) };
+        static SURVEYED: RefCell<Option<Vec<Surveyed>>> = const { RefCell::new(None) };
+    }
+
+    /// From here on a node goes by a majority's holding this version of a key of a database, or
+    /// something newer.
+    pub fn held_by_majority(db: u8, key: &[u8], version: u128) {
+        claim(Says::HeldByMajority, db, key, version);
+    }
+
+    /// From here on a node goes by these members' holding that, a bit each.
+    pub fn held_by(members: u64, db: u8, key: &[u8], version: u128) {
+        claim(Says::HeldBy(members), db, key, version);
+    }
+
+    /// From here on a node goes by these members' having accepted that, and not a copy of it.
+    pub fn accepted_by(members: u64, db: u8, key: &[u8], version: u128) {
+        claim(Says::AcceptedBy(members), db, key, version);
+    }
+
+    /// A node goes by this key's not having been written since this version was stamped.
+    pub fn absent_since(db: u8, key: &[u8], version: u128) {
+        claim(Says::AbsentSince, db, key, version);
+    }
+
+    /// A node takes out this version of a key of a database, which all others hold or have taken out.
+    pub fn taken_out(db: u8, key: &[u8], version: u128) {
+        claim(Says::TakenOut, db, key, version);
+    }
+
+    fn claim(says: Says, db: u8, key: &[u8], version: u128) {
+        CLAIMS.with_borrow_mut(|claims| {
+            let claim = || Claim { db, key: key.to_vec(), version, says };
+            claims.iter_mut().for_each(|claims| claims.push(claim()));
+        });
+    }
+
+    /// A node goes by this member's having applied, durably, its session of this generation up to there.
+    pub fn acknowledged(by: u16, generation: u64, pos: u64) {
+        ACKNOWLEDGED.with_borrow_mut(|taken| {
+            let acknowledged = Acknowledged { by, generation, pos };
+            taken.iter_mut().for_each(|taken| taken.push(acknowledged));
+        });
+    }
+
+    /// A leader asks members about these slots, in this order, and has no room for those from one on.
+    pub fn surveyed(slots: &[u32], left_out: Option<u32>) {
+        SURVEYED.with_borrow_mut(|taken| {
+            let surveyed = || Surveyed { slots: slots.to_vec(), left_out };
+            taken.iter_mut().for_each(|taken| taken.push(surveyed()));
+        });
+    }
+
+    /// A node says that it holds one version of a key, and holds another.
+    pub fn shows(db: u8, key: &[u8], said: u128, held: u128) {
+        if said != held {
+            claim(Says::Unlike(said), db, key, held);
+        }
+    }
+
+    /// What a search has found, until who asked is told of it.
+    #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+    pub struct Found(Vec<(u8, Box<[u8]>, u128)>);
+
+    impl Found {
+        /// This version of a key of a database.
+        pub fn push(&mut self, db: u8, key: &[u8], version: u128) {
+            self.0.push((db, key.into(), version));
+        }
+
+        /// Who asked is told of all that.
+        pub fn told(&self) {
+            self.0.iter().for_each(|(db, key, version)| claim(Says::Told, *db, key, *version));
+        }
+    }
+
+    /// Which keys something touches, by their hashes: exactly, where a node itself need not know so well.
+    #[derive(Clone, Debug, Default)]
+    pub struct Touched(Vec<u64>);
+
+    impl Touched {
+        /// This one, too.
+        pub fn push(&mut self, hash: u64) {
+            self.0.push(hash);
+        }
+
+        /// None any more.
+        pub fn clear(&mut self) {
+            self.0.clear();
+        }
+
+        /// Whether this one.
+        #[must_use]
+        pub fn has(&self, hash: u64) -> bool {
+            self.0.contains(&hash)
+        }
+    }
+
+    /// What nodes on this thread have claimed since the last call; nothing at the first.
+    #[must_use]
+    pub fn take_claims() -> Vec<Claim> {
+        CLAIMS.replace(Some(Vec::new())).unwrap_or_default()
+    }
+
+    /// What leaders on this thread have asked about since the last call; nothing at the first.
+    #[must_use]
+    pub fn take_surveyed() -> Vec<Surveyed> {
+        SURVEYED.replace(Some(Vec::new())).unwrap_or_default()
+    }
+
+    /// The acknowledgements that nodes on this thread have gone by since the last call; nothing at the
+    /// first.
+    #[must_use]
+    pub fn take_acknowledged() -> Vec<Acknowledged> {
+        ACKNOWLEDGED.replace(Some(Vec::new())).unwrap_or_default()
+    }
+}
