@@ -24,20 +24,14 @@ impl Node {
         None
     }
 
-    /// A deleted key that this node holds, though its floor covers that and it is not about to look for
-    /// such. All records are looked at.
+    /// Whether this node knows of something that may be dead and below its floor, and is not about to look
+    /// for it. What is dead later is not looked for at once.
     #[must_use]
-    pub fn leftover(&self) -> Option<(Db, Vec<u8>)> {
-        if self.removal.is_under_way() || !self.replica.floors.is_sound() {
-            return None;
-        }
-        let floor = self.replica.floors.floor();
-        [Db::QUORUM, Db::EVENTUAL].into_iter().find_map(|db| {
-            let mut records = self.replica.store.records(db);
-            let dead =
-                records.find(|record| record.value.is_none() && floor.covers(record.version));
-            dead.map(|record| (db, record.key.to_vec()))
-        })
+    pub fn begins_with_leftovers(&self) -> bool {
+        let (floors, store) = (&self.replica.floors, &self.replica.store);
+        let mut dead = [Db::QUORUM, Db::EVENTUAL].into_iter().map(|db| store.oldest_dead(db));
+        let known = dead.any(|oldest| oldest <= floors.floor().hlc);
+        known && floors.is_sound() && !self.removal.is_under_way()
     }
 
     /// Whether what this node holds of a key of the strong database counts as a copy: it was brought by
@@ -60,6 +54,12 @@ impl Node {
     pub fn applied(&self, peer: NodeId) -> Option<(u64, u64, u64)> {
         let cursor = self.peers.iter().find(|other| other.id == peer)?.cursor;
         Some((cursor.incarnation, cursor.generation, cursor.pos))
+    }
+
+    /// Whether this node knows that what a member said before this life of its does not count.
+    #[must_use]
+    pub fn knows_to_be_outlived(&self, member: NodeId, life: u64) -> bool {
+        life > 0 && self.strong.is_outlived(member, life - 1)
     }
 
     /// The birth of this node's data, if it says that no cluster has formed with that.

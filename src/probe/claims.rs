@@ -37,6 +37,21 @@ pub const fn taken_out(_db: u8, _key: &[u8], _version: u128) {}
 #[inline]
 pub const fn acknowledged(_by: u16, _generation: u64, _pos: u64) {}
 
+/// This must hold here. Without anybody to hear it is not looked at.
+#[cfg(not(feature = "hooks"))]
+#[inline]
+pub fn must(_holds: impl FnOnce() -> bool, _rule: &'static str) {}
+
+/// A node sends a peer's request for a slot back, though it leads that and takes others.
+#[cfg(not(feature = "hooks"))]
+#[inline]
+pub const fn turned_away(_peer: u16, _slot: u32) {}
+
+/// A node tells a peer that nothing was done for a request of its for a slot.
+#[cfg(not(feature = "hooks"))]
+#[inline]
+pub const fn refused(_peer: u16, _slot: u32) {}
+
 /// A leader asks members about these slots, in this order, and has no room for those from one on.
 #[cfg(not(feature = "hooks"))]
 #[inline]
@@ -50,7 +65,7 @@ pub const fn shows(_db: u8, _key: &[u8], _said: u128, _held: u128) {}
 /// What a search has found, until who asked is told of it.
 #[cfg(not(feature = "hooks"))]
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
-pub struct Found;
+pub struct Found(());
 
 #[cfg(not(feature = "hooks"))]
 impl Found {
@@ -66,7 +81,7 @@ impl Found {
 /// Which keys something touches, by their hashes: exactly, where a node itself need not know so well.
 #[cfg(not(feature = "hooks"))]
 #[derive(Clone, Debug, Default)]
-pub struct Touched;
+pub struct Touched(());
 
 #[cfg(not(feature = "hooks"))]
 impl Touched {
@@ -88,9 +103,9 @@ impl Touched {
 
 #[cfg(feature = "hooks")]
 pub use hooks::{
-    Acknowledged, Claim, Found, Says, Surveyed, Touched, absent_since, accepted_by, acknowledged,
-    held_by, held_by_majority, shows, surveyed, take_acknowledged, take_claims, take_surveyed,
-    taken_out,
+    Acknowledged, Claim, Found, Says, Surveyed, Touched, Word, absent_since, accepted_by,
+    acknowledged, held_by, held_by_majority, must, refused, shows, surveyed, take_acknowledged,
+    take_claims, take_surveyed, take_words, taken_out, turned_away,
 };
 
 #[cfg(feature = "hooks")]
@@ -140,6 +155,27 @@ mod hooks {
         pub pos: u64,
     }
 
+    /// What a node does or hears, but for keys.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    pub enum Word {
+        /// This must hold, and does not.
+        Broken(&'static str),
+        /// It tells a peer that nothing was done for a request of its for a slot.
+        Refused {
+            /// Whom.
+            peer: u16,
+            /// Which.
+            slot: u32,
+        },
+        /// It is about to do so, though it leads the slot and takes others.
+        TurnedAway {
+            /// Whose request.
+            peer: u16,
+            /// For which.
+            slot: u32,
+        },
+    }
+
     /// A leader asks members what they hold.
     #[derive(Clone, Debug, PartialEq, Eq)]
     pub struct Surveyed {
@@ -153,6 +189,7 @@ mod hooks {
         /// Nothing as long as nobody takes them: then they would only become more.
         static CLAIMS: RefCell<Option<Vec<Claim>>> = const { RefCell::new(None) };
         static ACKNOWLEDGED: RefCell<Option<Vec<Acknowledged>>> = const { RefCell::new(None) };
+        static WORDS: RefCell<Option<Vec<Word>>> = const { RefCell::new(None) };
         static SURVEYED: RefCell<Option<Vec<Surveyed>>> = const { RefCell::new(None) };
     }
 
@@ -195,6 +232,33 @@ mod hooks {
             let acknowledged = Acknowledged { by, generation, pos };
             taken.iter_mut().for_each(|taken| taken.push(acknowledged));
         });
+    }
+
+    fn word(word: Word) {
+        WORDS.with_borrow_mut(|words| words.iter_mut().for_each(|words| words.push(word)));
+    }
+
+    /// This must hold here.
+    pub fn must(holds: impl FnOnce() -> bool, rule: &'static str) {
+        if !holds() {
+            word(Word::Broken(rule));
+        }
+    }
+
+    /// A node sends a peer's request for a slot back, though it leads that and takes others.
+    pub fn turned_away(peer: u16, slot: u32) {
+        word(Word::TurnedAway { peer, slot });
+    }
+
+    /// A node tells a peer that nothing was done for a request of its for a slot.
+    pub fn refused(peer: u16, slot: u32) {
+        word(Word::Refused { peer, slot });
+    }
+
+    /// What nodes on this thread did or heard since the last call; nothing at the first.
+    #[must_use]
+    pub fn take_words() -> Vec<Word> {
+        WORDS.replace(Some(Vec::new())).unwrap_or_default()
     }
 
     /// A leader asks members about these slots, in this order, and has no room for those from one on.

@@ -1,17 +1,19 @@
-//! Audit: what a node says of itself is so, and its parts agree, after each of its turns.
+//! Audit: what a node says of itself and goes by is so, and its parts agree, after each of its turns.
 //!
-//! A node says that no cluster has formed with its data only if it has never voted with that. What a peer
-//! has acknowledged by its word the peer has applied, in the session that they have. What KEYS or RANDOMKEY
-//! tell of is in the log. Who is asked about a key says what it holds. What a leader had no room for when
-//! it asked what members hold, it begins with the next time. By a floor that a node goes by it lets others go too, it waits for the floor of
-//! nobody that shows it nothing, and of what its floor covers no tombstone stays.
+//! - A node says that no cluster has formed with its data only if it has never voted with that.
+//! - What a peer has acknowledged it has applied, in the session that they have.
+//! - Of a member that has recovered so many know that its earlier lives are over that any majority has one
+//!   of them.
+//! - What KEYS tells of is in the log, and who is asked about a key says what it holds.
+//! - What a leader had no room for when it asked what members hold, it begins with the next time.
+//! - Who leads a slot sends a request for it back only behind another one that was.
+//! - By a floor that a node goes by it lets others go too; it waits for the floor of nobody that shows it
+//!   nothing; a life that begins with something dead below its floor looks for it.
+//! - Rules that the lines of a node state themselves hold there ([`quorate::probe::claims::must`]).
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use quorate::{
-    probe::claims::{Claim, Says, Surveyed},
-    record::Db,
-};
+use quorate::probe::claims::{Claim, Says, Surveyed};
 
 use super::{Failure, Kind};
 
@@ -24,6 +26,10 @@ pub struct Births(BTreeSet<(usize, u64)>);
 /// The slots from which on the last survey of each node, in its present life, had no room.
 #[derive(Debug, Default)]
 pub struct Surveys(BTreeMap<usize, u32>);
+
+/// Whose requests for which slots each node has refused, in any life.
+#[derive(Debug, Default)]
+pub struct Refusals(BTreeSet<(usize, u16, u32)>);
 
 /// How far somebody is in a session.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -60,6 +66,28 @@ impl Surveys {
     }
 }
 
+impl Refusals {
+    /// A node refuses a peer's request for a slot.
+    pub fn note(&mut self, node: usize, peer: u16, slot: u32) {
+        self.0.insert((node, peer, slot));
+    }
+
+    /// It does so though it leads the slot: only where an earlier one was refused may a later one not
+    /// overtake that.
+    ///
+    /// # Errors
+    /// If it has never refused it any.
+    pub fn judge(&self, node: usize, peer: u16, slot: u32) -> Result<(), Failure> {
+        if self.0.contains(&(node, peer, slot)) {
+            return Ok(());
+        }
+        wrong(
+            node,
+            &format!("leads slot {slot}, and sends back the first request for it of n{peer}"),
+        )
+    }
+}
+
 impl Births {
     /// After a turn: the birth of a node's data if it votes, and if it says that it is new.
     ///
@@ -89,18 +117,6 @@ pub fn parts(node: usize, torn: Option<&'static str>) -> Result<(), Failure> {
     torn.map_or(Ok(()), |torn| wrong(node, &format!("is at odds with itself: {torn}")))
 }
 
-/// A tombstone that a node holds though its floor covers it, if there is one.
-///
-/// # Errors
-/// If there is.
-pub fn leftover(node: usize, left: Option<(Db, Vec<u8>)>) -> Result<(), Failure> {
-    left.map_or(Ok(()), |(db, key)| {
-        let detail =
-            format!("n{node} holds a tombstone that its floor covers, and does not look for it");
-        Err(Failure::of_key(ORACLE, db.number(), &key, detail))
-    })
-}
-
 /// A client is told of a version of a key that may be on its way to the log.
 ///
 /// # Errors
@@ -122,6 +138,20 @@ pub fn shown(node: usize, claim: &Claim) -> Result<(), Failure> {
     let Says::Unlike(said) = claim.says else { return Ok(()) };
     let detail = format!("n{node} says that it holds {said:x}, and holds {:x}", claim.version);
     Err(Failure::of_key(ORACLE, claim.db, &claim.key, detail))
+}
+
+/// A member has recovered, and of so many others each knows that its earlier lives are over or cannot tell:
+/// it is down, or has lost something itself.
+///
+/// # Errors
+/// If these are fewer than it takes for any majority to have one of them.
+pub fn outlived(node: usize, know: usize, needed: usize) -> Result<(), Failure> {
+    if know >= needed {
+        return Ok(());
+    }
+    let detail =
+        format!("has recovered; {know} of {needed} others count no more what it said before");
+    wrong(node, &detail)
 }
 
 /// What a node takes to be acknowledged, and how far the one is from whom it has that; nowhere if it has
@@ -180,6 +210,19 @@ mod tests {
     }
 
     #[test]
+    fn only_behind_a_refusal_another_is_due() {
+        let mut refusals = Refusals::default();
+        refusals.note(1, 2, 7);
+        assert_eq!(refusals.judge(1, 2, 7), Ok(()));
+        for (node, peer, slot) in [(0, 2, 7), (1, 0, 7), (1, 2, 8)] {
+            let judged = refusals.judge(node, peer, slot);
+            assert!(judged.is_err_and(|failure| failure.detail.contains("first request")));
+        }
+        assert_eq!(outlived(1, 2, 2), Ok(()));
+        assert!(outlived(1, 1, 2).is_err_and(|failure| failure.detail.contains("1 of 2")));
+    }
+
+    #[test]
     fn who_acknowledged_is_so_far_in_the_same_session() {
         let at = |life, generation, pos| Session { life, generation, pos };
         let judge = |sent, applied| acknowledged((0, sent), (1, applied));
@@ -201,9 +244,7 @@ mod tests {
         assert_eq!(shown(1, &claim), Ok(()));
         let unlike = shown(1, &Claim { says: Says::Unlike(27), ..claim });
         assert!(unlike.is_err_and(|failure| failure.detail.contains("1b, and holds 1a")));
-        assert_eq!((parts(1, None), leftover(1, None)), (Ok(()), Ok(())));
+        assert_eq!(parts(1, None), Ok(()));
         assert!(parts(1, Some("x")).is_err_and(|failure| failure.detail.ends_with("itself: x")));
-        let left = leftover(1, Some((Db::QUORUM, b"k".to_vec())));
-        assert!(left.is_err_and(|failure| failure.key.as_deref() == Some("k in database 1")));
     }
 }

@@ -31,7 +31,7 @@ pub struct Bad {
 pub fn first_bad(told: &Told<'_>) -> Option<Bad> {
     let (failure, tape) = (told.report.failure.as_ref()?, told.tape);
     let history = &told.report.history;
-    let by_driver = ["disk", "growth", "held", "limits"].contains(&failure.oracle);
+    let by_driver = ["audit", "disk", "growth", "held", "limits"].contains(&failure.oracle);
     if let (true, Some((at_us, node))) = (by_driver, tape.alarm) {
         let why = "The simulator saw it at the end of this turn.";
         return Some(Bad { at_us, entry: None, node: Some(node), why });

@@ -9,6 +9,7 @@ pub(super) fn promised(failure: &Failure) -> &'static str {
             "A write that was acknowledged is there, or a later one has taken its place; a reader on \
              the node that acknowledged it finds it or something newer."
         }
+        "audit" => "What a node says of itself and goes by is so, and its parts agree.",
         "chosen" => {
             "What any majority of the replicas holds in the end is a value that a read could find now."
         }
@@ -65,6 +66,7 @@ mod tests {
         let general = promised(&Failure::new(Kind::Safety, "some other", ""));
         let sources = [
             include_str!("../oracle/acknowledged.rs"),
+            include_str!("../oracle/audit.rs"),
             include_str!("../oracle/flushed.rs"),
             include_str!("../oracle/growth.rs"),
             include_str!("../oracle/handover.rs"),
@@ -78,7 +80,7 @@ mod tests {
         ];
         let named = sources.iter().flat_map(|source| source.split("const ORACLE").skip(1));
         let names: Vec<&str> = named.filter_map(|after| after.split('"').nth(1)).collect();
-        assert_eq!(names.len(), 12, "{names:?}");
+        assert_eq!(names.len(), 13, "{names:?}");
         for name in names {
             let failure = Failure { oracle: name, ..Failure::new(Kind::Safety, "", "") };
             assert_ne!(promised(&failure), general, "{name}");

@@ -2,7 +2,9 @@
 
 use quorate::{
     node::Node,
-    probe::claims::{Acknowledged, Claim, Says, take_acknowledged, take_claims, take_surveyed},
+    probe::claims::{
+        Acknowledged, Claim, Says, Word, take_acknowledged, take_claims, take_surveyed, take_words,
+    },
     record::{Db, NodeId},
     store::Store,
 };
@@ -26,7 +28,8 @@ impl World<'_> {
         if begins_to_vote {
             host.votes_since_us = self.net.now_us;
         }
-        self.audit(id, &claims, looked);
+        let judged = self.audit(id, &claims);
+        self.note_unheld(judged);
         self.judge_claims(id, claims, begins_to_vote);
         if !votes {
             self.majorities.look_away(id);
@@ -75,32 +78,53 @@ impl World<'_> {
     }
 
     /// Whether a node's parts agree with each other, and with what it says.
-    fn audit(&mut self, id: usize, claims: &[Claim], looked: bool) {
-        let (acknowledged, surveyed) = (take_acknowledged(), take_surveyed());
-        let looked = std::mem::take(&mut self.hosts[id].fresh) || looked;
-        let Some(node) = &self.hosts[id].node else { return };
+    fn audit(&mut self, id: usize, claims: &[Claim]) -> Result<(), Failure> {
+        let fresh = std::mem::take(&mut self.hosts[id].fresh);
+        let (words, surveys, acknowledged) = (take_words(), take_surveyed(), take_acknowledged());
+        words.into_iter().try_for_each(|word| self.word(id, word))?;
+        surveys.iter().try_for_each(|surveyed| self.surveys.note(id, surveyed))?;
+        acknowledged
+            .into_iter()
+            .try_for_each(|acknowledged| self.acknowledged(id, acknowledged))?;
+        let Some(node) = &self.hosts[id].node else { return Ok(()) };
         let voted = node.votes().then(|| node.birth());
+        // A node alone that was damaged may be formed anew.
+        let new = node.new_birth().filter(|_| self.hosts.len() > 1);
+        self.births.note(id, voted, new)?;
+        audit::parts(id, node.audit())?;
+        if fresh && node.begins_with_leftovers() {
+            audit::parts(id, Some("it does not look for what is dead and below its floor"))?;
+        }
+        claims.iter().try_for_each(|claim| match claim.says {
+            Says::Told => audit::told(id, claim, is_under_way(node, claim)),
+            _ => audit::shown(id, claim),
+        })
+    }
+
+    fn word(&mut self, id: usize, word: Word) -> Result<(), Failure> {
+        match word {
+            Word::Broken(rule) => audit::parts(id, Some(rule)),
+            Word::Refused { peer, slot } => {
+                self.refusals.note(id, peer, slot);
+                Ok(())
+            }
+            Word::TurnedAway { peer, slot } => self.refusals.judge(id, peer, slot),
+        }
+    }
+
+    /// A member has recovered: those from whom it has what it holds know that.
+    pub(super) fn look_at_recovery(&mut self, id: usize) {
+        let Some(node) = &self.hosts[id].node else { return };
+        let (member, life) = (NodeId(id as u16), node.incarnation());
+        let knows = |host: &Host| {
+            let knows = host.node.as_ref().map(|node| node.knows_to_be_outlived(member, life));
+            host.has_lost || knows != Some(false)
+        };
+        let others = self.hosts.iter().enumerate().filter(|(other, _)| *other != id);
+        let know = others.filter(|(_, host)| knows(host)).count();
         let members = self.hosts.len();
-        let judged = self.births.note(id, voted, node.new_birth().filter(|_| members > 1));
-        let judged = judged.and_then(|()| audit::parts(id, node.audit()));
-        let mut surveyed = surveyed.iter();
-        let judged = judged.and_then(|()| surveyed.try_for_each(|s| self.surveys.note(id, s)));
-        let mut shown = claims.iter();
-        let judged = judged.and_then(|()| shown.try_for_each(|claim| audit::shown(id, claim)));
-        let judged = judged.and_then(|()| {
-            let leftover = if looked { node.leftover() } else { None };
-            audit::leftover(id, leftover)
-        });
-        let judged = judged.and_then(|()| {
-            let mut told = claims.iter().filter(|claim| claim.says == Says::Told);
-            told.try_for_each(|claim| audit::told(id, claim, is_under_way(node, claim)))
-        });
-        let judged = judged.and_then(|()| {
-            acknowledged
-                .into_iter()
-                .try_for_each(|acknowledged| self.acknowledged(id, acknowledged))
-        });
-        self.note_unheld(judged);
+        let needed = (members - self.quorum() + 1).min(members - 1);
+        self.note_unheld(audit::outlived(id, know, needed));
     }
 
     /// Whether who has acknowledged something has applied it; one that is down, or has lost something,

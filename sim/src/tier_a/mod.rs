@@ -14,7 +14,7 @@ use quorate::{
     node::{Addresses, Node},
     probe::{
         Hook,
-        claims::{take_acknowledged, take_claims, take_surveyed},
+        claims::{take_acknowledged, take_claims, take_surveyed, take_words},
         take_reached,
     },
     record::Db,
@@ -25,7 +25,7 @@ use crate::{
     history::Entry,
     oracle::{
         Failure, Kind, Lost,
-        audit::{Births, Surveys},
+        audit::{Births, Refusals, Surveys},
         growth::Growth,
         handover::Away,
         held::Majorities,
@@ -78,6 +78,7 @@ struct World<'c> {
     /// With which data nodes have voted.
     births: Births,
     surveys: Surveys,
+    refusals: Refusals,
     /// The first time that none held it, or that a node said what was not so.
     unheld: Option<Failure>,
     /// What replicas hold while clients go through them.
@@ -130,7 +131,7 @@ pub fn tell(case: &Case, tape: &mut Option<Box<Tape>>) -> Report {
 impl<'c> World<'c> {
     fn new(case: &'c Case, events: bool, tape: Option<Box<Tape>>) -> Self {
         // What an earlier run on this thread left behind is none of ours.
-        let _ = (take_reached(), take_claims(), take_acknowledged(), take_surveyed());
+        let _ = (take_reached(), take_claims(), take_acknowledged(), take_surveyed(), take_words());
         let config = &case.config;
         let host = |id: usize| {
             let everysec = config.disks.everysec;
@@ -152,6 +153,7 @@ impl<'c> World<'c> {
             majorities: Majorities::default(),
             births: Births::default(),
             surveys: Surveys::default(),
+            refusals: Refusals::default(),
             unheld: None,
             watches: Watches::default(),
             passed: vec![vec![0; Hook::ALL.len()]; config.nodes],

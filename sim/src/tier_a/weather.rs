@@ -25,6 +25,9 @@ impl World<'_> {
             self.majorities.forget();
         }
         self.look_at_cold_start(node, hook);
+        if hook == Hook::Recovered {
+            self.look_at_recovery(node);
+        }
         if hook == Hook::Recovered && self.hosts.iter().all(|host| host.node.is_some()) {
             let judged = Majorities::on_recovered(node, &self.stores(|_| true));
             self.note_unheld(judged);

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::request::Request;
 use crate::{
-    probe::{Mutant, planted},
+    probe::{Mutant, claims::must, planted},
     record::NodeId,
     time::Instant,
 };
@@ -122,6 +122,8 @@ impl Forwards {
             // One that was refused and sent again has a later number there than those behind it.
             gone.sort_by_key(|(request, _)| request.number);
         }
+        let numbers = || gone.iter().map(|(request, _)| request.number);
+        must(|| numbers().is_sorted(), "requests are taken back in the order in which they came");
         gone.iter().for_each(|(request, _)| self.on_back(request));
         gone
     }

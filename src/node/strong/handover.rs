@@ -17,7 +17,7 @@ use super::{
 };
 use crate::{
     node::peers::{Parting, Peers},
-    probe::{Hook, Mutant, planted, reached},
+    probe::{Hook, Mutant, claims::must, planted, reached},
     proto::peer::Frame,
     record::{Ballot, NodeId},
     slot::SlotSet,
@@ -188,10 +188,26 @@ impl Strong {
     }
 
     /// A leader asks us to stand for slots that it leads.
-    pub(super) fn on_transfer(&mut self, ctx: &mut Ctx<'_>, ballot: Ballot, mut slots: SlotSet) {
+    pub(super) fn on_transfer(&mut self, ctx: &mut Ctx<'_>, ballot: Ballot, slots: SlotSet) {
         if !self.votes() || self.stopping {
             return;
         }
+        let asked = slots.clone();
+        self.stand_as_asked(ctx, ballot, slots);
+        must(
+            || self.stands_or_leads(asked),
+            "who is asked to stand for a slot stands, or leads it",
+        );
+    }
+
+    fn stands_or_leads(&self, mut slots: SlotSet) -> bool {
+        slots.subtract(self.leader.led());
+        let standing = self.campaigns.iter().filter(|campaign| campaign.stage != Stage::Canvassing);
+        standing.for_each(|campaign| slots.subtract(&campaign.slots));
+        slots.is_empty()
+    }
+
+    fn stand_as_asked(&mut self, ctx: &mut Ctx<'_>, ballot: Ballot, mut slots: SlotSet) {
         for campaign in &mut self.campaigns {
             // Where we only ask who would vote for us there is an answer now.
             if campaign.stage == Stage::Canvassing && !planted(Mutant::CanvassIgnoresTransfer) {

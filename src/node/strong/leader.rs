@@ -30,7 +30,7 @@ use crate::{
     },
     probe::{
         Hook, Mutant,
-        claims::{held_by, held_by_majority},
+        claims::{held_by, held_by_majority, must},
         planted, reached,
     },
     proto::peer::{FILL_OVERHEAD, Frame},
@@ -499,7 +499,10 @@ impl Leader {
         for peer in ctx.peers.iter_mut() {
             if !self.send_batches(peer) {
                 self.send_later(peer.id, number);
-            } else if let Some(end) = peer.outbox.push_record(encoded) {
+                continue;
+            }
+            must(|| !self.owes_batches(peer.id), "nothing newer goes before a batch that waits");
+            if let Some(end) = peer.outbox.push_record(encoded) {
                 self.flights.sent(number, peer.id, end);
             }
         }

@@ -11,7 +11,11 @@ use crate::{
         op::{Answer, Held, Op},
     },
     node::peers::Peers,
-    probe::{Hook, Mutant, claims::held_by_majority, planted, reached},
+    probe::{
+        Hook, Mutant,
+        claims::{held_by_majority, refused},
+        planted, reached,
+    },
     proto::peer::{self, Frame},
     record::{Ballot, Db, NodeId},
     slot::Slot,
@@ -217,6 +221,7 @@ impl Strong {
     /// that it sent before it knows: they must not overtake this one.
     pub(super) fn refuse(&self, ctx: &mut Ctx<'_>, (node, id): (NodeId, u64), slot: u32) {
         if let Some(peer) = ctx.peers.get_mut(node) {
+            refused(node.0, slot);
             *peer.refusals_sent.entry(counted(slot)).or_default() += 1;
             let [a, b, c, d] = slot.to_le_bytes();
             peer.say(&Frame::Answer { id, answer: &[NOT_STAMPED, a, b, c, d] });

@@ -18,7 +18,7 @@ use crate::{
     node::{inbound::Hangup, peers::Parting},
     probe::{
         Hook, Mutant,
-        claims::{HEARD, shows},
+        claims::{HEARD, must, shows, turned_away},
         planted, reached,
     },
     proto::peer::{self, Frame},
@@ -258,6 +258,8 @@ impl Strong {
         for slot in denied {
             slots.remove(slot);
         }
+        let stands = || self.campaigns.iter().any(|campaign| campaign.stands_in(&slots));
+        must(|| !stands(), "who stands for a slot backs nobody else there");
         let mut bytes = Vec::new();
         slots.to_bytes(&mut bytes);
         if let Some(peer) = ctx.peers.get_mut(from) {
@@ -482,8 +484,11 @@ impl Strong {
                     Work::One(op) => self.leader.execute(ctx, ballot, &op, waiting),
                 }
             }
-            Route::Here(_) | Route::Nowhere | Route::There(_) => {
+            route @ (Route::Here(_) | Route::Nowhere | Route::There(_)) => {
                 reached(Hook::ForwardRefused);
+                if matches!(route, Route::Here(_)) && !self.is_full() {
+                    turned_away(from.0, slot);
+                }
                 self.refuse(ctx, (from, id), slot);
             }
         }

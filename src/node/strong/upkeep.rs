@@ -19,7 +19,7 @@ use crate::{
     node::{inbound::Hangup, peers::Peer, votes::Votes},
     probe::{
         Hook, Mutant,
-        claims::{surveyed, taken_out},
+        claims::{must, surveyed, taken_out},
         planted, reached,
     },
     proto::peer::{DROP_OVERHEAD, Frame, SLOT_CLEAN_SIZE, SURVEY_OVERHEAD},
@@ -141,6 +141,12 @@ impl Upkeep {
         (asked || repairs).then_some(round.until)
     }
 
+    /// Whether members are being brought what they lack, and have time left for that.
+    fn is_repairing(&self, now: Instant) -> bool {
+        let in_time = self.round.as_ref().is_some_and(|round| now < round.until);
+        in_time && self.repairs.values().any(Repair::is_under_way)
+    }
+
     /// A member may have forgotten what it said it holds.
     pub(crate) fn on_reborn(&mut self) {
         self.round = None;
@@ -187,6 +193,10 @@ impl Strong {
 
     /// Puts the digests of all slots we lead into all streams.
     fn survey(&mut self, ctx: &mut Ctx<'_>) {
+        must(
+            || !self.upkeep.is_repairing(ctx.now.mono),
+            "no survey takes the room that what members lack needs",
+        );
         let (first_id, span) = (self.upkeep.last_id + 1, self.limits.repair_span as usize);
         let mut led: Vec<u32> = self.led().iter().collect();
         // Where a stream has no room for all of it, the next one begins with what was left out.
@@ -301,6 +311,8 @@ impl Strong {
             }
         }
         self.leader.on_held(from, &whole, seq);
+        let voted = || self.leader.has_voted(from, &whole, seq);
+        must(voted, "who holds what we hold has voted for all that is under way of it");
         for slot in copied.iter().filter(|slot| same.contains(*slot)) {
             self.clean_copy(ctx, from, slot);
         }
@@ -339,6 +351,7 @@ impl Strong {
             (self.acceptor.promised(slot), ctx.replica.store.digest(Db::STRONG, slot, 1));
         let frame = |pos| Frame::SlotClean { pos, ballot, slot, digest };
         peer.outbox.push(SLOT_CLEAN_SIZE, frame);
+        spared(peer);
     }
 
     /// The leader of `ballot` has settled a slot and holds what we hold.
@@ -473,6 +486,11 @@ impl Strong {
 /// and begin all over.
 fn has_room(to: &Peer, size: usize) -> bool {
     to.outbox.has_room(size) || planted(Mutant::UpkeepCrowdsOut)
+}
+
+/// A member's stream was given something that can wait.
+fn spared(to: &Peer) {
+    must(|| !to.outbox.is_behind(), "nobody becomes Behind by what can wait");
 }
 
 /// Tells a member that a tombstone of this version is no longer needed.

@@ -68,6 +68,21 @@ impl Leader {
         }
     }
 
+    /// Whether batches are to be sent to a member again, before anything newer.
+    pub(super) fn owes_batches(&self, member: NodeId) -> bool {
+        self.again.get(&member).is_some_and(|waiting| !waiting.batches.is_empty())
+    }
+
+    /// Whether what is under way in these slots up to the stamp `seq` has a member's vote.
+    pub(crate) fn has_voted(&self, member: NodeId, slots: &SlotSet, seq: u64) -> bool {
+        let mut numbers = self.flights.numbers();
+        numbers.all(|number| {
+            let voted = self.flights.votes(number).is_some_and(|votes| votes.contains(member));
+            let held = |write: &Write| slots.contains(write.slot) && write.version.seq() <= seq;
+            voted || !self.flights.get(number).is_some_and(held)
+        })
+    }
+
     /// Sends peers what they are to have again, but no more at a time than leaves room for new
     /// writes: all that is under way may be more than an outbox takes, and one that overflows ends
     /// its session, so that all would have to be sent once more, for ever.

@@ -29,7 +29,7 @@ use crate::{
             request::{Origin, Outcome, Request},
         },
     },
-    probe::{Hook, Mutant, planted, reached},
+    probe::{Hook, Mutant, claims::must, planted, reached},
     proto::peer::{self, Frame, STREAM_OVERHEAD},
     record::{Ballot, Db, Version},
     time::Instant,
@@ -183,7 +183,11 @@ impl Leader {
                     return planted(Mutant::BatchesOvertaken);
                 }
                 reached(Hook::TogetherAgain);
-                if let Some(end) = push_together(to, &together.records) {
+                let behind = outbox.is_behind() || outbox.len() == 0;
+                let pushed = push_together(to, &together.records);
+                let fits = behind || !to.outbox.is_behind();
+                must(|| fits, "nobody becomes Behind by a batch that is sent again");
+                if let Some(end) = pushed {
                     self.flights.sent(number, to.id, end);
                 }
             }

@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use super::{has_room, push_drop};
+use super::{has_room, push_drop, spared};
 use crate::{
     node::strong::{Ctx, Strong},
     probe::{Hook, Mutant, planted, reached},
@@ -125,6 +125,7 @@ impl Strong {
                     && has_room(peer, DROP_OVERHEAD + key.len())
                 {
                     push_drop(peer, key, *theirs);
+                    spared(peer);
                 }
             } else if self.has_room() {
                 reached(Hook::LeftoverOverwritten);
@@ -161,6 +162,7 @@ impl Strong {
             let size = FILL_OVERHEAD + record.len();
             peer.outbox.push(size, |pos| Frame::Fill { pos, ballot, record });
         }
+        spared(peer);
         true
     }
 }
