@@ -103,14 +103,14 @@ impl Touched {
 
 #[cfg(feature = "hooks")]
 pub use hooks::{
-    Acknowledged, Claim, Found, Says, Surveyed, Touched, Word, absent_since, accepted_by,
-    acknowledged, held_by, held_by_majority, must, refused, shows, surveyed, take_acknowledged,
-    take_claims, take_surveyed, take_words, taken_out, turned_away,
+    Acknowledged, Claim, Found, Heard, Says, Surveyed, Touched, Word, absent_since, accepted_by,
+    acknowledged, held_by, held_by_majority, must, refused, shows, surveyed, take_heard, taken_out,
+    turned_away,
 };
 
 #[cfg(feature = "hooks")]
 mod hooks {
-    use std::cell::RefCell;
+    use std::cell::{Cell, RefCell};
 
     /// What a node goes by or says of a version of a key.
     #[derive(Clone, Debug, PartialEq, Eq)]
@@ -185,12 +185,46 @@ mod hooks {
         pub left_out: Option<u32>,
     }
 
+    /// All that nodes have claimed.
+    #[derive(Clone, Debug, Default, PartialEq, Eq)]
+    pub struct Heard {
+        /// Of versions of keys, in their order.
+        pub claims: Vec<Claim>,
+        /// Of members' acknowledgements.
+        pub acknowledged: Vec<Acknowledged>,
+        /// Of questions to all members.
+        pub surveyed: Vec<Surveyed>,
+        /// Of what else they do.
+        pub words: Vec<Word>,
+    }
+
     thread_local! {
-        /// Nothing as long as nobody takes them: then they would only become more.
-        static CLAIMS: RefCell<Option<Vec<Claim>>> = const { RefCell::new(None) };
-        static ACKNOWLEDGED: RefCell<Option<Vec<Acknowledged>>> = const { RefCell::new(None) };
-        static WORDS: RefCell<Option<Vec<Word>>> = const { RefCell::new(None) };
-        static SURVEYED: RefCell<Option<Vec<Surveyed>>> = const { RefCell::new(None) };
+        /// Nothing as long as nobody takes it: then it would only become more.
+        static HEARD: RefCell<Option<Heard>> = const { RefCell::new(None) };
+        /// Whether there is anything in it: in most turns there is not.
+        static ANY: Cell<bool> = const { Cell::new(false) };
+    }
+
+    fn hear(hear: impl FnOnce(&mut Heard)) {
+        HEARD.with_borrow_mut(|heard| {
+            if let Some(heard) = heard {
+                hear(heard);
+                ANY.set(true);
+            }
+        });
+    }
+
+    /// What nodes on this thread have claimed since the last call, if there is something; nothing at the
+    /// first.
+    #[must_use]
+    pub fn take_heard() -> Option<Heard> {
+        if ANY.take() {
+            return HEARD.replace(Some(Heard::default()));
+        }
+        HEARD.with_borrow_mut(|heard| {
+            heard.get_or_insert_default();
+        });
+        None
     }
 
     /// From here on a node goes by a majority's holding this version of a key of a database, or
@@ -220,22 +254,16 @@ mod hooks {
     }
 
     fn claim(says: Says, db: u8, key: &[u8], version: u128) {
-        CLAIMS.with_borrow_mut(|claims| {
-            let claim = || Claim { db, key: key.to_vec(), version, says };
-            claims.iter_mut().for_each(|claims| claims.push(claim()));
-        });
+        hear(|heard| heard.claims.push(Claim { db, key: key.to_vec(), version, says }));
     }
 
     /// A node goes by this member's having applied, durably, its session of this generation up to there.
     pub fn acknowledged(by: u16, generation: u64, pos: u64) {
-        ACKNOWLEDGED.with_borrow_mut(|taken| {
-            let acknowledged = Acknowledged { by, generation, pos };
-            taken.iter_mut().for_each(|taken| taken.push(acknowledged));
-        });
+        hear(|heard| heard.acknowledged.push(Acknowledged { by, generation, pos }));
     }
 
     fn word(word: Word) {
-        WORDS.with_borrow_mut(|words| words.iter_mut().for_each(|words| words.push(word)));
+        hear(|heard| heard.words.push(word));
     }
 
     /// This must hold here.
@@ -255,18 +283,9 @@ mod hooks {
         word(Word::Refused { peer, slot });
     }
 
-    /// What nodes on this thread did or heard since the last call; nothing at the first.
-    #[must_use]
-    pub fn take_words() -> Vec<Word> {
-        WORDS.replace(Some(Vec::new())).unwrap_or_default()
-    }
-
     /// A leader asks members about these slots, in this order, and has no room for those from one on.
     pub fn surveyed(slots: &[u32], left_out: Option<u32>) {
-        SURVEYED.with_borrow_mut(|taken| {
-            let surveyed = || Surveyed { slots: slots.to_vec(), left_out };
-            taken.iter_mut().for_each(|taken| taken.push(surveyed()));
-        });
+        hear(|heard| heard.surveyed.push(Surveyed { slots: slots.to_vec(), left_out }));
     }
 
     /// A node says that it holds one version of a key, and holds another.
@@ -312,24 +331,5 @@ mod hooks {
         pub fn has(&self, hash: u64) -> bool {
             self.0.contains(&hash)
         }
-    }
-
-    /// What nodes on this thread have claimed since the last call; nothing at the first.
-    #[must_use]
-    pub fn take_claims() -> Vec<Claim> {
-        CLAIMS.replace(Some(Vec::new())).unwrap_or_default()
-    }
-
-    /// What leaders on this thread have asked about since the last call; nothing at the first.
-    #[must_use]
-    pub fn take_surveyed() -> Vec<Surveyed> {
-        SURVEYED.replace(Some(Vec::new())).unwrap_or_default()
-    }
-
-    /// The acknowledgements that nodes on this thread have gone by since the last call; nothing at the
-    /// first.
-    #[must_use]
-    pub fn take_acknowledged() -> Vec<Acknowledged> {
-        ACKNOWLEDGED.replace(Some(Vec::new())).unwrap_or_default()
     }
 }

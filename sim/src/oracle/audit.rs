@@ -89,23 +89,20 @@ impl Refusals {
 }
 
 impl Births {
-    /// After a turn: the birth of a node's data if it votes, and if it says that it is new.
+    /// A node votes with data of this birth.
+    pub fn on_voting(&mut self, node: usize, birth: u64) {
+        self.0.insert((node, birth));
+    }
+
+    /// A node says that no cluster has formed with its data, of this birth.
     ///
     /// # Errors
-    /// If it is not.
-    pub fn note(
-        &mut self,
-        node: usize,
-        voted: Option<u64>,
-        new: Option<u64>,
-    ) -> Result<(), Failure> {
-        self.0.extend(voted.map(|birth| (node, birth)));
-        match new.filter(|birth| self.0.contains(&(node, *birth))) {
-            None => Ok(()),
-            Some(birth) => {
-                wrong(node, &format!("calls its data {birth:x} new, with which it has voted"))
-            }
+    /// If it has voted with that.
+    pub fn on_new(&self, node: usize, birth: u64) -> Result<(), Failure> {
+        if !self.0.contains(&(node, birth)) {
+            return Ok(());
         }
+        wrong(node, &format!("calls its data {birth:x} new, with which it has voted"))
     }
 }
 
@@ -181,13 +178,11 @@ mod tests {
     #[test]
     fn data_with_which_somebody_voted_is_not_new_again() {
         let mut births = Births::default();
-        assert_eq!(births.note(0, None, Some(7)), Ok(()));
-        assert_eq!(births.note(0, Some(7), None), Ok(()));
-        assert_eq!(births.note(0, None, Some(8)), Ok(()), "an empty disk");
-        assert_eq!(births.note(1, None, Some(7)), Ok(()), "of another node");
-        assert!(
-            births.note(0, None, Some(7)).is_err_and(|failure| failure.detail.contains("n0 calls"))
-        );
+        assert_eq!(births.on_new(0, 7), Ok(()));
+        births.on_voting(0, 7);
+        assert_eq!(births.on_new(0, 8), Ok(()), "an empty disk");
+        assert_eq!(births.on_new(1, 7), Ok(()), "of another node");
+        assert!(births.on_new(0, 7).is_err_and(|failure| failure.detail.contains("n0 calls")));
     }
 
     #[test]

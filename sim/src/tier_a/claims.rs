@@ -2,9 +2,7 @@
 
 use quorate::{
     node::Node,
-    probe::claims::{
-        Acknowledged, Claim, Says, Word, take_acknowledged, take_claims, take_surveyed, take_words,
-    },
+    probe::claims::{Acknowledged, Claim, Heard, Says, Word, take_heard},
     record::{Db, NodeId},
     store::Store,
 };
@@ -20,7 +18,7 @@ impl World<'_> {
     /// Whether a majority holds what a node says or said that it does; and whether a voter still holds the
     /// values that it has held, if it is looked at.
     pub(super) fn look_at_claims(&mut self, id: usize, looked: bool) {
-        let claims = take_claims();
+        let heard = take_heard();
         let host = &mut self.hosts[id];
         let votes = host.node.as_ref().is_some_and(|node| node.votes());
         let begins_to_vote = votes && !std::mem::replace(&mut host.voted, votes);
@@ -28,8 +26,13 @@ impl World<'_> {
         if begins_to_vote {
             host.votes_since_us = self.net.now_us;
         }
-        let judged = self.audit(id, &claims);
+        let judged = self.audit(id, begins_to_vote);
         self.note_unheld(judged);
+        if let Some(heard) = &heard {
+            let judged = self.audit_words(id, heard);
+            self.note_unheld(judged);
+        }
+        let claims = heard.map(|heard| heard.claims).unwrap_or_default();
         self.judge_claims(id, claims, begins_to_vote);
         if !votes {
             self.majorities.look_away(id);
@@ -77,25 +80,31 @@ impl World<'_> {
         hosts.filter(|(_, host)| copied(host)).fold(0, |copies, (node, _)| copies | 1 << node)
     }
 
-    /// Whether a node's parts agree with each other, and with what it says.
-    fn audit(&mut self, id: usize, claims: &[Claim]) -> Result<(), Failure> {
+    /// Whether a node's parts agree with each other.
+    fn audit(&mut self, id: usize, begins_to_vote: bool) -> Result<(), Failure> {
         let fresh = std::mem::take(&mut self.hosts[id].fresh);
-        let (words, surveys, acknowledged) = (take_words(), take_surveyed(), take_acknowledged());
-        words.into_iter().try_for_each(|word| self.word(id, word))?;
-        surveys.iter().try_for_each(|surveyed| self.surveys.note(id, surveyed))?;
-        acknowledged
-            .into_iter()
-            .try_for_each(|acknowledged| self.acknowledged(id, acknowledged))?;
         let Some(node) = &self.hosts[id].node else { return Ok(()) };
-        let voted = node.votes().then(|| node.birth());
+        if begins_to_vote {
+            self.births.on_voting(id, node.birth());
+        }
         // A node alone that was damaged may be formed anew.
-        let new = node.new_birth().filter(|_| self.hosts.len() > 1);
-        self.births.note(id, voted, new)?;
-        audit::parts(id, node.audit())?;
+        if let Some(birth) = node.new_birth().filter(|_| self.hosts.len() > 1) {
+            self.births.on_new(id, birth)?;
+        }
         if fresh && node.begins_with_leftovers() {
             audit::parts(id, Some("it does not look for what is dead and below its floor"))?;
         }
-        claims.iter().try_for_each(|claim| match claim.says {
+        audit::parts(id, node.audit())
+    }
+
+    /// Whether what a node says and does agrees with what it and others hold.
+    fn audit_words(&mut self, id: usize, heard: &Heard) -> Result<(), Failure> {
+        heard.words.iter().try_for_each(|word| self.word(id, *word))?;
+        heard.surveyed.iter().try_for_each(|surveyed| self.surveys.note(id, surveyed))?;
+        let mut acknowledged = heard.acknowledged.iter();
+        acknowledged.try_for_each(|acknowledged| self.acknowledged(id, *acknowledged))?;
+        let Some(node) = &self.hosts[id].node else { return Ok(()) };
+        heard.claims.iter().try_for_each(|claim| match claim.says {
             Says::Told => audit::told(id, claim, is_under_way(node, claim)),
             _ => audit::shown(id, claim),
         })

@@ -12,11 +12,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
 use quorate::{
     node::{Addresses, Node},
-    probe::{
-        Hook,
-        claims::{take_acknowledged, take_claims, take_surveyed, take_words},
-        take_reached,
-    },
+    probe::{Hook, claims::take_heard, take_reached},
     record::Db,
 };
 
@@ -131,7 +127,7 @@ pub fn tell(case: &Case, tape: &mut Option<Box<Tape>>) -> Report {
 impl<'c> World<'c> {
     fn new(case: &'c Case, events: bool, tape: Option<Box<Tape>>) -> Self {
         // What an earlier run on this thread left behind is none of ours.
-        let _ = (take_reached(), take_claims(), take_acknowledged(), take_surveyed(), take_words());
+        let _ = (take_reached(), take_heard());
         let config = &case.config;
         let host = |id: usize| {
             let everysec = config.disks.everysec;
