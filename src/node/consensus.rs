@@ -11,12 +11,13 @@ use super::{
         request::{Origin, Outcome},
     },
     timers::Watch,
+    votes::Votes,
 };
 use crate::{
     command::op::Answer,
     conn::Ticket,
     log::Batch,
-    probe::{Hook, Mutant, planted, reached},
+    probe::{Hook, Mutant, claims::recovered_from, planted, reached},
     proto::{peer::Frame, reply::ReplyWriter},
     record::{Db, NodeId},
     time::Now,
@@ -207,12 +208,14 @@ impl Node {
         // Of what a majority has acknowledged in the quorum database one of them has shown us all,
         // if each voted and knew before that our earlier word counts no more.
         let counts = |id| self.strong.is_known_to(id);
-        let walked = self.peers.iter().filter(|p| p.has_walked && p.voted && counts(p.id)).count();
+        let walked = self.peers.iter().filter(|p| p.has_walked && p.voted && counts(p.id));
+        let walked: Votes = walked.map(|peer| peer.id).collect();
         // And what was deleted for good must not be shown again.
         let clean = self.replica.floors.is_clean();
-        if walked < needed || !clean || !self.strong.poll_recovered() {
+        if walked.count() < needed || !clean || !self.strong.poll_recovered() {
             return;
         }
+        walked.iter().for_each(|peer| recovered_from(peer.0));
         tracing::info!("recovered from the other members");
         let batch = self.replica.journal.gathering();
         let births = self.formation.rejoin(batch);

@@ -443,6 +443,12 @@ impl Floors {
         Floor { hlc: least.get(from).copied().unwrap_or(0), lives }
     }
 
+    /// The members whose rows the floor was found from, and the life that each tells of.
+    pub(crate) fn lives_told(&self) -> impl Iterator<Item = (NodeId, u64)> {
+        let others = self.rows.iter().enumerate().filter(|(index, _)| *index != self.me.index());
+        others.map(|(index, row)| (NodeId(index as u16), row.life))
+    }
+
     /// The member that has promised or applied least of late, by the newest that anybody is known to
     /// have of it and that it has of anybody. Nobody if all are level.
     pub(crate) fn slowest(&self) -> Option<NodeId> {

@@ -24,7 +24,11 @@ use super::{
     repair::Dead,
 };
 use crate::{
-    probe::{Hook, Mutant, claims::taken_out, planted, reached},
+    probe::{
+        Hook, Mutant,
+        claims::{must, taken_out, walk_begun},
+        planted, reached,
+    },
     proto::peer::{self, Frame},
     record::{Db, NodeId, Record, Version},
     store::{PageCursor, Search},
@@ -171,6 +175,9 @@ impl Node {
         let ahead = self.replica.is_ahead(now, clock.max(hlc));
         let told = Told { begins, sound, clock, floor: Floor { hlc, lives } };
         let Some(peer) = self.peers.get_mut(from) else { return Err(Hangup::Unexpected) };
+        if begins {
+            walk_begun(from.0);
+        }
         let life = peer.cursor.incarnation;
         match self.replica.floors.on_told(from, told, ahead) {
             News::Donor => {
@@ -256,6 +263,11 @@ impl Node {
         let mut due = |db: Db| self.replica.store.has_dead_until(db, reach.hlc);
         if SWEPT.into_iter().any(&mut due) && self.replica.floors.raise(reach) {
             reached(Hook::FloorRaised);
+            let lives = || self.replica.floors.lives_told();
+            must(
+                || lives().all(|(member, life)| !self.strong.is_outlived(member, life)),
+                "no floor is found by what a life that is over had applied",
+            );
             self.replica.log_floor();
             self.removal.begin();
             let alone = self.members.len() == 1;

@@ -39,6 +39,15 @@ impl Votes {
     }
 }
 
+impl FromIterator<NodeId> for Votes {
+    fn from_iter<T: IntoIterator<Item = NodeId>>(nodes: T) -> Self {
+        nodes.into_iter().fold(Self::default(), |mut votes, node| {
+            votes.add(node);
+            votes
+        })
+    }
+}
+
 /// There are at most [`crate::members::MEMBERS_MAX`] members, 64.
 const fn bit(node: NodeId) -> u64 {
     1 << (node.0 % 64)

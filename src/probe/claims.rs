@@ -52,6 +52,31 @@ pub const fn turned_away(_peer: u16, _slot: u32) {}
 #[inline]
 pub const fn refused(_peer: u16, _slot: u32) {}
 
+/// A request was answered: its number among those of its slot that went to a leader, or to this one.
+#[cfg(not(feature = "hooks"))]
+#[inline]
+pub const fn answered(_at_leader: bool, _slot: u32, _number: u64) {}
+
+/// A read is begun anew, for none that came later was answered; its number as there.
+#[cfg(not(feature = "hooks"))]
+#[inline]
+pub const fn begun_again(_at_leader: bool, _slot: u32, _number: u64) {}
+
+/// A peer begins to show all that it has.
+#[cfg(not(feature = "hooks"))]
+#[inline]
+pub const fn walk_begun(_from: u16) {}
+
+/// It has shown it.
+#[cfg(not(feature = "hooks"))]
+#[inline]
+pub const fn walked(_from: u16) {}
+
+/// A member has again what it may have lost, for this peer has shown all that a voter has.
+#[cfg(not(feature = "hooks"))]
+#[inline]
+pub const fn recovered_from(_peer: u16) {}
+
 /// A leader asks members about these slots, in this order, and has no room for those from one on.
 #[cfg(not(feature = "hooks"))]
 #[inline]
@@ -104,8 +129,8 @@ impl Touched {
 #[cfg(feature = "hooks")]
 pub use hooks::{
     Acknowledged, Claim, Found, Heard, Says, Surveyed, Touched, Word, absent_since, accepted_by,
-    acknowledged, held_by, held_by_majority, must, refused, shows, surveyed, take_heard, taken_out,
-    turned_away,
+    acknowledged, answered, begun_again, held_by, held_by_majority, must, recovered_from, refused,
+    shows, surveyed, take_heard, taken_out, turned_away, walk_begun, walked,
 };
 
 #[cfg(feature = "hooks")]
@@ -160,6 +185,27 @@ mod hooks {
     pub enum Word {
         /// This must hold, and does not.
         Broken(&'static str),
+        /// A request was answered: its number among those of its slot that went to a leader, or to this
+        /// one.
+        Answered {
+            /// To this one.
+            at_leader: bool,
+            /// For which slot.
+            slot: u32,
+            /// They rise.
+            number: u64,
+        },
+        /// A read is begun anew, for none that came later was answered.
+        BegunAgain {
+            /// It was with this leader.
+            at_leader: bool,
+            /// For which slot.
+            slot: u32,
+            /// As there.
+            number: u64,
+        },
+        /// It has again what it may have lost, for this peer has shown all that a voter has.
+        RecoveredFrom(u16),
         /// It tells a peer that nothing was done for a request of its for a slot.
         Refused {
             /// Whom.
@@ -167,6 +213,10 @@ mod hooks {
             /// Which.
             slot: u32,
         },
+        /// A peer begins to show it all that it has.
+        WalkBegun(u16),
+        /// It has shown it.
+        Walked(u16),
         /// It is about to do so, though it leads the slot and takes others.
         TurnedAway {
             /// Whose request.
@@ -281,6 +331,31 @@ mod hooks {
     /// A node tells a peer that nothing was done for a request of its for a slot.
     pub fn refused(peer: u16, slot: u32) {
         word(Word::Refused { peer, slot });
+    }
+
+    /// A request was answered: its number among those of its slot that went to a leader, or to this one.
+    pub fn answered(at_leader: bool, slot: u32, number: u64) {
+        word(Word::Answered { at_leader, slot, number });
+    }
+
+    /// A read is begun anew, for none that came later was answered; its number as there.
+    pub fn begun_again(at_leader: bool, slot: u32, number: u64) {
+        word(Word::BegunAgain { at_leader, slot, number });
+    }
+
+    /// A peer begins to show all that it has.
+    pub fn walk_begun(from: u16) {
+        word(Word::WalkBegun(from));
+    }
+
+    /// It has shown it.
+    pub fn walked(from: u16) {
+        word(Word::Walked(from));
+    }
+
+    /// A member has again what it may have lost, for this peer has shown all that a voter has.
+    pub fn recovered_from(peer: u16) {
+        word(Word::RecoveredFrom(peer));
     }
 
     /// A leader asks members about these slots, in this order, and has no room for those from one on.

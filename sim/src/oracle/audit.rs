@@ -4,9 +4,11 @@
 //! - What a peer has acknowledged it has applied, in the session that they have.
 //! - Of a member that has recovered so many know that its earlier lives are over that any majority has one
 //!   of them.
+//!   What it has recovered in databases 1 and 2 the others began to show it as voters.
 //! - What KEYS tells of is in the log, and who is asked about a key says what it holds.
 //! - What a leader had no room for when it asked what members hold, it begins with the next time.
 //! - Who leads a slot sends a request for it back only behind another one that was.
+//! - No read is begun anew once one that came after it was answered.
 //! - By a floor that a node goes by it lets others go too; it waits for the floor of nobody that shows it
 //!   nothing; a life that begins with something dead below its floor looks for it.
 //! - Rules that the lines of a node state themselves hold there ([`quorate::probe::claims::must`]).
@@ -30,6 +32,19 @@ pub struct Surveys(BTreeMap<usize, u32>);
 /// Whose requests for which slots each node has refused, in any life.
 #[derive(Debug, Default)]
 pub struct Refusals(BTreeSet<(usize, u16, u32)>);
+
+/// The last number of a request that was answered, by node, by whether it was with that as the leader, and by
+/// slot.
+#[derive(Debug, Default)]
+pub struct Answers(BTreeMap<(usize, bool, u32), u64>);
+
+/// Whether each node voted when it began to show another all that it has: for the other, itself, and the
+/// walk under way or the last that was whole.
+#[derive(Debug, Default)]
+pub struct Walks {
+    begun: BTreeMap<(usize, u16), bool>,
+    whole: BTreeMap<(usize, u16), bool>,
+}
 
 /// How far somebody is in a session.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -63,6 +78,64 @@ impl Surveys {
                 &format!("asks last about slot {slot}, for which it had no room before"),
             ),
         }
+    }
+}
+
+impl Answers {
+    /// A node's life is over.
+    pub fn forget(&mut self, node: usize) {
+        self.0.retain(|(other, ..), _| *other != node);
+    }
+
+    /// A request was answered.
+    pub fn note(&mut self, node: usize, at_leader: bool, slot: u32, number: u64) {
+        let last = self.0.entry((node, at_leader, slot)).or_default();
+        *last = number.max(*last);
+    }
+
+    /// A read is begun anew.
+    ///
+    /// # Errors
+    /// If one that came later was answered.
+    pub fn judge(
+        &self,
+        node: usize,
+        at_leader: bool,
+        slot: u32,
+        number: u64,
+    ) -> Result<(), Failure> {
+        match self.0.get(&(node, at_leader, slot)).filter(|last| **last > number) {
+            None => Ok(()),
+            Some(last) => {
+                let detail =
+                    format!("begins read {number} of slot {slot} anew, and has answered {last}");
+                wrong(node, &detail)
+            }
+        }
+    }
+}
+
+impl Walks {
+    /// A peer begins to show a node all that it has, and votes or not.
+    pub fn on_begun(&mut self, node: usize, peer: u16, votes: bool) {
+        self.begun.insert((node, peer), votes);
+    }
+
+    /// It has shown it.
+    pub fn on_walked(&mut self, node: usize, peer: u16) {
+        let votes = self.begun.get(&(node, peer)).copied().unwrap_or_default();
+        self.whole.insert((node, peer), votes);
+    }
+
+    /// A node has again what it may have lost, by what this peer has shown it.
+    ///
+    /// # Errors
+    /// If that did not vote when it began to show it.
+    pub fn judge(&self, node: usize, peer: u16) -> Result<(), Failure> {
+        if self.whole.get(&(node, peer)).is_some_and(|votes| *votes) {
+            return Ok(());
+        }
+        wrong(node, &format!("has recovered by what n{peer} showed before it voted"))
     }
 }
 
@@ -215,6 +288,36 @@ mod tests {
         }
         assert_eq!(outlived(1, 2, 2), Ok(()));
         assert!(outlived(1, 1, 2).is_err_and(|failure| failure.detail.contains("1 of 2")));
+    }
+
+    #[test]
+    fn a_read_is_begun_anew_only_before_later_ones_are_answered() {
+        let mut answers = Answers::default();
+        answers.note(0, true, 3, 7);
+        answers.note(0, true, 3, 5);
+        for good in [(0, true, 3, 8), (0, true, 4, 1), (0, false, 3, 1), (1, true, 3, 1)] {
+            assert_eq!(answers.judge(good.0, good.1, good.2, good.3), Ok(()));
+        }
+        let judged = answers.judge(0, true, 3, 6);
+        assert!(judged.is_err_and(|failure| failure.detail.contains("has answered 7")));
+        answers.forget(0);
+        assert_eq!(answers.judge(0, true, 3, 6), Ok(()), "another life");
+    }
+
+    #[test]
+    fn what_counts_for_a_recovery_was_shown_by_a_voter() {
+        let mut walks = Walks::default();
+        walks.on_begun(0, 1, false);
+        walks.on_walked(0, 1);
+        walks.on_begun(0, 1, true);
+        let judged = walks.judge(0, 1);
+        assert!(
+            judged.is_err_and(|failure| failure.detail.contains("before it voted")),
+            "not whole"
+        );
+        walks.on_walked(0, 1);
+        assert_eq!(walks.judge(0, 1), Ok(()));
+        assert!(walks.judge(0, 2).is_err() && walks.judge(1, 1).is_err());
     }
 
     #[test]

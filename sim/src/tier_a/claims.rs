@@ -117,6 +117,24 @@ impl World<'_> {
                 self.refusals.note(id, peer, slot);
                 Ok(())
             }
+            Word::Answered { at_leader, slot, number } => {
+                self.answers.note(id, at_leader, slot, number);
+                Ok(())
+            }
+            Word::BegunAgain { at_leader, slot, number } => {
+                self.answers.judge(id, at_leader, slot, number)
+            }
+            Word::WalkBegun(peer) => {
+                let other = self.hosts.get(usize::from(peer)).and_then(|host| host.node.as_ref());
+                let votes = other.is_some_and(|other| other.votes());
+                self.walks.on_begun(id, peer, votes);
+                Ok(())
+            }
+            Word::Walked(peer) => {
+                self.walks.on_walked(id, peer);
+                Ok(())
+            }
+            Word::RecoveredFrom(peer) => self.walks.judge(id, peer),
             Word::TurnedAway { peer, slot } => self.refusals.judge(id, peer, slot),
         }
     }

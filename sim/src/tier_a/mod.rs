@@ -21,7 +21,7 @@ use crate::{
     history::Entry,
     oracle::{
         Failure, Kind, Lost,
-        audit::{Births, Refusals, Surveys},
+        audit::{Answers, Births, Refusals, Surveys, Walks},
         growth::Growth,
         handover::Away,
         held::Majorities,
@@ -75,6 +75,8 @@ struct World<'c> {
     births: Births,
     surveys: Surveys,
     refusals: Refusals,
+    answers: Answers,
+    walks: Walks,
     /// The first time that none held it, or that a node said what was not so.
     unheld: Option<Failure>,
     /// What replicas hold while clients go through them.
@@ -150,6 +152,8 @@ impl<'c> World<'c> {
             births: Births::default(),
             surveys: Surveys::default(),
             refusals: Refusals::default(),
+            answers: Answers::default(),
+            walks: Walks::default(),
             unheld: None,
             watches: Watches::default(),
             passed: vec![vec![0; Hook::ALL.len()]; config.nodes],

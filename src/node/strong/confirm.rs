@@ -12,7 +12,11 @@ use super::request::Request;
 use crate::{
     command::op::Answer,
     node::{flights::Number, votes::Votes},
-    probe::{Mutant, planted},
+    probe::{
+        Mutant,
+        claims::{answered, begun_again},
+        planted,
+    },
     record::{Ballot, NodeId},
     slot::SlotSet,
     time::Instant,
@@ -218,6 +222,7 @@ impl Reads {
 
     /// These are answered now.
     fn on_answered(&mut self, reads: &[Read]) {
+        reads.iter().for_each(|read| answered(true, read.request.slot, read.number));
         if self.is_empty() {
             return self.answered.clear();
         }
@@ -225,6 +230,11 @@ impl Reads {
             let last = self.answered.entry(read.request.slot).or_default();
             *last = read.number.max(*last);
         }
+    }
+
+    /// A read is to be begun anew.
+    pub(crate) fn on_again(read: &Read) {
+        begun_again(true, read.request.slot, read.number);
     }
 
     /// Whether a read of the same slot that came later was answered before it.

@@ -8,7 +8,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::request::Request;
 use crate::{
-    probe::{Mutant, claims::must, planted},
+    probe::{
+        Mutant,
+        claims::{answered, begun_again, must},
+        planted,
+    },
     record::NodeId,
     time::Instant,
 };
@@ -100,6 +104,7 @@ impl Forwards {
 
     /// The request of this number, which was taken out, has got its answer.
     pub(crate) fn on_answered(&mut self, slot: u32, id: u64) {
+        answered(false, slot, id);
         if let Some(away) = self.away.get_mut(&slot)
             && !planted(Mutant::AnswersOvertake)
         {
@@ -115,6 +120,9 @@ impl Forwards {
         let last = |slot| self.away.get(&slot).map_or(0, last);
         let gone = gone.map(|(id, Forwarded { request, .. })| {
             let overtaken = last(request.slot) > id;
+            if request.is_read() && !overtaken {
+                begun_again(false, request.slot, id);
+            }
             (request, overtaken)
         });
         let mut gone: Vec<(Request, bool)> = gone.collect();

@@ -373,6 +373,9 @@ impl Leader {
         let reads = self.reads.take(|read| slots.contains(read.request.slot));
         for read in reads {
             let answered_behind = self.reads.is_overtaken(&read);
+            if !answered_behind {
+                Reads::on_again(&read);
+            }
             let Read { request, since, .. } = read;
             let last = self.asked_for.get(request.slot as usize).copied().unwrap_or_default();
             let origin = request.origin;
