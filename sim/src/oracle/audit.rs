@@ -9,6 +9,7 @@
 //! - What a leader had no room for when it asked what members hold, it begins with the next time.
 //! - Who leads a slot sends a request for it back only behind another one that was.
 //! - No read is begun anew once one that came after it was answered.
+//! - What a link says first a node reads, however much it has to do.
 //! - By a floor that a node goes by it lets others go too; it waits for the floor of nobody that shows it
 //!   nothing; a life that begins with something dead below its floor looks for it.
 //! - Rules that the lines of a node state themselves hold there ([`quorate::probe::claims::must`]).

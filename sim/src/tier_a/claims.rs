@@ -7,7 +7,7 @@ use quorate::{
     store::Store,
 };
 
-use super::{World, host::Host};
+use super::{World, host::Host, net::EndId};
 use crate::oracle::{
     Failure,
     audit::{self, Session},
@@ -108,6 +108,13 @@ impl World<'_> {
             Says::Told => audit::told(id, claim, is_under_way(node, claim)),
             _ => audit::shown(id, claim),
         })
+    }
+
+    /// A node does not want to read what has arrived on a link: what comes first there it always wants.
+    pub(super) fn audit_unread(&mut self, id: usize, end: EndId) {
+        if !self.net.ends[end].heard {
+            self.note_unheld(audit::parts(id, Some("what a link says first is not read")));
+        }
     }
 
     fn word(&mut self, id: usize, word: Word) -> Result<(), Failure> {

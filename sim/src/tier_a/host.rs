@@ -253,6 +253,7 @@ impl World<'_> {
                 return;
             }
             if !node.wants_read(link) {
+                self.audit_unread(id, end);
                 let unwelcome = &mut self.hosts[id].unwelcome;
                 if !unwelcome.contains(&(link, end)) {
                     unwelcome.push((link, end));

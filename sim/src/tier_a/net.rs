@@ -108,6 +108,8 @@ pub(super) struct End {
     pub(super) closed: bool,
     /// What comes here vanishes, and nobody is told.
     void: bool,
+    /// Something was read here.
+    pub(super) heard: bool,
     /// Arrived and not read.
     pub(super) inbox: VecDeque<u8>,
     /// The other side's end has arrived, behind the inbox.
@@ -211,6 +213,7 @@ impl Net {
                 other,
                 closed: false,
                 void: false,
+                heard: false,
                 inbox: VecDeque::new(),
                 fin: false,
                 flight: 0,
@@ -408,6 +411,7 @@ impl Net {
         bytes.extend_from_slice(&front[..in_front]);
         bytes.extend_from_slice(&back[..size - in_front]);
         inbox.drain(..size);
+        self.ends[end].heard = true;
         if let Some(tape) = &mut self.tape {
             tape.on_read(self.now_us, end, size);
         }
