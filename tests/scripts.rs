@@ -309,7 +309,6 @@ fn scripts_kill_the_bugs_that_the_kill_table_says() {
     let table = include_str!("../sim/KILLS.md");
     let kills = [
         (Mutant::BatchSentApart, "batches_apart.txt"),
-        (Mutant::BatchesOvertaken, "batches_again.txt"),
         (Mutant::CanvassIgnoresTransfer, "handover_canvass.txt"),
         (Mutant::DamagedCountsAsNew, "damaged_not_new.txt"),
         (Mutant::ExpiredAboveFloor, "expired.txt"),

@@ -52,9 +52,8 @@ the next that a change of timing makes useless, and `--renew` finds another.
 ";
 
 /// Bugs that a script kills or the exhaustive search, for they show in one narrow course of things.
-const SCRIPTS: [(Mutant, &str); 11] = [
+const SCRIPTS: [(Mutant, &str); 10] = [
     (Mutant::BatchSentApart, "scripts/batches_apart.txt"),
-    (Mutant::BatchesOvertaken, "scripts/batches_again.txt"),
     (Mutant::CanvassIgnoresTransfer, "scripts/handover_canvass.txt"),
     (Mutant::DamagedCountsAsNew, "scripts/damaged_not_new.txt"),
     (Mutant::ExpiredAboveFloor, "scripts/expired.txt"),
