@@ -17,7 +17,11 @@ use crate::{
     command::op::Answer,
     conn::Ticket,
     log::Batch,
-    probe::{Hook, Mutant, claims::recovered_from, planted, reached},
+    probe::{
+        Hook, Mutant,
+        claims::{Word, say},
+        planted, reached,
+    },
     proto::{peer::Frame, reply::ReplyWriter},
     record::{Db, NodeId},
     time::Now,
@@ -215,7 +219,7 @@ impl Node {
         if walked.count() < needed || !clean || !self.strong.poll_recovered() {
             return;
         }
-        walked.iter().for_each(|peer| recovered_from(peer.0));
+        walked.iter().for_each(|peer| say(Word::RecoveredFrom(peer.0)));
         tracing::info!("recovered from the other members");
         let batch = self.replica.journal.gathering();
         let births = self.formation.rejoin(batch);

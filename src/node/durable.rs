@@ -10,7 +10,11 @@ use super::{
 use crate::{
     conn::Wait,
     log::{Batch, Entry, Loss},
-    probe::{Hook, Mutant, claims::walked, planted, reached},
+    probe::{
+        Hook, Mutant,
+        claims::{Word, say},
+        planted, reached,
+    },
     proto::peer::Frame,
     record::NodeId,
     time::Now,
@@ -129,7 +133,7 @@ impl Node {
 
     /// A peer has shown us all that it had when it began to. Whether we could take all of it.
     pub(super) fn on_walked(&mut self, from: NodeId) -> bool {
-        walked(from.0);
+        say(Word::Walked(from.0));
         if let Some(peer) = self.peers.get_mut(from) {
             peer.has_walked = true;
         }

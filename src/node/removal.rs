@@ -26,7 +26,7 @@ use super::{
 use crate::{
     probe::{
         Hook, Mutant,
-        claims::{must, taken_out, walk_begun},
+        claims::{Word, must, say, taken_out},
         planted, reached,
     },
     proto::peer::{self, Frame},
@@ -176,7 +176,7 @@ impl Node {
         let told = Told { begins, sound, clock, floor: Floor { hlc, lives } };
         let Some(peer) = self.peers.get_mut(from) else { return Err(Hangup::Unexpected) };
         if begins {
-            walk_begun(from.0);
+            say(Word::WalkBegun(from.0));
         }
         let life = peer.cursor.incarnation;
         match self.replica.floors.on_told(from, told, ahead) {

@@ -14,7 +14,7 @@ use crate::{
     node::{flights::Number, votes::Votes},
     probe::{
         Mutant,
-        claims::{answered, begun_again},
+        claims::{Word, say},
         planted,
     },
     record::{Ballot, NodeId},
@@ -222,7 +222,9 @@ impl Reads {
 
     /// These are answered now.
     fn on_answered(&mut self, reads: &[Read]) {
-        reads.iter().for_each(|read| answered(true, read.request.slot, read.number));
+        reads.iter().for_each(|read| {
+            say(Word::Answered { at_leader: true, slot: read.request.slot, number: read.number });
+        });
         if self.is_empty() {
             return self.answered.clear();
         }
@@ -234,7 +236,7 @@ impl Reads {
 
     /// A read is to be begun anew.
     pub(crate) fn on_again(read: &Read) {
-        begun_again(true, read.request.slot, read.number);
+        say(Word::BegunAgain { at_leader: true, slot: read.request.slot, number: read.number });
     }
 
     /// Whether a read of the same slot that came later was answered before it.

@@ -10,7 +10,7 @@ use super::request::Request;
 use crate::{
     probe::{
         Mutant,
-        claims::{answered, begun_again, must},
+        claims::{Word, must, say},
         planted,
     },
     record::NodeId,
@@ -104,7 +104,7 @@ impl Forwards {
 
     /// The request of this number, which was taken out, has got its answer.
     pub(crate) fn on_answered(&mut self, slot: u32, id: u64) {
-        answered(false, slot, id);
+        say(Word::Answered { at_leader: false, slot, number: id });
         if let Some(away) = self.away.get_mut(&slot)
             && !planted(Mutant::AnswersOvertake)
         {
@@ -121,7 +121,7 @@ impl Forwards {
         let gone = gone.map(|(id, Forwarded { request, .. })| {
             let overtaken = last(request.slot) > id;
             if request.is_read() && !overtaken {
-                begun_again(false, request.slot, id);
+                say(Word::BegunAgain { at_leader: false, slot: request.slot, number: id });
             }
             (request, overtaken)
         });

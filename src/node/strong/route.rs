@@ -13,7 +13,7 @@ use crate::{
     node::peers::Peers,
     probe::{
         Hook, Mutant,
-        claims::{held_by_majority, refused},
+        claims::{Word, held_by_majority, say},
         planted, reached,
     },
     proto::peer::{self, Frame},
@@ -221,7 +221,7 @@ impl Strong {
     /// that it sent before it knows: they must not overtake this one.
     pub(super) fn refuse(&self, ctx: &mut Ctx<'_>, (node, id): (NodeId, u64), slot: u32) {
         if let Some(peer) = ctx.peers.get_mut(node) {
-            refused(node.0, slot);
+            say(Word::Refused { peer: node.0, slot });
             *peer.refusals_sent.entry(counted(slot)).or_default() += 1;
             let [a, b, c, d] = slot.to_le_bytes();
             peer.say(&Frame::Answer { id, answer: &[NOT_STAMPED, a, b, c, d] });

@@ -18,7 +18,7 @@ use crate::{
     node::{inbound::Hangup, peers::Parting},
     probe::{
         Hook, Mutant,
-        claims::{HEARD, must, shows, turned_away},
+        claims::{HEARD, Word, must, say, shows},
         planted, reached,
     },
     proto::peer::{self, Frame},
@@ -487,7 +487,7 @@ impl Strong {
             route @ (Route::Here(_) | Route::Nowhere | Route::There(_)) => {
                 reached(Hook::ForwardRefused);
                 if matches!(route, Route::Here(_)) && !self.is_full() {
-                    turned_away(from.0, slot);
+                    say(Word::TurnedAway { peer: from.0, slot });
                 }
                 self.refuse(ctx, (from, id), slot);
             }
