@@ -3,8 +3,7 @@
 //! - A node says that no cluster has formed with its data only if it has never voted with that.
 //! - What a peer has acknowledged it has applied, in the session that they have.
 //! - Of a member that has recovered so many know that its earlier lives are over that any majority has one
-//!   of them.
-//!   What it has recovered in databases 1 and 2 the others began to show it as voters.
+//!   of them. What it has recovered in databases 1 and 2 the others began to show it as voters.
 //! - What KEYS tells of is in the log, and who is asked about a key says what it holds.
 //! - What a leader had no room for when it asked what members hold, it begins with the next time.
 //! - Who leads a slot sends a request for it back only behind another one that was.
