@@ -43,6 +43,39 @@ impl Add<Millis> for Instant {
     }
 }
 
+/// The first of several instants, of which any may be none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Earliest(Instant);
+
+impl Earliest {
+    /// Of none yet.
+    pub const NONE: Self = Self(Instant::FAR);
+
+    /// Of those so far and this one.
+    #[inline]
+    pub fn add(&mut self, at: Instant) {
+        self.0 = self.0.min(at);
+    }
+
+    /// Of those so far and this one, if it is one.
+    #[inline]
+    pub fn maybe(&mut self, at: Option<Instant>) {
+        self.add(at.unwrap_or(Instant::FAR));
+    }
+
+    /// It is now, if this is so.
+    #[inline]
+    pub fn now_if(&mut self, so: bool) {
+        self.add(if so { Instant::ZERO } else { Instant::FAR });
+    }
+
+    /// The first of them all, if there was any.
+    #[must_use]
+    pub fn get(self) -> Option<Instant> {
+        (self.0 != Instant::FAR).then_some(self.0)
+    }
+}
+
 /// A span of time in milliseconds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Millis(pub u64);

@@ -329,6 +329,7 @@ impl Node {
     }
 
     pub(super) fn tick(&mut self, now: Now) {
+        self.say_what_is_in_the_way(now);
         let (strong, mut ctx) = self.strong(now);
         strong.tick(&mut ctx);
         if self.quorum.next_deadline().is_some_and(|deadline| deadline <= now.mono) {
@@ -350,7 +351,6 @@ impl Node {
         self.have_shown_again(now);
         self.maybe_rejoin();
         self.maybe_start_cold(now);
-        self.say_what_is_in_the_way(now);
         self.run_waits(now);
         self.run_locates(now);
         self.run_sleeps(now);
@@ -359,7 +359,7 @@ impl Node {
     }
 
     /// Gives out what is over, and moves what is to be asked and said into the links.
-    pub(super) fn deliver(&mut self, now: Now) {
+    fn deliver(&mut self, now: Now) {
         loop {
             let (strong, mut ctx) = self.strong(now);
             let outcomes = strong.take_outcomes(&mut ctx);

@@ -121,7 +121,6 @@ impl Node {
         self.on_batch(now, batch);
         self.send_acks();
         self.release(now);
-        self.deliver(now);
     }
 
     /// A checkpoint is complete.

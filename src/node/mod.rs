@@ -235,7 +235,6 @@ impl Node {
             Origin::Accepted(addresses) => self.open_client(now, link, addresses),
             Origin::Dialed(peer) => self.open_dialed(now, link, peer),
         }
-        self.deliver(now);
     }
 
     /// A dial that the node asked for has failed.
@@ -245,7 +244,6 @@ impl Node {
         {
             peer.on_unreachable(now, &self.timing, &mut self.rng);
         }
-        self.deliver(now);
     }
 
     /// Bytes arrived.
@@ -258,7 +256,6 @@ impl Node {
             Some(End::Peer(_)) => self.hear(now, link, bytes),
             None => {}
         }
-        self.deliver(now);
     }
 
     /// The other side has sent its last byte; it may still read.
@@ -268,13 +265,11 @@ impl Node {
             Some(End::Peer(_)) => self.close(now, link),
             None => {}
         }
-        self.deliver(now);
     }
 
     /// A link is gone both ways; nothing more can be read or written.
     pub fn handle_close(&mut self, now: Now, link: LinkId) {
         self.forget(now, link);
-        self.deliver(now);
     }
 
     /// A link that took fewer bytes than offered takes more again.
@@ -302,7 +297,6 @@ impl Node {
         self.replica.store.free_some();
         self.do_chores(now);
         self.tick(now);
-        self.deliver(now);
     }
 
     /// Stop: no new work, answer what came in, give connected peers what they lack. The driver ends
@@ -317,7 +311,6 @@ impl Node {
         for link in clients {
             self.run_client(now, link, Input::Shutdown);
         }
-        self.deliver(now);
     }
 
     /// The next link with output; each once a turn.

@@ -14,7 +14,7 @@ use crate::{
     probe::{Hook, reached},
     proto::peer::Frame,
     record::NodeId,
-    time::{Instant, Millis, Now},
+    time::{Earliest, Instant, Millis, Now},
 };
 
 /// How often readers that stall are looked at.
@@ -68,39 +68,34 @@ impl Node {
         }
     }
 
-    /// The next time that [`Node::run_timers`] has something to do.
+    /// The next time that [`Node::run_timers`] has something to do. Asked after each turn.
     pub(super) fn next_timer(&self) -> Option<Instant> {
-        let peers = self.peers.iter().map(|peer| match peer.dialing {
-            Dialing::Waiting { until } | Dialing::Connecting { until } => until,
-            Dialing::Connected { link } => {
-                let heard = self.links.peer(link).map_or(Instant::ZERO, |link| link.heard);
-                let idle = peer.repair.is_idle();
-                let repair_at = if idle { peer.repair_at } else { peer.ping_at };
-                (heard + self.timing.silence).min(peer.ping_at).min(repair_at)
+        let mut due = Earliest::NONE;
+        for peer in self.peers.iter() {
+            match peer.dialing {
+                Dialing::Waiting { until } | Dialing::Connecting { until } => due.add(until),
+                Dialing::Connected { link } => {
+                    let heard = self.links.peer(link).map_or(Instant::ZERO, |link| link.heard);
+                    due.add(heard + self.timing.silence);
+                    due.add(peer.ping_at);
+                    if peer.repair.is_idle() {
+                        due.add(peer.repair_at);
+                    }
+                }
             }
-        });
-        let accepted = self.accepted.iter().filter_map(|link| self.links.peer(*link));
-        let accepted = accepted.map(|link| link.heard + self.timing.silence);
-        let watched = self.watched.iter().map(|watched| watched.look_at);
-        let draining = self.draining.filter(|_| !self.overdue);
-        let deferred = [
-            self.strong.next_timer(),
-            self.quorum.next_deadline(),
-            self.waits.next_timer(),
-            self.locates.next_timer(),
-            self.removal.next_timer(),
-            self.sleeps.next_timer(),
-            draining,
-        ];
-        // Asked after each turn, and one long chain would take its time.
-        let mut due = Instant::FAR;
-        peers.for_each(|at| due = due.min(at));
-        accepted.for_each(|at| due = due.min(at));
-        watched.for_each(|at| due = due.min(at));
-        for at in deferred {
-            due = due.min(at.unwrap_or(Instant::FAR));
         }
-        (due != Instant::FAR).then_some(due)
+        for link in self.accepted.iter().filter_map(|link| self.links.peer(*link)) {
+            due.add(link.heard + self.timing.silence);
+        }
+        self.watched.iter().for_each(|watched| due.add(watched.look_at));
+        due.maybe(self.draining.filter(|_| !self.overdue));
+        due.maybe(self.strong.next_timer());
+        due.maybe(self.quorum.next_deadline());
+        due.maybe(self.waits.next_timer());
+        due.maybe(self.locates.next_timer());
+        due.maybe(self.removal.next_timer());
+        due.maybe(self.sleeps.next_timer());
+        due.get()
     }
 
     fn run_peer_timers(&mut self, now: Now, id: NodeId) {

@@ -25,7 +25,7 @@ use crate::{
     record::{Ballot, Db, NodeId},
     rng::Rng,
     slot::{Slot, SlotSet},
-    time::{Instant, Millis, Now},
+    time::{Earliest, Instant, Millis, Now},
 };
 
 mod acceptor;
@@ -417,32 +417,27 @@ impl Strong {
         }
     }
 
-    /// When [`Strong::tick`] has something to do at the latest.
+    /// When [`Strong::tick`] has something to do at the latest. Asked after each turn.
     pub(crate) fn next_timer(&self) -> Option<Instant> {
-        let settles = self.leader.next_unsettled().is_some() && self.has_room();
-        let campaigns = self.campaigns.iter().map(|campaign| campaign.until).min();
-        let stands = self.terms.due_at().filter(|_| self.may_stand());
-        let alone = self.alone_since.map(|since| since + self.timing.silence);
-        let alone = alone.filter(|_| !self.led().is_empty());
-        let timers = [
-            settles.then_some(Instant::ZERO),
-            self.leader.next_deadline(),
-            self.fast.next_deadline(),
-            self.forwards.next_deadline(),
-            self.retry_at,
-            campaigns,
-            stands,
-            alone,
-            self.upkeep.next_timer().filter(|_| self.has_room()),
-            self.next_handover(),
-            self.flushes.next_timer(),
-            self.expiries.next_timer().filter(|_| self.has_room()),
-            (self.erasures.is_ready() || self.flushes.is_due() || self.forwards.has_free())
-                .then_some(Instant::ZERO),
-        ];
-        let due =
-            timers.into_iter().fold(Instant::FAR, |due, at| due.min(at.unwrap_or(Instant::FAR)));
-        (due != Instant::FAR).then_some(due)
+        let mut due = Earliest::NONE;
+        due.now_if(self.erasures.is_ready() || self.flushes.is_due() || self.forwards.has_free());
+        due.maybe(self.leader.next_deadline());
+        due.maybe(self.fast.next_deadline());
+        due.maybe(self.forwards.next_deadline());
+        due.maybe(self.retry_at);
+        self.campaigns.iter().for_each(|campaign| due.add(campaign.until));
+        due.maybe(self.terms.due_at().filter(|_| self.may_stand()));
+        if let Some(since) = self.alone_since.filter(|_| !self.led().is_empty()) {
+            due.add(since + self.timing.silence);
+        }
+        due.maybe(self.next_handover());
+        due.maybe(self.flushes.next_timer());
+        if self.has_room() {
+            due.now_if(self.leader.next_unsettled().is_some());
+            due.maybe(self.upkeep.next_timer());
+            due.maybe(self.expiries.next_timer());
+        }
+        due.get()
     }
 
     /// Time has passed.
