@@ -24,7 +24,7 @@ use crate::{
 };
 
 /// Each seed of so many is played twice.
-const TWICE_EVERY: u64 = 25;
+const TWICE_EVERY: u64 = 100;
 /// Progress is shown this often.
 const PROGRESS: Duration = Duration::from_secs(5);
 /// A batch of so many seeds must pass every hook, and see every class of faults that it has.

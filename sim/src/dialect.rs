@@ -364,9 +364,11 @@ enum Reply {
 fn words(dialect: Dialect, words: &[&str], out: &mut Vec<u8>) {
     match dialect {
         Dialect::Resp => {
-            out.extend_from_slice(format!("*{}\r\n", words.len()).as_bytes());
+            head(b'*', words.len(), out);
             for word in words {
-                out.extend_from_slice(format!("${}\r\n{word}\r\n", word.len()).as_bytes());
+                head(b'$', word.len(), out);
+                out.extend_from_slice(word.as_bytes());
+                out.extend_from_slice(b"\r\n");
             }
         }
         Dialect::Text => {
@@ -374,6 +376,13 @@ fn words(dialect: Dialect, words: &[&str], out: &mut Vec<u8>) {
             out.push(b'\n');
         }
     }
+}
+
+/// How many words come, or bytes.
+fn head(mark: u8, count: usize, out: &mut Vec<u8>) {
+    out.push(mark);
+    out.extend_from_slice(count.to_string().as_bytes());
+    out.extend_from_slice(b"\r\n");
 }
 
 /// A line and its size with its end.

@@ -74,7 +74,7 @@ struct Flags {
     /// With --seed or --replay: show what the nodes log.
     #[arg(long)]
     logs: bool,
-    /// Play so many seeds; each 25th one twice.
+    /// Play so many seeds; each 100th one twice.
     #[arg(long, default_value_t = 100)]
     seeds: u64,
     /// Play seeds for so many minutes instead.

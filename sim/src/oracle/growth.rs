@@ -71,7 +71,8 @@ struct Seen {
     recovered: bool,
     /// It had no floor at some time since the last look.
     bare: bool,
-    /// What it held at the last look, by key.
+    /// The digests of what it held at the last look, and that by key.
+    looked: [u128; Db::COUNT],
     held: [BTreeMap<Vec<u8>, Held>; Db::COUNT],
 }
 
@@ -127,7 +128,7 @@ impl Growth {
     /// What a node's floor is, and whether its log has that, and all else. One without a floor may
     /// have lost data.
     pub fn note_floor(&mut self, node: usize, floor: Option<u64>, durable: bool) {
-        if durable {
+        if durable && !self.removing[node].is_empty() {
             let mut logged = std::mem::take(&mut self.removing[node]);
             self.removed[node].append(&mut logged);
         }
@@ -150,6 +151,9 @@ impl Growth {
 
     /// How far a node's databases are flushed, and whether its log has that.
     pub fn note_flushes(&mut self, node: usize, store: &Store, durable: bool) {
+        if Db::ALL.map(|db| store.flushed(db).to_bits()) == self.flushed[node] {
+            return;
+        }
         for db in Db::ALL {
             let (flushed, before) =
                 (store.flushed(db).to_bits(), &mut self.flushed[node][db.index()]);
@@ -252,6 +256,10 @@ impl Growth {
         seen.looks += 1;
         let look = seen.looks;
         for (db, before) in Db::ALL.into_iter().zip(&mut seen.held) {
+            let digest = store.digest(db, 0, store.slots());
+            if std::mem::replace(&mut seen.looked[db.index()], digest) == digest {
+                continue;
+            }
             let flushed = store.flushed(db).to_bits();
             for record in store.records(db) {
                 let version = record.version.to_bits();

@@ -38,8 +38,9 @@ pub struct Majorities {
     claims: BTreeMap<DbKey, (u128, usize)>,
     /// The newest tombstone of each key of the strong database that a leader has taken out.
     taken_out: BTreeMap<Vec<u8>, u128>,
-    /// The values of that database that each voter held at the last look, in its present life.
-    values: BTreeMap<usize, BTreeMap<Vec<u8>, u128>>,
+    /// The values of that database that each voter held at the last look, in its present life, and their
+    /// digest.
+    values: BTreeMap<usize, (u128, BTreeMap<Vec<u8>, u128>)>,
 }
 
 /// Those that vote, of a cluster.
@@ -145,18 +146,34 @@ impl Majorities {
     /// What it has lost.
     pub fn look(&mut self, node: usize, store: &Store) -> Result<(), Failure> {
         let flushed = store.flushed(Db::STRONG).to_bits();
-        let values = store.records(Db::STRONG).filter(|record| record.value.is_some());
-        let held = values.map(|record| (record.key.to_vec(), record.version.to_bits())).collect();
-        let before = self.values.insert(node, held).unwrap_or_default();
-        for (key, version) in before {
-            let gone = store.get(Db::STRONG, &key).is_none() && version > flushed;
-            if gone && self.taken_out.get(&key).is_none_or(|newest| *newest < version) {
-                let detail =
-                    format!("n{node} held {version:x}, and nobody has taken out anything newer");
-                return Err(Failure::of_key(ORACLE, Db::STRONG.number(), &key, detail));
+        let digest = store.digest(Db::STRONG, 0, store.slots());
+        let (known, held) = self.values.entry(node).or_default();
+        if std::mem::replace(known, digest) == digest {
+            return Ok(());
+        }
+        let (taken_out, mut lost) = (&self.taken_out, None);
+        held.retain(|key, version| {
+            let record = store.get(Db::STRONG, key);
+            let gone = record.is_none() && *version > flushed;
+            if gone && taken_out.get(key).is_none_or(|newest| *newest < *version) {
+                lost.get_or_insert_with(|| (key.clone(), *version));
+            }
+            record.is_some_and(|record| record.value.is_some())
+        });
+        for record in store.records(Db::STRONG).filter(|record| record.value.is_some()) {
+            let version = record.version.to_bits();
+            match held.get_mut(record.key) {
+                Some(before) => *before = version,
+                None => {
+                    held.insert(record.key.to_vec(), version);
+                }
             }
         }
-        Ok(())
+        lost.map_or(Ok(()), |(key, version)| {
+            let detail =
+                format!("n{node} held {version:x}, and nobody has taken out anything newer");
+            Err(Failure::of_key(ORACLE, Db::STRONG.number(), &key, detail))
+        })
     }
 
     /// A node does not vote, or its life is over: what it held may be replaced, or gone.

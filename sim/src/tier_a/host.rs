@@ -55,6 +55,7 @@ pub(super) struct Host {
     pub(super) unwelcome: Vec<(LinkId, usize)>,
     /// Turns that might have logged at once.
     pub(super) turns: u64,
+    pub(super) all_turns: u64,
     pub(super) crashes: u64,
     /// It may lack what it had, and has not got it from the others yet.
     pub(super) lacks: bool,
@@ -94,6 +95,7 @@ impl Host {
             drive,
             batches: 0,
             turns: 0,
+            all_turns: 0,
             unwelcome: Vec::new(),
             crashes: 0,
             lacks: false,
