@@ -13,7 +13,7 @@
 //!   failed sync    [a][b][C][D]           [a][b][ ][ ]   dirty {}
 //! ```
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use super::disk::{Disk, DiskError};
 
@@ -32,10 +32,12 @@ pub struct MemoryDisk {
     next_file: u64,
     changes: u64,
     trouble: Option<Trouble>,
-    /// Where the next write of a segment or a checkpoint lands instead.
-    stray: Option<(String, u64)>,
+    /// Where a write of a segment or a checkpoint lands instead.
+    stray: Option<Stray>,
     /// What a write that went astray has spoilt: what should stand where in which file.
     astray: Vec<(u64, usize, Vec<u8>)>,
+    /// One has just landed on a twin.
+    on_twin: bool,
 }
 
 /// An open file; it can be read after it was removed.
@@ -57,6 +59,29 @@ pub enum Trouble {
     SyncFails(u64),
 }
 
+/// Where a write lands that goes astray: so many bytes from the start of this file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stray {
+    /// The file's name.
+    pub file: String,
+    /// Bytes from its start.
+    pub offset: u64,
+    /// Of so many writes that are the first after a sync it waits for one that is as long as an earlier one
+    /// of its file which was synced together with a later one, and lands on that.
+    pub twins: u32,
+}
+
+/// A write of a file, and how often the file had been synced before it.
+#[derive(Clone, Copy, Debug)]
+struct Written {
+    offset: usize,
+    len: usize,
+    syncs: u64,
+}
+
+/// So many of the last writes of a file are known.
+const WRITES_KNOWN: usize = 16;
+
 /// What a power failure does to one sector, or to a file's size.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fate {
@@ -76,6 +101,9 @@ struct Inode {
     medium: Vec<u8>,
     dirty: BTreeSet<usize>,
     resized: bool,
+    syncs: u64,
+    /// The last of its writes.
+    writes: VecDeque<Written>,
 }
 
 /// A name points to another file, or to none.
@@ -93,9 +121,9 @@ impl MemoryDisk {
         self.trouble = trouble;
     }
 
-    /// The next write of a segment or a checkpoint lands in another place, if that is there by then: in
-    /// this file, so many bytes from its start. Or it does not, after all.
-    pub fn misdirect(&mut self, to: Option<(String, u64)>) {
+    /// A write of a segment or a checkpoint lands in another place, if that is there by then. Or it does
+    /// not, after all.
+    pub fn misdirect(&mut self, to: Option<Stray>) {
         self.stray = to;
     }
 
@@ -109,6 +137,11 @@ impl MemoryDisk {
     #[must_use]
     pub const fn is_astray(&self) -> bool {
         !self.astray.is_empty()
+    }
+
+    /// Whether a write has landed on an earlier one of its length since the last call.
+    pub const fn take_twin(&mut self) -> bool {
+        std::mem::replace(&mut self.on_twin, false)
     }
 
     /// What went astray stays so.
@@ -132,8 +165,17 @@ impl MemoryDisk {
     fn lead_astray(&mut self, file: MemoryFile, offset: usize, bytes: &[u8]) -> bool {
         let named = |id: u64| self.names.iter().find(|(_, held)| **held == id);
         let is_data = named(file.0).is_some_and(|(name, _)| !name.starts_with("identity"));
-        let Some((name, to)) = self.stray.take_if(|_| is_data) else { return false };
-        let Some(id) = self.names.get(&name).copied() else { return false };
+        let Some(stray) = self.stray.as_mut().filter(|_| is_data) else { return false };
+        let inode = self.files.get(&file.0);
+        let twin = inode.and_then(|inode| inode.twin(bytes.len()));
+        if stray.twins > 0 && twin.is_none() {
+            stray.twins -= u32::from(inode.is_some_and(Inode::is_synced));
+            return false;
+        }
+        let Some(Stray { file: name, offset: to, twins }) = self.stray.take() else { return false };
+        let place = self.names.get(&name).copied().map(|id| (id, to));
+        let twin = twin.filter(|_| twins > 0).map(|offset| (file.0, offset as u64));
+        let Some((id, to)) = twin.or(place) else { return false };
         let Some(inode) = self.files.get_mut(&id) else { return false };
         let to = usize::try_from(to).unwrap_or(usize::MAX);
         let size = inode.cache.len();
@@ -145,6 +187,7 @@ impl MemoryDisk {
         let before = inode.cache.get(to..size.min(to + landed.len())).unwrap_or_default();
         self.astray = vec![(id, to, before.to_vec()), (file.0, offset, bytes.to_vec())];
         inode.write(to, landed);
+        self.on_twin = twin.is_some();
         true
     }
 
@@ -211,6 +254,10 @@ impl MemoryDisk {
 impl Inode {
     fn write(&mut self, offset: usize, bytes: &[u8]) {
         let end = offset + bytes.len();
+        self.writes.push_back(Written { offset, len: bytes.len(), syncs: self.syncs });
+        if self.writes.len() > WRITES_KNOWN {
+            self.writes.pop_front();
+        }
         if self.cache.len() < end {
             self.mark_dirty(self.cache.len(), end);
             self.cache.resize(end, 0);
@@ -219,6 +266,20 @@ impl Inode {
             place.copy_from_slice(bytes);
         }
         self.mark_dirty(offset, end);
+    }
+
+    /// Whether nothing was written since the last sync.
+    fn is_synced(&self) -> bool {
+        self.writes.back().is_none_or(|last| last.syncs < self.syncs)
+    }
+
+    /// Where an earlier write of this length stands that was synced together with a later one, and nothing
+    /// was written since.
+    fn twin(&self, len: usize) -> Option<usize> {
+        let last = self.writes.back().filter(|_| self.is_synced())?;
+        let mut together = self.writes.iter().filter(|write| write.syncs == last.syncs);
+        let twin = together.find(|write| write.len == len && write.offset < last.offset)?;
+        Some(twin.offset)
     }
 
     /// Changes what both the system and the medium have.
@@ -244,6 +305,7 @@ impl Inode {
     }
 
     fn sync(&mut self) {
+        self.syncs += 1;
         self.settle(&mut || Fate::Kept);
     }
 

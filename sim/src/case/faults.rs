@@ -93,6 +93,10 @@ pub enum FaultKind {
     Misdirected {
         /// On whose disk.
         node: usize,
+        /// Rather one that is as long as an earlier one of its file, and on that; then the process ends at
+        /// once.
+        #[serde(default)]
+        twin: bool,
     },
     /// Messages get stuck in one direction.
     OneWay {
@@ -394,7 +398,7 @@ impl FaultKind {
             | Self::DiskFull { node }
             | Self::Isolation { node, .. }
             | Self::Kill { node }
-            | Self::Misdirected { node }
+            | Self::Misdirected { node, .. }
             | Self::Pause { node }
             | Self::PowerLoss { node }
             | Self::SlowDisk { node, .. }
@@ -420,7 +424,7 @@ impl FaultKind {
             | Self::DiskFull { node }
             | Self::Isolation { node, .. }
             | Self::Kill { node }
-            | Self::Misdirected { node }
+            | Self::Misdirected { node, .. }
             | Self::Pause { node }
             | Self::PowerLoss { node }
             | Self::SlowDisk { node, .. }
@@ -490,8 +494,11 @@ impl fmt::Display for Fault {
             FaultKind::Isolation { node, way: Way::In } => write!(f, "no node can reach n{node}"),
             FaultKind::Isolation { node, way: Way::Out } => write!(f, "n{node} can reach no node"),
             FaultKind::Kill { node } => write!(f, "n{node} is killed"),
-            FaultKind::Misdirected { node } => {
+            FaultKind::Misdirected { node, twin: false } => {
                 write!(f, "the next write of n{node} lands somewhere else on its disk")
+            }
+            FaultKind::Misdirected { node, twin: true } => {
+                write!(f, "a write of n{node} lands on an earlier one of its size")
             }
             FaultKind::OneWay { from, to } => write!(f, "n{from} can't reach n{to}"),
             FaultKind::Partition { a, b } => write!(f, "n{a} and n{b} are cut off from each other"),

@@ -225,7 +225,10 @@ impl Plan {
                 FaultKind::Isolation { node: a, way }
             }
             FaultClass::Kill => FaultKind::Kill { node: a },
-            FaultClass::MisdirectedWrite => FaultKind::Misdirected { node: a },
+            FaultClass::MisdirectedWrite => {
+                let twin = Chance::new(seed, "twin", number).percent(50);
+                FaultKind::Misdirected { node: a, twin }
+            }
             FaultClass::OneWay if chance.percent(50) => FaultKind::OneWay { from: a, to: b },
             FaultClass::OneWay => FaultKind::OneWay { from: b, to: a },
             FaultClass::Partition => FaultKind::Partition { a, b },

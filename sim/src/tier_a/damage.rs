@@ -3,7 +3,10 @@
 
 use std::collections::BTreeMap;
 
-use quorate::log::{self, Disk as _, Home, Mode, memory::MemoryDisk};
+use quorate::log::{
+    self, Disk as _, Home, Mode,
+    memory::{MemoryDisk, Stray},
+};
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 use super::disk::Drive;
@@ -11,6 +14,8 @@ use crate::chance::Chance;
 
 const HEADER_SIZE: usize = 40;
 const SECTOR_SIZE: u64 = 512;
+/// Of so many first writes after a sync a fault waits for one that has a twin.
+const TWINS_SOUGHT: u32 = 4;
 const SEGMENT: &str = "log-";
 const CHECKPOINT: &str = "checkpoint-";
 
@@ -46,8 +51,9 @@ impl Drive {
     }
 
     /// The next write of a segment or a checkpoint goes astray: most often to where one of the last
-    /// frames stands.
-    pub(super) fn misdirect(&mut self, chance: &mut Chance) {
+    /// frames stands. If it is for a twin, one that is as long as an earlier frame lands on that, if there
+    /// is one soon.
+    pub(super) fn misdirect(&mut self, chance: &mut Chance, twin: bool) {
         let names = data(&self.medium);
         let Some(newest) = newest_segment(&names) else { return };
         let any = &names[chance.below(names.len() as u64) as usize];
@@ -62,8 +68,8 @@ impl Drive {
             frames => Some(frames[chance.below(frames.len() as u64) as usize].start as u64),
         };
         let offset = if chance.percent(70) { frame.unwrap_or(sector) } else { sector };
-        let to = (name.clone(), offset);
-        self.medium.misdirect(Some(to));
+        let twins = if twin { TWINS_SOUGHT } else { 0 };
+        self.medium.misdirect(Some(Stray { file: name.clone(), offset, twins }));
     }
 
     /// Whether it is harmed, and no start has found out yet.

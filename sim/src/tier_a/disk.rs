@@ -474,6 +474,10 @@ impl World<'_> {
                 }
                 self.record(id, EventKind::DiskDone, 0, &[]);
                 self.turn(id);
+                // What was written behind it would tell of it, so this is the time to start again.
+                if self.hosts[id].drive.medium.take_twin() {
+                    self.look_for_damage(id);
+                }
             }
             Err(error) => self.disk_failed(id, &error),
         }

@@ -92,7 +92,7 @@ impl World<'_> {
             FaultKind::HalfOpen { node, other } => self.cut(node, other, true),
             FaultKind::Isolation { node, way } => self.isolate(node, way, Net::block),
             FaultKind::Kill { node } => self.go_down(node, true),
-            FaultKind::Misdirected { node } => self.misdirect(node),
+            FaultKind::Misdirected { node, twin } => self.misdirect(node, twin),
             FaultKind::OneWay { from, to } => self.net.block(from, to),
             FaultKind::Partition { a, b } => {
                 self.net.block(a, b);
@@ -136,7 +136,7 @@ impl World<'_> {
             | FaultKind::SyncFails { .. } => {}
             FaultKind::DiskFull { node } => self.hosts[node].drive.full -= 1,
             FaultKind::Isolation { node, way } => self.isolate(node, way, Net::unblock),
-            FaultKind::Misdirected { node } => self.look_for_damage(node),
+            FaultKind::Misdirected { node, .. } => self.look_for_damage(node),
             FaultKind::ColdRestart { node }
             | FaultKind::Kill { node }
             | FaultKind::PowerLoss { node }
@@ -196,18 +196,18 @@ impl World<'_> {
     }
 
     /// The next write of a disk lands where it does not belong, under the same atlas.
-    fn misdirect(&mut self, node: usize) {
+    fn misdirect(&mut self, node: usize, twin: bool) {
         let mut chance = self.disk_chance(node);
         let up = self.hosts[node].node.is_some();
         if up && self.may_harm(node) {
-            self.hosts[node].drive.misdirect(&mut chance);
+            self.hosts[node].drive.misdirect(&mut chance, twin);
         }
         // It counts when a start must find out.
         self.fired[FaultClass::MisdirectedWrite as usize] -= 1;
     }
 
     /// A process whose write went astray ends, so that a start finds out.
-    fn look_for_damage(&mut self, node: usize) {
+    pub(super) fn look_for_damage(&mut self, node: usize) {
         let host = &self.hosts[node];
         if host.node.is_some() && !host.paused && host.drive.is_harmed() {
             self.end_life(node, true);

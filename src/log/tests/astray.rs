@@ -6,7 +6,7 @@ use super::{
         Disk, Entry, Mode, OpenError, Seq,
         frame::{FRAME_HEAD_SIZE, FrameHead},
         header::{HEADER_SIZE, Header, Kind},
-        memory::{Fate, MemoryDisk},
+        memory::{Fate, MemoryDisk, Stray},
     },
     Replayed, number, reopen, replay,
     world::{Loss, SCRIPTS, Step, World},
@@ -157,4 +157,36 @@ fn astray_mark_ignored() {
     use crate::probe::{Mutant, plant};
     plant(Some(Mutant::AstrayMarkIgnored));
     no_write_that_went_astray_is_believed();
+}
+
+/// Writes of these lengths, 0 for a sync, into a file of which a write shall land on a twin. Where it
+/// landed, if it did.
+fn landed(lengths: &[usize]) -> Option<usize> {
+    let mut disk = MemoryDisk::default();
+    let file = disk.create("log-1").expect("a file");
+    disk.misdirect(Some(Stray { file: "log-1".to_owned(), offset: 0, twins: 9 }));
+    let mut end = 0;
+    for (number, length) in (1..).zip(lengths) {
+        match length {
+            0 => disk.sync(&file).expect("healthy"),
+            length => disk.write(&file, end as u64, &vec![number; *length]).expect("healthy"),
+        }
+        if disk.is_astray() {
+            assert!(disk.take_twin() && !disk.take_twin());
+            let bytes = disk.bytes("log-1").expect("the file");
+            assert!(disk.clone().mend() && bytes.len() == end, "nothing stands in its own place");
+            return bytes.iter().position(|byte| *byte == number);
+        }
+        end += length;
+    }
+    None
+}
+
+#[test]
+fn a_twin_is_as_long_and_was_synced_together_with_a_later_write() {
+    assert_eq!(landed(&[5, 7, 5, 0, 7]), Some(5));
+    assert_eq!(landed(&[7, 5, 0, 7, 7, 0, 7]), Some(0), "the first after a sync");
+    for none in [&[5, 7, 0, 7][..], &[5, 7, 0, 8], &[5, 0, 7, 0, 5], &[5, 7, 5], &[5, 7, 0, 1, 5]] {
+        assert_eq!(landed(none), None, "{none:?}");
+    }
 }

@@ -4,7 +4,7 @@
 use super::{
     super::{
         Appender, Imager, Mode, OpenError, Seq,
-        memory::{Fate, MemoryDisk},
+        memory::{Fate, MemoryDisk, Stray},
     },
     Replayed, entry, replay,
 };
@@ -138,13 +138,14 @@ impl World {
     pub(super) fn play_astray(
         script: &[Step],
         segment_size: u64,
-        (nth, to): (usize, &(String, u64)),
+        (nth, (file, offset)): (usize, &(String, u64)),
     ) -> Self {
         let mut world = Self { segment_size, ..Self::default() };
         let mut going = world.step(Step::Reopen);
         for (index, step) in script.iter().enumerate() {
             if index == nth {
-                world.disk.misdirect(Some(to.clone()));
+                let stray = Stray { file: file.clone(), offset: *offset, twins: 0 };
+                world.disk.misdirect(Some(stray));
             }
             going = going && world.step(*step);
         }
