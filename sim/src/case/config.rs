@@ -169,7 +169,7 @@ impl Config {
         let slowest_ms = latency_ms.1 + slow_link.map_or(0, |(_, _, slow)| slow);
         let timing = draw_timing(seed, nodes, loses_nodes, slowest_ms);
         let disks = match plan.drama {
-            Some(_) => Disks::default(),
+            Some(drama) => drama.disks(),
             None if plan.alone => Disks::SLOW,
             None if plan.dark => dark::disks(seed),
             None => Disks::draw(seed),

@@ -7,7 +7,7 @@
 
 use quorate::probe::Hook;
 
-use super::{Config, Fault, FaultKind, Way, When};
+use super::{Config, Fault, FaultKind, Way, When, config::Disks};
 use crate::chance::Chance;
 
 /// When something happens around a node.
@@ -30,6 +30,9 @@ pub(super) enum Drama {
     Around,
     /// One node lags while the others delete, and is there again when another one goes.
     Burials,
+    /// A leader drops a tombstone, and of the others one loses it before its disk has it, and one hears
+    /// that late.
+    Drops,
     /// All but one node remember little, and lose it just after that one has shown something.
     Forgetful,
     /// One node and another one hear of writes long before the others, and go together.
@@ -43,6 +46,8 @@ pub(super) enum Drama {
     Returns,
     /// One node after the other is cut off, each for about as long as others need to replace it.
     Rotation,
+    /// Writes of log frames land on earlier ones of their size.
+    Strays,
     /// A node loses its disk and has it filled by some of the others, while links between those fail.
     Wipes,
 }
@@ -50,6 +55,10 @@ pub(super) enum Drama {
 impl Drama {
     /// The drama of `seed`, if it has one.
     pub(super) fn draw(seed: u64) -> Option<Self> {
+        let mut of_disks = Chance::new(seed, "drama of disks", 0);
+        if of_disks.percent(4) {
+            return Some(of_disks.pick(&[Self::Drops, Self::Strays]));
+        }
         let mut chance = Chance::new(seed, "drama", 0);
         let dramas = [
             Self::Around,
@@ -69,8 +78,10 @@ impl Drama {
     pub(super) const fn database(self) -> u8 {
         match self {
             Self::Needles => 1,
+            Self::Strays => 2,
             Self::Around
             | Self::Burials
+            | Self::Drops
             | Self::Forgetful
             | Self::Lagging
             | Self::Pauses
@@ -85,11 +96,17 @@ impl Drama {
         let mut chance = Chance::new(seed, "drama", 1);
         match self {
             Self::Around | Self::Pauses | Self::Rotation => chance.pick(&[3, 3, 3, 3, 5]),
-            Self::Burials | Self::Forgetful | Self::Returns => 3,
+            Self::Burials | Self::Drops | Self::Forgetful | Self::Returns => 3,
+            Self::Strays => chance.pick(&[1, 2, 3]),
             Self::Needles => chance.pick(&[3, 3, 3, 5]),
             Self::Lagging => chance.pick(&[4, 4, 5]),
             Self::Wipes => chance.pick(&[3, 3, 3, 3, 3, 5]),
         }
+    }
+
+    /// What is logged shortly before the power fails is gone in those that are about it.
+    pub(super) fn disks(self) -> Disks {
+        Disks { everysec: matches!(self, Self::Drops | Self::Strays), ..Disks::default() }
     }
 
     /// Its faults, in order of time.
@@ -103,12 +120,14 @@ impl Drama {
         match self {
             Self::Around => stage.around(),
             Self::Burials => stage.burials(),
+            Self::Drops => stage.drops(),
             Self::Forgetful => stage.forgetful(),
             Self::Lagging => stage.lagging(),
             Self::Needles => stage.needles(),
             Self::Pauses => stage.pauses(),
             Self::Returns => stage.returns(),
             Self::Rotation => stage.rotation(),
+            Self::Strays => stage.strays(),
             Self::Wipes => stage.wipes(),
         }
         stage.faults.sort_by_key(|fault| fault.at_ms().unwrap_or(0));
@@ -303,6 +322,30 @@ impl Stage<'_> {
                 self.add(When::At(at_ms + before_ms + wiped_ms + late_ms), gone_ms, gone);
             }
             at_ms += for_ms;
+        }
+    }
+
+    fn drops(&mut self) {
+        for leader in 0..self.nodes {
+            let when = self.on(leader, &[Hook::TombstoneDropped], &[1, 1, 2, 3]);
+            let turn = self.chance.between(1, 2) as usize;
+            let (victim, late) = ((leader + turn) % 3, (leader + 3 - turn) % 3);
+            let (down_ms, slower_ms) = (self.chance.between(20, 200), self.chance.between(20, 200));
+            self.add(when.clone(), down_ms, FaultKind::PowerLoss { node: victim });
+            let slow = FaultKind::SlowLink { a: victim, b: leader, by_ms: slower_ms };
+            self.add(when.clone(), 3000, slow);
+            // About when who was down has been told what the other one holds.
+            let late_ms = down_ms + slower_ms * self.chance.between(2, 10);
+            self.add(when, late_ms, FaultKind::OneWay { from: leader, to: late });
+        }
+    }
+
+    fn strays(&mut self) {
+        let mut at_ms = self.config.start_ms;
+        while at_ms < self.config.span_ms {
+            let (node, for_ms) = (self.node(), self.chance.between(1000, 3000));
+            self.add(When::At(at_ms), for_ms, FaultKind::Misdirected { node, twin: true });
+            at_ms += for_ms + self.chance.between(0, 1000);
         }
     }
 
