@@ -19,7 +19,7 @@ use super::{
     Ctx,
     confirm::{Read, Reads},
     request::{IN_DOUBT, OVERTAKEN, Origin, Outcome, Request},
-    settle::Unsettled,
+    settle::{Unsettled, UnsettledSlots},
 };
 use crate::{
     command::op::{Answer, Effect, Held, Op},
@@ -63,7 +63,7 @@ pub(crate) struct Leader {
     /// other.
     heads: Chains,
     reads: Reads,
-    unsettled: BTreeMap<u32, Unsettled>,
+    unsettled: UnsettledSlots,
     /// By peer: writes that it is to be sent again, as its outbox has room.
     again: BTreeMap<NodeId, Again>,
     dropped: Dropped,
@@ -116,7 +116,7 @@ impl Leader {
             flights: Flights::new(me, members, quorum),
             heads: Chains::default(),
             reads: Reads::default(),
-            unsettled: BTreeMap::new(),
+            unsettled: UnsettledSlots::default(),
             again: BTreeMap::new(),
             dropped: Dropped::default(),
             tombstones: Vec::new(),
@@ -153,7 +153,7 @@ impl Leader {
 
     /// Whether a key that our table has must be settled before it is shown.
     pub(crate) fn is_key_unsettled(&self, slot: u32, key: &[u8]) -> bool {
-        self.unsettled.get(&slot).is_some_and(|unsettled| unsettled.contains(key, true))
+        self.unsettled.get(slot).is_some_and(|unsettled| unsettled.contains(key, true))
     }
 
     /// Writes in flight.
@@ -291,25 +291,23 @@ impl Leader {
 
     /// Keys of a slot that are still to be settled, at most so many.
     pub(crate) fn unsettled(&self, slot: u32, most: usize) -> Vec<Box<[u8]>> {
-        let keys = self.unsettled.get(&slot).map(Unsettled::keys);
+        let keys = self.unsettled.get(slot).map(Unsettled::keys);
         keys.into_iter().flatten().take(most).map(Into::into).collect()
     }
 
     /// Some key that is still to be settled, of a slot that is led.
     pub(crate) fn next_unsettled(&self) -> Option<(u32, &[u8])> {
-        self.unsettled.iter().find_map(|(slot, keys)| Some((*slot, keys.first()?)))
+        self.unsettled.next()
     }
 
     /// No member holds a key of the slot that we don't: absent keys are settled.
     pub(crate) fn settle_absent(&mut self, slot: u32) {
-        if self.unsettled.get(&slot).is_some_and(|unsettled| unsettled.first().is_none()) {
-            self.unsettled.remove(&slot);
-        }
+        self.unsettled.settle_absent(slot);
     }
 
     /// Whether all keys of the slot that anybody holds are settled and committed.
     pub(crate) fn is_settled(&self, slot: u32) -> bool {
-        let unsettled = self.unsettled.get(&slot).and_then(Unsettled::first);
+        let unsettled = self.unsettled.get(slot).and_then(Unsettled::first);
         unsettled.is_none() && self.flights.iter().all(|w| w.slot != slot)
     }
 
@@ -388,7 +386,7 @@ impl Leader {
                 Outcome::Again(request)
             });
         }
-        self.unsettled.retain(|slot, _| !slots.contains(*slot));
+        self.unsettled.on_lost(slots);
         self.led.subtract(slots);
     }
 
@@ -444,12 +442,7 @@ impl Leader {
                 self.flights.sent(number, peer.id, end);
             }
         }
-        if let Some(unsettled) = self.unsettled.get_mut(&slot) {
-            unsettled.on_stamped(record.key);
-            if unsettled.is_done() {
-                self.unsettled.remove(&slot);
-            }
-        }
+        self.unsettled.on_stamped(slot, record.key);
         Some(number)
     }
 
@@ -510,12 +503,7 @@ impl Leader {
             }
         }
         self.heads.begin(key_hash, number);
-        if let Some(unsettled) = self.unsettled.get_mut(&slot) {
-            unsettled.on_stamped(key);
-            if unsettled.is_done() {
-                self.unsettled.remove(&slot);
-            }
-        }
+        self.unsettled.on_stamped(slot, key);
         number
     }
 
@@ -540,7 +528,7 @@ impl Leader {
     }
 
     fn is_unsettled(&self, ctx: &Ctx<'_>, slot: u32, key: &[u8]) -> bool {
-        self.unsettled.get(&slot).is_some_and(|unsettled| {
+        self.unsettled.get(slot).is_some_and(|unsettled| {
             unsettled.contains(key, ctx.replica.store.get(Db::STRONG, key).is_some())
         })
     }
@@ -548,12 +536,12 @@ impl Leader {
 
 /// The newest record of a key that is known: of a key that is not settled perhaps not our own.
 fn current<'s>(
-    unsettled: &'s BTreeMap<u32, Unsettled>,
+    unsettled: &'s UnsettledSlots,
     store: &'s Store,
     slot: u32,
     key: &[u8],
 ) -> Option<Record<'s>> {
-    let newest = unsettled.get(&slot).and_then(|unsettled| unsettled.newest(key));
+    let newest = unsettled.get(slot).and_then(|unsettled| unsettled.newest(key));
     match newest {
         Some(bytes) => Record::decode(bytes).ok(),
         None => store.get(Db::STRONG, key),
