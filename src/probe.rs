@@ -438,6 +438,8 @@ named! {
         WaitCountsSkipped => "wait_counts_skipped",
         /// WAIT counts nodes that may lack what no stream brings them.
         WaitCountsUnshown => "wait_counts_unshown",
+        /// Who recovers counts a member of whose walk it left something alone.
+        WalkCountsSkipped => "walk_counts_skipped",
         /// Of the keys that a batch watches only the first counts.
         WatchFirstOnly => "watch_first_only",
         /// A watched key that is absent is taken to have been so all the time.

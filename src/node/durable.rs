@@ -130,13 +130,23 @@ impl Node {
         self.release(now);
     }
 
-    /// A peer has shown us all that it had when it began to. Whether we could take all of it.
+    /// A peer has shown us all that it had when it began to. Whether we could take all of it: if not, it
+    /// is as if it had shown nothing, and shows it again later.
     pub(super) fn on_walked(&mut self, from: NodeId) -> bool {
-        say(Word::Walked(from.0));
-        if let Some(peer) = self.peers.get_mut(from) {
+        let taken = self.replica.floors.on_shown(from);
+        if taken {
+            say(Word::Walked(from.0));
+        } else {
+            tracing::warn!(
+                peer = %self.members.name(from),
+                "left alone what is too far ahead of this node's clock; check the clocks of both nodes"
+            );
+        }
+        if let Some(peer) = self.peers.get_mut(from)
+            && (taken || planted(Mutant::WalkCountsSkipped))
+        {
             peer.has_walked = true;
         }
-        let taken = self.replica.floors.on_shown(from);
         self.maybe_refilled();
         taken
     }

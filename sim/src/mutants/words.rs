@@ -180,6 +180,10 @@ const WORDS: &[(Mutant, &str)] = &[
         "WAIT counts nodes that left alone what is too far ahead of their clocks",
     ),
     (Mutant::WaitCountsUnshown, "WAIT counts nodes that may lack what no stream brings them"),
+    (
+        Mutant::WalkCountsSkipped,
+        "who recovers counts a member of whose walk it left something alone",
+    ),
     (Mutant::WatchFirstOnly, "of the keys that a batch watches only the first counts"),
     (
         Mutant::WatchForgetsDrops,
