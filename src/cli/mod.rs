@@ -103,7 +103,9 @@ pub(crate) fn run() -> Result<(), Failure> {
         }
         Err(error) => return Err(Failure::Usage(error)),
     };
-    let _flushes_logs_when_dropped = start_logs()?;
+    // What to try would be lost among what three nodes say when all is well.
+    let level = if matches!(cli.command, Some(Command::Demo(_))) { "warn" } else { "info" };
+    let _flushes_logs_when_dropped = start_logs(level)?;
     match (cli.command, cli.serve) {
         (Some(Command::Backup(backup)), _) => backup.run(),
         (Some(Command::Bench(bench)), _) => bench.run(),
@@ -240,8 +242,8 @@ fn say(text: fmt::Arguments<'_>) {
     let _ = out.write_fmt(text).and_then(|()| out.flush());
 }
 
-fn start_logs() -> Result<WorkerGuard, Failure> {
-    let wanted = std::env::var(LOG_VARIABLE).unwrap_or_else(|_| "info".to_owned());
+fn start_logs(level: &str) -> Result<WorkerGuard, Failure> {
+    let wanted = std::env::var(LOG_VARIABLE).unwrap_or_else(|_| level.to_owned());
     let filter = EnvFilter::try_new(wanted).map_err(|e| Failure::LogFilter(e.to_string()))?;
     let (writer, guard) = NonBlockingBuilder::default().lossy(true).finish(io::stderr());
     tracing_subscriber::fmt()
