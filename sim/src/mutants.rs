@@ -43,16 +43,16 @@ drawn from it, then the one near a kept case of something else, never near the b
 `--seed 52`, and `near 52` by `--seed 52 --near --mutant` with its name. Seconds are those of one core, with the other
 at work too; the rest is the same everywhere, near ones as long as no other cases are kept.
 
-Each bug has a kept case that passes, and fails with its bug planted; or a script or a setup of the exhaustive search,
-where it shows in one narrow course of things; the tests play them. Of bugs that no seed showed in time the case was
+Each bug has a kept case that passes, and fails with its bug planted; or a script, where it shows in one narrow course
+of things; the tests play them. Of bugs that no seed showed in time the case was
 made by hand: the course was thought out, its times, nodes and chance were searched for. The last column tells how many
 of 24 neighbours of the case (its times shifted by 2 % at most, and other chance) kill the bug too: a case with few is
 the next that a change of timing makes useless, and `--renew` finds another.
 
 ";
 
-/// Bugs that a script kills or the exhaustive search, for they show in one narrow course of things.
-const SCRIPTS: [(Mutant, &str); 10] = [
+/// Bugs that a script kills, for they show in one narrow course of things.
+const SCRIPTS: [(Mutant, &str); 9] = [
     (Mutant::BatchSentApart, "scripts/batches_apart.txt"),
     (Mutant::CanvassIgnoresTransfer, "scripts/handover_canvass.txt"),
     (Mutant::DamagedCountsAsNew, "scripts/damaged_not_new.txt"),
@@ -60,7 +60,6 @@ const SCRIPTS: [(Mutant, &str); 10] = [
     (Mutant::FloorIgnored, "scripts/tombstones_lost.txt"),
     (Mutant::FloorRowOutlived, "scripts/tombstones_wiped.txt"),
     (Mutant::ReadBegunAgain, "scripts/strong_pipeline_lost.txt"),
-    (Mutant::RecoveryKeepsDropped, "explore.rs"),
     (Mutant::SurveysBeginAlike, "scripts/strong_survey_turns.txt"),
     (Mutant::WatchForgetsDrops, "scripts/watch_dropped.txt"),
 ];

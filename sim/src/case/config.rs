@@ -213,6 +213,12 @@ impl Config {
         if config.window_bytes < NARROW_BYTES {
             config.limits = narrow_limits(config.limits);
         }
+        if let Some(clock) = plan.drama.and_then(|drama| drama.clock(seed, nodes))
+            && let Some(offset_ms) = config.clock_offsets_ms.get_mut(clock.node)
+        {
+            *offset_ms = clock.by_ms;
+            config.timing.skew_max = Millis(clock.skew_max_ms);
+        }
         config
     }
 

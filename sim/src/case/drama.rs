@@ -26,13 +26,21 @@ const MOMENTS: [Hook; 9] = [
 /// A family of courses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Drama {
+    /// The clock of a node is far ahead while nobody can tell it, and clients ask how many have what they
+    /// wrote.
+    Ahead,
     /// Around what one node does, some nodes go, each in its own way.
     Around,
     /// One node lags while the others delete, and is there again when another one goes.
     Burials,
+    /// The node whose clock is slow loses its data, and its clock more, while only one of the others has
+    /// what it had.
+    Clocks,
     /// A leader drops a tombstone, and of the others one loses it before its disk has it, and one hears
     /// that late.
     Drops,
+    /// The clock of one node is fast, and values end.
+    Ends,
     /// All but one node remember little, and lose it just after that one has shown something.
     Forgetful,
     /// One node and another one hear of writes long before the others, and go together.
@@ -46,7 +54,8 @@ pub(super) enum Drama {
     Returns,
     /// One node after the other is cut off, each for about as long as others need to replace it.
     Rotation,
-    /// Writes of log frames land on earlier ones of their size.
+    /// Writes of log frames land on earlier ones of their size; and nodes that stopped in order lose power
+    /// soon after they have started again.
     Strays,
     /// A node loses its disk and has it filled by some of the others, while links between those fail.
     Wipes,
@@ -55,9 +64,10 @@ pub(super) enum Drama {
 impl Drama {
     /// The drama of `seed`, if it has one.
     pub(super) fn draw(seed: u64) -> Option<Self> {
-        let mut of_disks = Chance::new(seed, "drama of disks", 0);
-        if of_disks.percent(4) {
-            return Some(of_disks.pick(&[Self::Drops, Self::Strays]));
+        let mut narrow = Chance::new(seed, "narrow drama", 0);
+        if narrow.percent(7) {
+            let dramas = [Self::Ahead, Self::Clocks, Self::Drops, Self::Ends, Self::Strays];
+            return Some(narrow.pick(&dramas));
         }
         let mut chance = Chance::new(seed, "drama", 0);
         let dramas = [
@@ -77,11 +87,12 @@ impl Drama {
     /// The database that it is about.
     pub(super) const fn database(self) -> u8 {
         match self {
-            Self::Needles => 1,
-            Self::Strays => 2,
+            Self::Clocks | Self::Needles => 1,
+            Self::Ahead | Self::Strays => 2,
             Self::Around
             | Self::Burials
             | Self::Drops
+            | Self::Ends
             | Self::Forgetful
             | Self::Lagging
             | Self::Pauses
@@ -96,7 +107,8 @@ impl Drama {
         let mut chance = Chance::new(seed, "drama", 1);
         match self {
             Self::Around | Self::Pauses | Self::Rotation => chance.pick(&[3, 3, 3, 3, 5]),
-            Self::Burials | Self::Drops | Self::Forgetful | Self::Returns => 3,
+            Self::Burials | Self::Clocks | Self::Drops | Self::Forgetful | Self::Returns => 3,
+            Self::Ahead | Self::Ends => chance.pick(&[2, 2, 3]),
             Self::Strays => chance.pick(&[1, 2, 3]),
             Self::Needles => chance.pick(&[3, 3, 3, 5]),
             Self::Lagging => chance.pick(&[4, 4, 5]),
@@ -109,6 +121,29 @@ impl Drama {
         Disks { everysec: matches!(self, Self::Drops | Self::Strays), ..Disks::default() }
     }
 
+    /// By how much the clock of which node is off from the start on, and how much is too much.
+    pub(super) fn clock(self, seed: u64, nodes: usize) -> Option<Clock> {
+        let by_ms = match self {
+            // A value that has ended by a clock far ahead stays elsewhere for as long as clocks may differ.
+            Self::Ahead => 0,
+            Self::Clocks => -5000,
+            Self::Ends => 3000,
+            _ => return None,
+        };
+        let node = Chance::new(seed, "clock", 0).below(nodes as u64) as usize;
+        Some(Clock { node, by_ms, skew_max_ms: 6000 })
+    }
+
+    /// Whether many values are to end.
+    pub(super) const fn ends(self) -> bool {
+        matches!(self, Self::Ends)
+    }
+
+    /// Whether its clients ask by WAIT who has what they wrote.
+    pub(super) const fn waits(self) -> bool {
+        matches!(self, Self::Ahead)
+    }
+
     /// Its faults, in order of time.
     pub(super) fn faults(self, seed: u64, config: &Config) -> Vec<Fault> {
         let mut stage = Stage {
@@ -118,9 +153,12 @@ impl Drama {
             faults: Vec::new(),
         };
         match self {
+            Self::Ahead => stage.ahead(),
             Self::Around => stage.around(),
             Self::Burials => stage.burials(),
+            Self::Clocks => stage.clocks(seed),
             Self::Drops => stage.drops(),
+            Self::Ends => {}
             Self::Forgetful => stage.forgetful(),
             Self::Lagging => stage.lagging(),
             Self::Needles => stage.needles(),
@@ -133,6 +171,15 @@ impl Drama {
         stage.faults.sort_by_key(|fault| fault.at_ms().unwrap_or(0));
         stage.faults
     }
+}
+
+/// A node's clock from the start on.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Clock {
+    pub(super) node: usize,
+    pub(super) by_ms: i64,
+    /// What is further ahead of a node's clock is not taken.
+    pub(super) skew_max_ms: u64,
 }
 
 /// A drama being written.
@@ -325,6 +372,50 @@ impl Stage<'_> {
         }
     }
 
+    fn ahead(&mut self) {
+        // What was refused for being ahead comes again only with a later comparison.
+        if !self.config.repairs() {
+            return;
+        }
+        let by_ms = self.config.timing.skew_max.0 as i64 + 4000;
+        let mut at_ms = self.config.start_ms;
+        while at_ms < self.config.span_ms {
+            let node = self.node();
+            let turn = self.chance.between(1, self.nodes as u64 - 1) as usize;
+            let from = (node + turn) % self.nodes;
+            let for_ms = self.chance.between(200, 1500);
+            self.add(When::At(at_ms), for_ms, FaultKind::OneWay { from, to: node });
+            let jump_ms = self.chance.between(50, 500);
+            let jumps_at_ms = at_ms + self.chance.below(for_ms);
+            self.add(When::At(jumps_at_ms), jump_ms, FaultKind::ClockJump { node, by_ms });
+            at_ms += for_ms + self.chance.between(200, 1500);
+        }
+    }
+
+    fn clocks(&mut self, seed: u64) {
+        let Some(Clock { node, by_ms, skew_max_ms }) = Drama::Clocks.clock(seed, self.nodes) else {
+            return;
+        };
+        let turn = self.chance.between(1, 2) as usize;
+        let (cut, other) = ((node + turn) % 3, (node + 3 - turn) % 3);
+        // A life that begins is known by its clock, so one must be longer than the clock goes back.
+        let (back_ms, ahead_ms) =
+            (self.chance.between(1500, 3000), skew_max_ms - by_ms.unsigned_abs());
+        let most_ms = self.config.span_ms.max(back_ms + 1000);
+        let at_ms = self.chance.between(back_ms + 500, most_ms);
+        // Who stamps nothing meanwhile is believed afterwards.
+        let cut_ms = at_ms.saturating_sub(back_ms - ahead_ms + 500).max(self.config.start_ms);
+        let after_ms = self.chance.between(50, 1500);
+        let apart = FaultKind::Partition { a: cut, b: other };
+        self.add(When::At(cut_ms), at_ms + 4000 - cut_ms, apart);
+        let apart = FaultKind::Partition { a: cut, b: node };
+        self.add(When::At(cut_ms), (at_ms + after_ms).saturating_sub(cut_ms), apart);
+        let jump = FaultKind::ClockJump { node, by_ms: -(back_ms as i64) };
+        self.add(When::At(at_ms), 5000, jump);
+        let wiped_ms = self.chance.between(20, 100);
+        self.add(When::At(at_ms + 10), wiped_ms, FaultKind::Wipe { node });
+    }
+
     fn drops(&mut self) {
         for leader in 0..self.nodes {
             let when = self.on(leader, &[Hook::TombstoneDropped], &[1, 1, 2, 3]);
@@ -344,7 +435,15 @@ impl Stage<'_> {
         let mut at_ms = self.config.start_ms;
         while at_ms < self.config.span_ms {
             let (node, for_ms) = (self.node(), self.chance.between(1000, 3000));
-            self.add(When::At(at_ms), for_ms, FaultKind::Misdirected { node, twin: true });
+            if self.chance.percent(30) {
+                let (stop_ms, then_ms) =
+                    (self.chance.between(20, 100), self.chance.between(200, 900));
+                self.add(When::At(at_ms), stop_ms, FaultKind::Stop { node });
+                let dark_ms = self.chance.between(20, 200);
+                self.add(When::At(at_ms + then_ms), dark_ms, FaultKind::PowerLoss { node });
+            } else {
+                self.add(When::At(at_ms), for_ms, FaultKind::Misdirected { node, twin: true });
+            }
             at_ms += for_ms + self.chance.between(0, 1000);
         }
     }

@@ -340,7 +340,10 @@ impl Strong {
             several_percent: chance.pick(&[0, 3, 10]),
             confused: chance.percent(5),
             batches: Batches::draw(seed),
-            terms_percent: chance.pick(&[0, 0, 0, 10, 50]),
+            terms_percent: match chance.pick(&[0, 0, 0, 10, 50]) {
+                _ if Drama::draw(seed).is_some_and(Drama::ends) => 50,
+                drawn => drawn,
+            },
         }
     }
 

@@ -1,6 +1,6 @@
 //! Clients that ask by WAIT how many nodes hold what they have just written.
 
-use super::{Config, Op, Workload};
+use super::{Config, Op, Workload, drama::Drama};
 use crate::chance::Chance;
 
 /// So many in a hundred seeds have such clients.
@@ -11,7 +11,8 @@ const GOES_PERCENT: u64 = 50;
 /// Adds them to what clients ask in a seed that has them.
 pub(super) fn add(seed: u64, config: &Config, workload: &mut Workload) {
     let mut chance = Chance::new(seed, "waits", 0);
-    if config.nodes < 2 || !chance.percent(PERCENT) {
+    let waits = chance.percent(PERCENT) || Drama::draw(seed).is_some_and(Drama::waits);
+    if config.nodes < 2 || !waits {
         return;
     }
     for step in &mut workload.steps {
