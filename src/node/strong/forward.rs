@@ -84,6 +84,7 @@ impl Forwards {
         self.size += request.bytes().len();
         let away = self.away.entry(request.slot);
         let away = away.or_insert(Away { to, count: 0, last_write: 0, last_answered: 0 });
+        must(|| away.to == to, "requests of a slot that are on their way are with one leader");
         away.count += 1;
         if !request.is_read() {
             away.last_write = self.last_id;
