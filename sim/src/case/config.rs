@@ -210,16 +210,21 @@ impl Config {
             limits: if tight { tight_limits(limits) } else { limits },
             timing,
         };
-        if config.window_bytes < NARROW_BYTES {
-            config.limits = narrow_limits(config.limits);
+        config.adapt(seed, plan);
+        config
+    }
+
+    /// Where one thing that was drawn asks for another.
+    fn adapt(&mut self, seed: u64, plan: &Plan) {
+        if self.window_bytes < NARROW_BYTES {
+            self.limits = narrow_limits(self.limits);
         }
-        if let Some(clock) = plan.drama.and_then(|drama| drama.clock(seed, nodes))
-            && let Some(offset_ms) = config.clock_offsets_ms.get_mut(clock.node)
+        if let Some(clock) = plan.drama.and_then(|drama| drama.clock(seed, self.nodes))
+            && let Some(offset_ms) = self.clock_offsets_ms.get_mut(clock.node)
         {
             *offset_ms = clock.by_ms;
-            config.timing.skew_max = Millis(clock.skew_max_ms);
+            self.timing.skew_max = Millis(clock.skew_max_ms);
         }
-        config
     }
 
     /// How long a link that fell silent may still keep a node busy with it, at the most.
