@@ -116,6 +116,12 @@ impl Answers {
 }
 
 impl Walks {
+    /// A node's life is over: what it was shown counts for that life.
+    pub fn forget(&mut self, node: usize) {
+        self.begun.retain(|(other, _), _| *other != node);
+        self.whole.retain(|(other, _), _| *other != node);
+    }
+
     /// A peer begins to show a node all that it has, and votes or not.
     pub fn on_begun(&mut self, node: usize, peer: u16, votes: bool) {
         self.begun.insert((node, peer), votes);
@@ -135,7 +141,7 @@ impl Walks {
         if self.whole.get(&(node, peer)).is_some_and(|votes| *votes) {
             return Ok(());
         }
-        wrong(node, &format!("has recovered by what n{peer} showed before it voted"))
+        wrong(node, &format!("has recovered by what n{peer} has not shown it whole since it votes"))
     }
 }
 
@@ -312,12 +318,14 @@ mod tests {
         walks.on_begun(0, 1, true);
         let judged = walks.judge(0, 1);
         assert!(
-            judged.is_err_and(|failure| failure.detail.contains("before it voted")),
+            judged.is_err_and(|failure| failure.detail.contains("whole since it votes")),
             "not whole"
         );
         walks.on_walked(0, 1);
         assert_eq!(walks.judge(0, 1), Ok(()));
         assert!(walks.judge(0, 2).is_err() && walks.judge(1, 1).is_err());
+        walks.forget(0);
+        assert!(walks.judge(0, 1).is_err(), "another life");
     }
 
     #[test]

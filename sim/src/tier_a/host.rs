@@ -181,6 +181,7 @@ impl World<'_> {
         self.majorities.look_away(id);
         self.surveys.forget(id);
         self.answers.forget(id);
+        self.walks.forget(id);
         let life = self.hosts[id].life;
         self.record(id, EventKind::Boot, 0, &life.to_le_bytes());
         self.on_tape(|tape, now_us| tape.on_born(now_us, id, life));
